@@ -1,0 +1,39 @@
+"""Saliency-guided masking for contrastive self-supervised learning on ConvNets."""
+
+from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill
+from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.localizers import UniformLocalizer
+from salmask_plugin.losses import InfoNCELoss, info_nce
+from salmask_plugin.masking import Masking, SaliencyMasking
+from salmask_plugin.masks import (
+    FocalMask,
+    GridMask,
+    MaskMixture,
+    SystematicMask,
+    TopMask,
+    foreground,
+)
+from salmask_plugin.seeding import step_generator
+from salmask_plugin.types import MaskedViews
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BlurFill",
+    "FocalMask",
+    "GridMask",
+    "HighPassFilter",
+    "InfoNCELoss",
+    "MaskMixture",
+    "MaskedViews",
+    "Masking",
+    "MeanFill",
+    "NoiseFill",
+    "SaliencyMasking",
+    "SystematicMask",
+    "TopMask",
+    "UniformLocalizer",
+    "foreground",
+    "info_nce",
+    "step_generator",
+]

@@ -1,0 +1,7 @@
+"""Fills: images in, replacement content for the whole image out."""
+
+from salmask_plugin.fills.blur import BlurFill
+from salmask_plugin.fills.mean import MeanFill
+from salmask_plugin.fills.noise import NoiseFill
+
+__all__ = ["BlurFill", "MeanFill", "NoiseFill"]

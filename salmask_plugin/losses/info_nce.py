@@ -1,0 +1,162 @@
+"""InfoNCE with hard negatives: a pure function, a module, and the per-row term other losses add."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    negatives: Tensor,
+    hard_negatives: Tensor | None = None,
+    *,
+    temperature: float = 0.2,
+    rho: float = 2.0,
+    positive_in_denominator: bool = True,
+    hard_negative_bias: float = 0.0,
+) -> Tensor:
+    """Contrast each query with its key, a queue, and its own image's hard negatives.
+
+    With q, k, n, t the L2-normalised embeddings, the row of query i has the logits q_i k_i / tau,
+    q_i n_j / tau for every j, and rho q_i t_im / tau + bias for its own m. Everything is computed
+    in float32 (float64 stays) under any autocast.
+
+    Args:
+        query: (B, D).
+        key: (B, D), the positives; detach them where the method does.
+        negatives: (K, D), the queue; K may be 0 if there are hard negatives.
+        hard_negatives: (B, D) or (B, M, D): row i belongs to image i.
+        temperature: tau > 0.
+        rho: factor on the hard negatives' similarity inside the exponential; at 2 they see half
+            the temperature. Where q.t < 0 a larger rho lowers their weight.
+        positive_in_denominator: False is Eq. 2 as printed, which leaves the positive out.
+        hard_negative_bias: added to the hard negatives' logits; 0 is the paper. Their share of the
+            softmax grows as the queue shrinks; log(K / 65536) keeps it at the paper's.
+
+    Returns:
+        The mean loss, a scalar.
+
+    Raises:
+        ValueError: on shapes that do not fit, or temperature <= 0.
+
+    References:
+        Chin et al., WACV 2024, Eq. 2; rho and the positive's place after the code of Ge et al.,
+        NeurIPS 2021, https://github.com/SongweiGe/Contrastive-Learning-with-Non-Semantic-Negatives/tree/5fbdc4d.
+    """
+    check_temperature(temperature)
+    if key.shape != query.shape or negatives.ndim != 2 or negatives.shape[1] != query.shape[1]:
+        raise ValueError(
+            f"query {tuple(query.shape)}, key {tuple(key.shape)} and negatives "
+            f"{tuple(negatives.shape)} must be (B, D), (B, D) and (K, D)."
+        )
+    with torch.autocast(query.device.type, enabled=False):
+        query, key, negatives = (F.normalize(in_float(x), dim=-1) for x in (query, key, negatives))
+        positives = (query * key).sum(1)
+        logits = query @ negatives.T / temperature
+        if positive_in_denominator:
+            logits = torch.cat((positives[:, None] / temperature, logits), dim=1)
+        losses = logits.logsumexp(1) - positives / temperature
+        if hard_negatives is not None:
+            losses = add_hard_negatives(
+                losses,
+                positives,
+                hard_similarity(query, hard_negatives),
+                temperature=temperature,
+                rho=rho,
+                bias=hard_negative_bias,
+            )
+    return losses.mean()
+
+
+def hard_similarity(query: Tensor, hard_negatives: Tensor) -> Tensor:
+    """Cosine of each query (B, D) with its own hard negatives, (B, D) or (B, M, D): (B, M).
+
+    Raises:
+        ValueError: if the hard negatives are not one row per query.
+    """
+    own = hard_negatives[:, None] if hard_negatives.ndim == 2 else hard_negatives
+    if own.ndim != 3 or (own.shape[0], own.shape[2]) != tuple(query.shape):
+        raise ValueError(
+            f"hard_negatives {tuple(hard_negatives.shape)} must be (B, D) or (B, M, D) for queries "
+            f"(B, D) = {tuple(query.shape)}: row i holds the hard negatives of image i."
+        )
+    with torch.autocast(query.device.type, enabled=False):
+        query = F.normalize(in_float(query), dim=-1)
+        own = F.normalize(in_float(own), dim=-1)
+        return torch.einsum("bd,bmd->bm", query, own)
+
+
+def add_hard_negatives(
+    losses: Tensor,
+    positives: Tensor,
+    hard: Tensor,
+    *,
+    temperature: float,
+    rho: float = 2.0,
+    bias: float = 0.0,
+) -> Tensor:
+    """Add hard negatives to the denominator of finished per-row losses.
+
+    A row's cross-entropy is logsumexp(logits) - positive / tau, so adding logits e_m gives exactly
+    logaddexp(loss, logsumexp(e) - positive / tau). This serves any host's loss, whatever its rows.
+
+    Args:
+        losses: (B,) per-row losses.
+        positives: (B,) cosine of each row with its positive.
+        hard: (B, M) cosine of each row with its own hard negatives.
+        temperature: the temperature the losses were computed with.
+        rho: factor on ``hard``.
+        bias: added to the hard negatives' logits.
+
+    Returns:
+        (B,) losses. The softmax share of the hard negatives is 1 - exp(losses before - after).
+    """
+    extra = (rho * hard / temperature + bias).logsumexp(1)
+    return torch.logaddexp(losses, extra - positives / temperature)
+
+
+def in_float(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or as it is in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless the temperature is positive and finite."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature={temperature} must be positive and finite.")
+
+
+class InfoNCELoss(nn.Module):
+    """:func:`info_nce` with its settings stored. Arguments as there."""
+
+    def __init__(
+        self,
+        temperature: float = 0.2,
+        rho: float = 2.0,
+        positive_in_denominator: bool = True,
+        hard_negative_bias: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_temperature(temperature)
+        self.temperature = temperature
+        self.rho = rho
+        self.positive_in_denominator = positive_in_denominator
+        self.hard_negative_bias = hard_negative_bias
+
+    def forward(
+        self, query: Tensor, key: Tensor, negatives: Tensor, hard_negatives: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean loss; shapes as in :func:`info_nce`."""
+        return info_nce(
+            query,
+            key,
+            negatives,
+            hard_negatives,
+            temperature=self.temperature,
+            rho=self.rho,
+            positive_in_denominator=self.positive_in_denominator,
+            hard_negative_bias=self.hard_negative_bias,
+        )

@@ -1,0 +1,197 @@
+"""Where masks meet pixels: one masked image, and the masked views of one training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from salmask_plugin.types import (
+    Fill,
+    Images,
+    Localizer,
+    MaskedViews,
+    MaskSampler,
+    PixelMask,
+    Saliency,
+    ViewFilter,
+)
+
+Branch = Literal["query", "key", "both"]
+Source = Literal["key", "query"]
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Hide part of each image: a sampler says where, a fill says what is seen instead.
+
+    Args:
+        sampler: saliency -> mask.
+        fill: images -> replacement content.
+    """
+
+    sampler: MaskSampler
+    fill: Fill
+
+    def __call__(
+        self, images: Images, saliency: Saliency, generator: torch.Generator | None = None
+    ) -> tuple[Images, PixelMask]:
+        """Return the masked images (B, C, H, W) and the pixel mask (B, 1|C, H, W), True = masked.
+
+        The input is not modified; unmasked pixels come back bit for bit.
+        """
+        return self.apply(images, to_pixels(self.sampler(saliency, generator), images), generator)
+
+    def apply(
+        self, images: Images, mask: PixelMask, generator: torch.Generator | None = None
+    ) -> tuple[Images, PixelMask]:
+        """Fill a given pixel mask: the deterministic half of the call (but for a noise fill)."""
+        return torch.where(mask, self.fill(images, generator), images), mask
+
+
+@dataclass(frozen=True)
+class SaliencyMasking:
+    """Make the views of one contrastive step: masked query, clean key, hard negatives.
+
+    Stateless and parameter-free: safe to share between ranks, invisible to checkpoints, SyncBN
+    conversion and EMA. Every part is optional: ``query=None`` leaves the query whole,
+    ``negative=None`` makes no hard negatives, and with neither only the filter is applied.
+
+    Args:
+        localizer: images -> saliency; called once per step on both unfiltered views together.
+        query: how the views that ``branch`` names are masked.
+        negative: how hard negatives are masked: the object hidden, the background left.
+        negative_source: which view the hard negatives are made from.
+        num_negatives: hard negatives per image, drawn independently.
+        view_filter: applied to whole views before masking (high-pass), after saliency.
+        branch: which view is masked: "query" (the paper), "key" or "both" (its Table 6), each view
+            with its own draw.
+        probability: chance that a view is masked at all, per image. Negatives are always made.
+
+    References:
+        Chin et al., WACV 2024, sections 3.1 to 3.3.
+    """
+
+    localizer: Localizer
+    query: Masking | None = None
+    negative: Masking | None = None
+    negative_source: Source = "key"
+    num_negatives: int = 1
+    view_filter: ViewFilter | None = None
+    branch: Branch = "query"
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("negative_source", Source), ("branch", Branch)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} must be one of {get_args(allowed)}."
+                )
+        if self.num_negatives < 1:
+            raise ValueError(
+                f"num_negatives={self.num_negatives} must be at least 1; "
+                "for no hard negatives leave negative=None."
+            )
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability={self.probability} must be in [0, 1].")
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        query: Images,
+        key: Images,
+        generator: torch.Generator | None = None,
+        saliency: tuple[Saliency, Saliency] | None = None,
+    ) -> MaskedViews:
+        """Mask one batch of view pairs.
+
+        Draws are made in the order query, key, negatives.
+
+        Args:
+            query: (B, C, H, W) normalised views of the online branch.
+            key: (B, C, H, W) normalised views of the other branch.
+            generator: on the views' device; see :func:`~salmask_plugin.step_generator`.
+            saliency: the maps of (query, key), where a symmetric loss calls twice with the views
+                exchanged and should localise once: :meth:`localize` makes them.
+
+        Raises:
+            ValueError: if query and key differ in shape.
+        """
+        if query.shape != key.shape:
+            raise ValueError(
+                f"query {tuple(query.shape)} and key {tuple(key.shape)} must have the same shape."
+            )
+        maps = saliency if saliency is not None else self.localize(query, key)
+        if self.view_filter is not None:
+            query, key = self.view_filter(query), self.view_filter(key)
+        source = 0 if self.negative_source == "query" else 1
+        clean = (query, key)
+
+        query_mask = key_mask = negatives = negative_masks = None
+        if self.branch in ("query", "both"):
+            query, query_mask = self._mask_view(query, maps, 0, generator)
+        if self.branch in ("key", "both"):
+            key, key_mask = self._mask_view(key, maps, 1, generator)
+        if self.negative is not None:
+            assert maps is not None
+            negatives, negative_masks = self._hide_object(clean[source], maps[source], generator)
+        return MaskedViews(query, key, negatives, query_mask, key_mask, negative_masks, maps)
+
+    @torch.no_grad()
+    def localize(self, query: Images, key: Images) -> tuple[Saliency, Saliency] | None:
+        """Return the maps of (query, key) from one forward of the localizer, or None if unused."""
+        if self.query is None and self.negative is None:
+            return None
+        maps = self.localizer(torch.cat((query, key)))
+        return maps[: len(query)], maps[len(query) :]
+
+    def _mask_view(
+        self,
+        view: Images,
+        maps: tuple[Saliency, Saliency] | None,
+        index: int,
+        generator: torch.Generator | None,
+    ) -> tuple[Images, PixelMask | None]:
+        if self.query is None or maps is None:
+            return view, None
+        mask = to_pixels(self.query.sampler(maps[index], generator), view)
+        if self.probability < 1:
+            shape = (len(view), 1, 1, 1)
+            draw = torch.rand(shape, generator=generator, device=view.device)
+            mask = mask & (draw < self.probability)
+        return self.query.apply(view, mask, generator)
+
+    def _hide_object(
+        self, view: Images, saliency: Saliency, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, M, C, H, W) negatives and (B, M, 1|C, H, W) masks, drawn M times per image."""
+        assert self.negative is not None
+        count = self.num_negatives
+        images, mask = self.negative(
+            view.repeat_interleave(count, 0), saliency.repeat_interleave(count, 0), generator
+        )
+        batch = len(view)
+        return (
+            images.view(batch, count, *images.shape[1:]),
+            mask.view(batch, count, *mask.shape[1:]),
+        )
+
+
+def to_pixels(mask: Tensor, images: Images) -> PixelMask:
+    """Enlarge a cell mask (B, c, h, w) to the images' (H, W) by nearest neighbour.
+
+    Where H is no multiple of h, cells differ by one pixel, as in ``interpolate(mode="nearest")``.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = mask.shape[-2:]
+    if (rows, columns) == (height, width):
+        return mask
+    if height % rows == 0 and width % columns == 0:
+        down, right = height // rows, width // columns
+        tall = mask[..., :, None, :, None].expand(*mask.shape[:2], rows, down, columns, right)
+        return tall.reshape(*mask.shape[:2], height, width)
+    row = torch.arange(height, device=mask.device) * rows // height
+    column = torch.arange(width, device=mask.device) * columns // width
+    return mask[..., row, :][..., column]

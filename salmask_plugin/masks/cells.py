@@ -1,0 +1,57 @@
+"""Cells of the saliency grid: which belong to the object, and how a share of them is drawn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salmask_plugin.types import Saliency
+
+
+def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
+    """Mark the cells that belong to the object (Eq. 1).
+
+    A cell is foreground where its saliency is at least mean - tolerance * standard deviation of its
+    own map (population deviation). At 0.6 about two thirds of a typical map are foreground. A
+    constant map is all foreground; so is a map with a NaN or Inf, since it ranks nothing.
+
+    Args:
+        saliency: (B, h, w).
+        tolerance: how many standard deviations below the mean still count; 0 is SCDA's own mean.
+
+    Returns:
+        (B, h, w) bool.
+
+    References:
+        Chin et al., WACV 2024, Eq. 1. The released code sorts each row of the map first and so
+        moves the foreground inside its row; see docs/paper_vs_code.md.
+    """
+    if saliency.ndim != 3:
+        raise ValueError(f"saliency has shape {tuple(saliency.shape)}; it must be (B, h, w).")
+    maps = ranked(saliency)
+    deviation, mean = torch.std_mean(maps, dim=(1, 2), correction=0, keepdim=True)
+    # A constant map must not lose cells to rounding: its mean may come out above every cell.
+    return (maps >= mean - tolerance * deviation) | (maps == maps.amax((1, 2), keepdim=True))
+
+
+def ranked(saliency: Saliency) -> Tensor:
+    """Return the maps in float32 (float64 stays), those with a NaN or Inf replaced by zeros."""
+    maps = saliency if saliency.dtype == torch.float64 else saliency.float()
+    return torch.where(maps.isfinite().all(2).all(1)[:, None, None], maps, 0.0)
+
+
+def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[float, float]:
+    """Return ``ratio`` as a tuple of floats; raise ValueError unless 0 <= low <= high <= 1."""
+    values = tuple(float(value) for value in ratio)
+    if len(values) != 2 or not 0 <= values[0] <= values[1] <= 1:
+        raise ValueError(f"{argument}={ratio} must be (low, high) with 0 <= low <= high <= 1.")
+    return values[0], values[1]
+
+
+def draw_ratio(
+    ratio: tuple[float, float], saliency: Saliency, generator: torch.Generator | None
+) -> Tensor:
+    """Draw one share per image uniformly from ``ratio``: (B, 1, 1, 1) float32."""
+    low, high = ratio
+    shape = (saliency.shape[0], 1, 1, 1)
+    return low + (high - low) * torch.rand(shape, generator=generator, device=saliency.device)

@@ -1,0 +1,65 @@
+"""The paper's mask: a random share of the cells, spread over object and background alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from salmask_plugin.masks.cells import check_ratio, draw_ratio, foreground
+from salmask_plugin.types import CellMask, Saliency
+
+
+@dataclass(frozen=True)
+class GridMask:
+    """Mask a random share of the grid's cells.
+
+    With N cells, foreground share gamma and a drawn ratio alpha, round(N alpha gamma) foreground
+    and round(N alpha) minus that many background cells are masked, without replacement, so that
+    object and background lose the same share. Halves round to even.
+
+    Args:
+        ratio: (low, high) of the uniform draw of alpha, one per image. (0.05, 0.25) for queries;
+            (0.4, 0.7) with ``background=False`` for hard negatives.
+        background: whether background cells are masked too. Without them alpha is a share of the
+            foreground, and at least one cell is masked: a negative that shows everything would be
+            a second positive.
+        per_channel: draw the cells of each of the three channels independently, in equal numbers.
+        tolerance: of :func:`~salmask_plugin.foreground`.
+
+    References:
+        Chin et al., WACV 2024, section 3.1. Departures of the released code (total rounded down,
+        one-cell sets never masked): docs/paper_vs_code.md.
+    """
+
+    ratio: tuple[float, float] = (0.05, 0.25)
+    background: bool = True
+    per_channel: bool = False
+    tolerance: float = 0.6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+
+    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, 3, h, w) with per_channel."""
+        is_foreground = foreground(saliency, self.tolerance)
+        images, height, width = is_foreground.shape
+        channels = 3 if self.per_channel else 1
+        alpha = draw_ratio(self.ratio, saliency, generator)
+        noise = torch.rand(
+            (images, channels, height * width), generator=generator, device=saliency.device
+        )
+
+        objects = is_foreground.flatten(1)[:, None]  # (B, 1, N)
+        object_cells = objects.sum(-1, keepdim=True)
+        masked_objects = (object_cells * alpha[..., 0]).round()
+        # One sort ranks both pools: the object's cells first, at random inside each pool.
+        rank = (noise + ~objects).argsort(-1).argsort(-1)
+        if self.background:
+            total = (objects.shape[-1] * alpha[..., 0]).round()
+            masked_rest = (total - masked_objects).clamp(min=0)
+            first = torch.where(objects, rank, rank - object_cells)
+            mask = first < torch.where(objects, masked_objects, masked_rest)
+        else:
+            mask = objects & (rank < masked_objects.clamp(min=1))
+        return mask.view(images, channels, height, width)

@@ -1,0 +1,42 @@
+"""Mask every k-th cell along the saliency rank: the most even spread over object and background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from salmask_plugin.masks.cells import check_ratio, draw_ratio
+from salmask_plugin.masks.top import random_tie_rank
+from salmask_plugin.types import CellMask, Saliency
+
+
+@dataclass(frozen=True)
+class SystematicMask:
+    """Systematic sampling: evenly spaced ranks with a random start.
+
+    Every stretch of the saliency ranking loses the same share, with no threshold to choose.
+    Not in the paper, whose masks balance two classes of cells only.
+
+    Args:
+        ratio: (low, high) of the uniform draw of the share of all cells, one per image.
+    """
+
+    ratio: tuple[float, float] = (0.05, 0.25)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+
+    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool; round(h w ratio) cells are masked."""
+        alpha = draw_ratio(self.ratio, saliency, generator)[:, 0, 0]
+        start = torch.rand(alpha.shape, generator=generator, device=saliency.device)
+        rank = random_tie_rank(saliency, generator)
+        cells = rank.shape[1]
+        masked = (cells * alpha).round().long()
+        # Integers throughout, so that the count is exact: a cell is masked where the running
+        # count floor((rank * masked + offset) / cells) steps up.
+        offset = (start * cells).long().clamp(max=cells - 1)
+        before = (rank * masked + offset) // cells
+        mask = (rank * masked + masked + offset) // cells > before
+        return mask.view(saliency.shape)[:, None]

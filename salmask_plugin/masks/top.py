@@ -1,0 +1,43 @@
+"""Mask the most salient cells: a negative that really loses the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from salmask_plugin.masks.cells import check_ratio, draw_ratio, ranked
+from salmask_plugin.types import CellMask, Saliency
+
+
+@dataclass(frozen=True)
+class TopMask:
+    """Mask the most salient share of the cells; at least one. Ties are broken at random.
+
+    Not in the paper, whose negatives lose a random part of a generous foreground.
+
+    Args:
+        ratio: (low, high) of the uniform draw of the share of all cells, one per image.
+    """
+
+    ratio: tuple[float, float] = (0.4, 0.7)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+
+    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
+        alpha = draw_ratio(self.ratio, saliency, generator)
+        rank = random_tie_rank(saliency, generator)
+        masked = (rank.shape[1] * alpha[:, 0, 0]).round().clamp(min=1)
+        return (rank < masked).view(saliency.shape)[:, None]
+
+
+def random_tie_rank(saliency: Saliency, generator: torch.Generator | None) -> torch.Tensor:
+    """Rank of each cell, 0 = most salient, (B, h * w) int64; equal cells in random order."""
+    maps = ranked(saliency).flatten(1)
+    shuffled = torch.rand(maps.shape, generator=generator, device=maps.device).argsort(1)
+    order = shuffled.gather(
+        1, maps.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
+    )
+    return order.argsort(1)

@@ -1,0 +1,77 @@
+"""The vocabulary of the package: array aliases, the three roles, and what one masking step returns.
+
+Axes: B images, C channels, H x W pixels, h x w cells of the saliency grid, M hard negatives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+Images: TypeAlias = Tensor
+"""(B, C, H, W) floating point; as a host hands them over, i.e. ImageNet-normalised."""
+Saliency: TypeAlias = Tensor
+"""(B, h, w) floating point; larger means more salient. Only the order inside one map matters."""
+CellMask: TypeAlias = Tensor
+"""(B, 1, h', w') or (B, C, h', w') bool on the grid or a finer lattice; True = masked."""
+PixelMask: TypeAlias = Tensor
+"""(B, 1, H, W) or (B, C, H, W) bool on the image; True = masked."""
+
+
+@runtime_checkable
+class Localizer(Protocol):
+    """Where is the object? Images in, saliency out, without gradient."""
+
+    def __call__(self, images: Images) -> Saliency: ...
+
+
+@runtime_checkable
+class MaskSampler(Protocol):
+    """Which cells go? Saliency in, boolean mask out."""
+
+    def __call__(
+        self, saliency: Saliency, generator: torch.Generator | None = None
+    ) -> CellMask: ...
+
+
+@runtime_checkable
+class Fill(Protocol):
+    """What is shown in masked places? Images in, content (broadcastable to them) out.
+
+    A fill never sees the mask: it answers for the whole image.
+    """
+
+    def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class ViewFilter(Protocol):
+    """Is the whole view filtered first? Images in, images of the same shape out."""
+
+    def __call__(self, images: Images) -> Images: ...
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedViews:
+    """What the encoders see in one step. Lives inside that step.
+
+    Attributes:
+        query: (B, C, H, W), masked where ``query_mask`` is True.
+        key: (B, C, H, W), masked where ``key_mask`` is True.
+        negatives: (B, M, C, H, W) images without their object, or None.
+        query_mask: (B, 1|C, H, W) bool, or None where the query is not masked.
+        key_mask: (B, 1|C, H, W) bool, or None where the key is not masked.
+        negative_masks: (B, M, 1|C, H, W) bool, or None without negatives.
+        saliency: the maps of (query, key), each (B, h, w), or None where nothing is masked.
+    """
+
+    query: Images
+    key: Images
+    negatives: Tensor | None = None
+    query_mask: PixelMask | None = None
+    key_mask: PixelMask | None = None
+    negative_masks: Tensor | None = None
+    saliency: tuple[Saliency, Saliency] | None = None
