@@ -1,0 +1,47 @@
+# One command per intent. `make demo` and `make test` set themselves up: they need Python >= 3.11
+# and a network to the package index, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test test-all check format bench preview clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(f"salmask_plugin needs Python >= 3.11; {sys.executable} is {sys.version.split()[0]}. Say which to use: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV): PyTorch is a large download, this takes some minutes the first time."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed  ## Make .venv with everything that development needs
+
+demo: install  ## The main job, small: baseline and three recipes on generated images, then a report
+	$(BIN)/salmask compare experiment=demo
+
+test: install  ## Fast tests
+	$(BIN)/python -m pytest
+
+test-all: install  ## Every test that this machine can run
+	$(BIN)/python -m pytest -m ''
+
+check: install  ## Lint, format, types, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+format: install  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## What masking costs, as ratios taken in one run
+	$(BIN)/python integration/benchmarks/masking_cost.py
+
+preview: install  ## See the masks on your own pictures: make preview IMAGES=folder
+	$(BIN)/salmask preview '$(IMAGES)'
+
+clean:  ## Remove caches and build products, never runs
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
