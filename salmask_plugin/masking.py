@@ -168,15 +168,14 @@ class SaliencyMasking:
     ) -> tuple[Tensor, Tensor]:
         """(B, M, C, H, W) negatives and (B, M, 1|C, H, W) masks, drawn M times per image."""
         assert self.negative is not None
-        count = self.num_negatives
+        copies = (len(view), self.num_negatives)
+        # Expanded, not repeated: one negative per image, the usual case, costs no copy.
         images, mask = self.negative(
-            view.repeat_interleave(count, 0), saliency.repeat_interleave(count, 0), generator
+            view[:, None].expand(*copies, *view.shape[1:]).flatten(0, 1),
+            saliency[:, None].expand(*copies, *saliency.shape[1:]).flatten(0, 1),
+            generator,
         )
-        batch = len(view)
-        return (
-            images.view(batch, count, *images.shape[1:]),
-            mask.view(batch, count, *mask.shape[1:]),
-        )
+        return images.view(*copies, *images.shape[1:]), mask.view(*copies, *mask.shape[1:])
 
 
 def to_pixels(mask: Tensor, images: Images) -> PixelMask:

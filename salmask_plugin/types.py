@@ -14,7 +14,7 @@ from torch import Tensor
 Images: TypeAlias = Tensor
 """(B, C, H, W) floating point; as a host hands them over, i.e. ImageNet-normalised."""
 Saliency: TypeAlias = Tensor
-"""(B, h, w) floating point; larger means more salient. Only the order inside one map matters."""
+"""(B, h, w) floating point; larger means more salient. Cells are compared inside one map only."""
 CellMask: TypeAlias = Tensor
 """(B, 1, h', w') or (B, C, h', w') bool on the grid or a finer lattice; True = masked."""
 PixelMask: TypeAlias = Tensor

@@ -40,7 +40,7 @@ def info_nce(
         The mean loss, a scalar.
 
     Raises:
-        ValueError: on shapes that do not fit, or temperature <= 0.
+        ValueError: on shapes that do not fit, no negatives of any kind, or temperature <= 0.
 
     References:
         Chin et al., WACV 2024, Eq. 2; rho and the positive's place after the code of Ge et al.,
@@ -52,6 +52,8 @@ def info_nce(
             f"query {tuple(query.shape)}, key {tuple(key.shape)} and negatives "
             f"{tuple(negatives.shape)} must be (B, D), (B, D) and (K, D)."
         )
+    if len(negatives) == 0 and hard_negatives is None:
+        raise ValueError("negatives is empty and there are no hard_negatives: nothing to contrast.")
     with torch.autocast(query.device.type, enabled=False):
         query, key, negatives = (F.normalize(in_float(x), dim=-1) for x in (query, key, negatives))
         positives = (query * key).sum(1)

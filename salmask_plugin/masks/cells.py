@@ -22,12 +22,13 @@ def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
     Returns:
         (B, h, w) bool.
 
+    Raises:
+        ValueError: if ``saliency`` is not (B, h, w).
+
     References:
         Chin et al., WACV 2024, Eq. 1. The released code sorts each row of the map first and so
         moves the foreground inside its row; see docs/paper_vs_code.md.
     """
-    if saliency.ndim != 3:
-        raise ValueError(f"saliency has shape {tuple(saliency.shape)}; it must be (B, h, w).")
     maps = ranked(saliency)
     deviation, mean = torch.std_mean(maps, dim=(1, 2), correction=0, keepdim=True)
     # A constant map must not lose cells to rounding: its mean may come out above every cell.
@@ -36,8 +37,17 @@ def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
 
 def ranked(saliency: Saliency) -> Tensor:
     """Return the maps in float32 (float64 stays), those with a NaN or Inf replaced by zeros."""
+    check_maps(saliency)
     maps = saliency if saliency.dtype == torch.float64 else saliency.float()
     return torch.where(maps.isfinite().all(2).all(1)[:, None, None], maps, 0.0)
+
+
+def check_maps(saliency: Saliency) -> None:
+    """Raise ValueError unless the maps are (B, h, w) with at least one cell."""
+    if saliency.ndim != 3 or 0 in saliency.shape[1:]:
+        raise ValueError(
+            f"saliency has shape {tuple(saliency.shape)}; it must be (B, h, w) with h, w >= 1."
+        )
 
 
 def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[float, float]:

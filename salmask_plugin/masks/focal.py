@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from salmask_plugin.masks.cells import check_maps
 from salmask_plugin.types import CellMask, Saliency
 
 LATTICE = 16
@@ -36,6 +37,7 @@ class FocalMask:
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, 16 h, 16 w) bool."""
+        check_maps(saliency)
         images, height, width = saliency.shape
         position = torch.rand((2, images, 1), generator=generator, device=saliency.device)
         rows = self._inside_axis(LATTICE * height, position[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,8 @@ class GridMask:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        if not math.isfinite(self.tolerance):
+            raise ValueError(f"tolerance={self.tolerance} must be finite.")
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, 3, h, w) with per_channel."""
