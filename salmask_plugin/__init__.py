@@ -2,7 +2,7 @@
 
 from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.localizers import UniformLocalizer
+from salmask_plugin.localizers import SCDALocalizer, UniformLocalizer
 from salmask_plugin.losses import InfoNCELoss, info_nce
 from salmask_plugin.masking import Masking, SaliencyMasking
 from salmask_plugin.masks import (
@@ -29,6 +29,7 @@ __all__ = [
     "Masking",
     "MeanFill",
     "NoiseFill",
+    "SCDALocalizer",
     "SaliencyMasking",
     "SystematicMask",
     "TopMask",

@@ -1,0 +1,139 @@
+"""From a file to a network's tensors: found, hash-checked, read without pickle's code, strict."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+EMBEDDED = (
+    "or use the embedded localizer, which needs no download: "
+    "salmask_plugin.localizers.pretrained.efficientnet_lite0 (localizer=efficientnet_lite0)"
+)
+
+
+def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a ``.safetensors`` or PyTorch file, by name.
+
+    PyTorch files are read with ``weights_only=True``; one that keeps its tensors under
+    "state_dict" is unpacked.
+
+    Args:
+        file: its path.
+        sha256: the digest the file must have, or its first digits (8 or more).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the digest differs or the file does not hold named tensors.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights_file={str(path)!r} is no file.")
+    if sha256 is not None:
+        check_sha256(path, sha256)
+    state = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(value, Tensor) for value in state.values())
+    ):
+        raise ValueError(f"{path} holds no plain mapping from names to tensors.")
+    return dict(state)
+
+
+def _pytorch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} holds no readable weights: {error}") from error
+
+
+def _safetensors(path: Path) -> object:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"{path.name} needs safetensors: pip install 'salmask-plugin[embedded]'."
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} holds no readable weights: {error}") from error
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise ValueError unless the file's SHA-256 begins with ``expected``, 8 digits or more."""
+    if len(expected) < 8:
+        raise ValueError(f"sha256={expected!r} must have at least 8 hexadecimal digits.")
+    with path.open("rb") as stream:
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not actual.startswith(expected.lower()):
+        raise ValueError(
+            f"{path} is not the expected file: its SHA-256 is {actual}, expected {expected}. "
+            "Delete it if it is a broken download."
+        )
+
+
+def downloaded(url: str) -> Path:
+    """Return the local copy of a torchvision weights file, downloaded if it is not there.
+
+    torchvision's names end in the first digits of the file's SHA-256; a copy that is there already
+    is held to them too.
+
+    Raises:
+        FileNotFoundError: if the file is not there and cannot be downloaded.
+        ValueError: if the copy's digest differs.
+    """
+    name = url.rsplit("/", 1)[-1]
+    digits = Path(name).stem.rsplit("-", 1)[-1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digits)
+        except (URLError, OSError) as error:
+            raise FileNotFoundError(
+                f"{name} is not there and cannot be downloaded ({error}). Put {url} at {path}, "
+                f"or name a file with weights_file=..., {EMBEDDED}."
+            ) from error
+    check_sha256(path, digits)
+    return path
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Copy the tensors into the network.
+
+    Args:
+        network: takes exactly the names of ``state``; counters of BatchNorm may be absent.
+        state: tensors by name.
+        origin: where they come from, for the error.
+
+    Raises:
+        ValueError: if a name is missing or left over, or a shape differs.
+    """
+    own = network.state_dict()
+    counters = {name for name in {*own, *state} if name.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - state.keys() - counters)
+    unexpected = sorted(state.keys() - own.keys() - counters)
+    shapes = [
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & state.keys())
+        if own[name].shape != state[name].shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    if any(faults.values()):
+        listed = "; ".join(
+            f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            for fault, names in faults.items()
+            if names
+        )
+        raise ValueError(f"{origin} does not fit {type(network).__name__}: {listed}.")
+    network.load_state_dict({name: state.get(name, own[name]) for name in own})
