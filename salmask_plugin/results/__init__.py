@@ -1,0 +1,33 @@
+"""Results: one run = one record; records become tables, figures and reports. No torch in here."""
+
+from salmask_plugin.results.compare import compare
+from salmask_plugin.results.environment import Environment, environment
+from salmask_plugin.results.record import DataSet, Evaluation, RunRecord, Timing
+from salmask_plugin.results.store import (
+    LoadedRecords,
+    RecordError,
+    load_records,
+    read_record,
+    write_record,
+)
+from salmask_plugin.results.table import Comparison
+from salmask_plugin.results.text import to_csv, to_dicts, to_markdown
+
+__all__ = [
+    "Comparison",
+    "DataSet",
+    "Environment",
+    "Evaluation",
+    "LoadedRecords",
+    "RecordError",
+    "RunRecord",
+    "Timing",
+    "compare",
+    "environment",
+    "load_records",
+    "read_record",
+    "to_csv",
+    "to_dicts",
+    "to_markdown",
+    "write_record",
+]

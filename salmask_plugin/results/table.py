@@ -1,0 +1,106 @@
+"""The parts of a comparison table, as data; how they are written is text.py's question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from salmask_plugin.results.grouping import Conditions, Items, Setting
+from salmask_plugin.results.record import RunRecord, is_share
+from salmask_plugin.results.statistics import Difference, Summary
+
+_EVALUATIONS = {"knn": "kNN", "linear": "Linear"}
+_METRICS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "top1_last": "top-1 last epoch",
+    "top1_best": "top-1 best epoch",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric under one protocol: values under another protocol are another column.
+
+    Attributes:
+        evaluation: such as "knn".
+        metric: such as "top1".
+        protocol: the settings its values were measured under.
+        shown: the part of the protocol that tells it from another column of the same metric.
+    """
+
+    evaluation: str
+    metric: str
+    protocol: Items
+    shown: Items = ()
+
+    @property
+    def title(self) -> str:
+        """For people: "kNN top-1 (%, k=20)"."""
+        name = _EVALUATIONS.get(self.evaluation, self.evaluation)
+        return f"{name} {_METRICS.get(self.metric, self.metric)}{self._brackets(self.shown)}"
+
+    @property
+    def key(self) -> str:
+        """For programs, with the whole protocol: "knn/top1 (%, k=20, temperature=0.07)"."""
+        return f"{self.evaluation}/{self.metric}{self._brackets(self.protocol)}"
+
+    def _brackets(self, settings: Items) -> str:
+        parts = ["%"] if is_share(self.metric) else []
+        parts += [f"{key}={value}" for key, value in settings]
+        return f" ({', '.join(parts)})" if parts else ""
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied with for display: shares are shown in percent."""
+        return 100.0 if is_share(self.metric) else 1.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: its seeds, results and cost.
+
+    Attributes:
+        setting: what ran.
+        runs: the records, by seed.
+        values: per column, seed -> value in the record's unit.
+        results: per column, mean and spread; a column without values is absent.
+        differences: per column, to the baseline; absent for the baseline and without one.
+        minutes: wall-clock of pretraining, or None where no run has it.
+        time_ratio: its mean over the baseline's, on the same kind of machine, or None.
+        is_baseline: whether others are compared with it.
+        variant: the settings in which it differs from its siblings, as text.
+        label: the row in a few words, for legends; unique within its table.
+        extra: title -> text.
+    """
+
+    setting: Setting
+    runs: Mapping[int, RunRecord]
+    values: Mapping[Column, Mapping[int, float]]
+    results: Mapping[Column, Summary]
+    differences: Mapping[Column, Difference] = field(default_factory=dict)
+    minutes: Summary | None = None
+    time_ratio: float | None = None
+    is_baseline: bool = False
+    variant: str = ""
+    label: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: same images, epochs and encoder."""
+
+    conditions: Conditions
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    extra_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All tables of a study, with what a reader must know about them."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()

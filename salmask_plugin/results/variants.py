@@ -1,0 +1,52 @@
+"""How the rows of a table are told apart: only what differs is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from salmask_plugin.results.table import Row
+
+
+def name_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with ``variant`` (the differing settings) and ``label`` (for legends) set."""
+    several_hosts = len({row.setting.host for row in rows}) > 1
+    several_methods = len({(row.setting.host, row.setting.method) for row in rows}) > 1
+    named = []
+    for row in rows:
+        setting = row.setting
+        variant = _variant(row, rows)
+        localizers = {
+            (other.setting.localizer, other.setting.localizer_trained_on)
+            for other in rows
+            if other.setting.recipe == setting.recipe
+        }
+        parts = (
+            setting.host if several_hosts else "",
+            setting.method if several_methods else "",
+            setting.recipe,
+            setting.localizer if len(localizers) > 1 else "",
+            variant,
+        )
+        named.append(replace(row, variant=variant, label=" · ".join(filter(None, parts))))
+    return named
+
+
+def _variant(row: Row, rows: Sequence[Row]) -> str:
+    """Return "rho=1.0, branch=key": settings that differ between rows of one kind.
+
+    Baselines have no masking, so they are compared with one another and not with masked rows.
+    """
+    siblings = [
+        other.setting.variant
+        for other in rows
+        if other.is_baseline == row.is_baseline
+        and (other.setting.host, other.setting.method) == (row.setting.host, row.setting.method)
+    ]
+    own = row.setting.variant
+    differing = [
+        key
+        for key in sorted({key for sibling in siblings for key in sibling})
+        if len({repr(sibling.get(key)) for sibling in siblings}) > 1
+    ]
+    return ", ".join(f"{key}={own[key]}" for key in differing if own.get(key) is not None)
