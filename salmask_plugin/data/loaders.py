@@ -1,0 +1,163 @@
+"""Loaders for pretraining and for evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from salmask_plugin.data.augment import evaluation_transform
+from salmask_plugin.data.sampling import EpochSampler
+from salmask_plugin.data.splits import ImageSplits, LabelledImages
+from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDataset
+
+Loader = DataLoader[Any]
+
+
+def pretrain_loader(
+    images: LabelledImages,
+    transform: Transform,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int = 0,
+    masks: bool = False,
+    epoch: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
+) -> Loader:
+    """Return batches of two views: ([view, view], labels, indices), incomplete batches left out.
+
+    Order and augmentation depend on (seed, epoch, index) alone: the same with any number of
+    workers and after a resume. Before each epoch call ``loader.sampler.set_epoch``; Lightning does
+    so itself, but makes the first iterator earlier, hence ``epoch``. Building and iterating the
+    loader draws nothing from the global generators.
+
+    Args:
+        images: the training images.
+        transform: see :class:`TwoViewDataset`.
+        batch_size: images per batch and process.
+        seed: the run's seed.
+        workers: worker processes; they live on from epoch to epoch.
+        masks: batches are then ([view, view], labels, [mask, mask], indices).
+        epoch: epochs finished so far: 0, or where a resumed run goes on.
+        rank: see :class:`EpochSampler`.
+        world_size: see :class:`EpochSampler`.
+
+    Raises:
+        ValueError: if a process has fewer images than one batch, or an argument is out of range.
+    """
+    _check_counts(batch_size, workers)
+    dataset = TwoViewDataset(images, transform, seed=seed, masks=masks)
+    sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
+    if len(sampler) < batch_size:
+        raise ValueError(
+            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
+            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
+        )
+    return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True)
+
+
+def evaluation_loaders(
+    splits: ImageSplits,
+    *,
+    view_size: int,
+    batch_size: int = 256,
+    workers: int = 0,
+    train_transform: Transform | None = None,
+    seed: int = 0,
+) -> tuple[Loader, Loader]:
+    """Return loaders of (view, label) for (train, val), every image once.
+
+    Val: the shorter side resized to 256/224 of the view, centre crop, ImageNet normalisation, in
+    order. Train: the same, for kNN; or, with a ``train_transform``, shuffled anew in every epoch
+    and augmented by it, for a linear probe.
+
+    Args:
+        splits: the data set.
+        view_size: side of the views in pixels.
+        batch_size: images per batch.
+        workers: worker processes of each loader.
+        train_transform: picture -> view, such as :func:`linear_train_transform`.
+        seed: of shuffling and augmentation.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    _check_counts(batch_size, workers)
+    centre = evaluation_transform(view_size)
+    train = OneViewDataset(splits.train, train_transform or centre, seed=seed)
+    val = OneViewDataset(splits.val, centre, seed=seed)
+    order = None if train_transform is None else EpochSampler(splits.train, seed=seed)
+    return (
+        _loader(train, order, batch_size, seed, workers, drop_last=False),
+        _loader(val, None, batch_size, seed, workers, drop_last=False),
+    )
+
+
+@dataclass(frozen=True)
+class TwoViewData:
+    """Everything needed to build the pretraining loader, whenever a trainer asks for it.
+
+    Attributes:
+        splits: the data set.
+        transform: of the two views.
+        batch_size: images per batch and process.
+        seed: the run's seed.
+        workers: worker processes.
+        masks: whether object masks travel with the views.
+    """
+
+    splits: ImageSplits
+    transform: Transform
+    batch_size: int
+    seed: int
+    workers: int = 0
+    masks: bool = False
+
+    def train_loader(
+        self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
+    ) -> Loader:
+        """Return :func:`pretrain_loader` of the training split from this epoch on."""
+        return pretrain_loader(
+            self.splits.train,
+            self.transform,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            workers=self.workers,
+            masks=self.masks,
+            epoch=epoch,
+            rank=rank,
+            world_size=world_size,
+        )
+
+
+def _loader(
+    dataset: TwoViewDataset | OneViewDataset,
+    sampler: EpochSampler | None,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    *,
+    drop_last: bool,
+) -> Loader:
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        drop_last=drop_last,
+        # Without its own generator a loader draws its workers' seed from the global one.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _check_counts(batch_size: int, workers: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1.")
+    if workers < 0:
+        raise ValueError(f"workers={workers} must be at least 0.")
