@@ -1,0 +1,42 @@
+"""Shared fixtures. pytest puts this folder on ``sys.path``, so tests can import ``oracles``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded generator, so that nothing depends on the global one."""
+    return torch.Generator().manual_seed(20240)
+
+
+@pytest.fixture
+def make_images(generator: torch.Generator) -> Callable[..., Tensor]:
+    """Asymmetric images: noise on a gradient that differs between rows, columns and channels."""
+
+    def make(batch: int = 5, height: int = 42, width: int = 35, channels: int = 3) -> Tensor:
+        rows = torch.linspace(-1, 1, height)[:, None]
+        columns = torch.linspace(0, 2, width)[None, :]
+        tint = torch.arange(1, channels + 1)[:, None, None] / channels
+        noise = torch.randn((batch, channels, height, width), generator=generator)
+        return tint * (rows + columns**2) + 0.3 * noise
+
+    return make
+
+
+@pytest.fixture
+def make_saliency(generator: torch.Generator) -> Callable[..., Tensor]:
+    """Maps with one off-centre peak each, no two cells equal."""
+
+    def make(batch: int = 5, rows: int = 7, columns: int = 7) -> Tensor:
+        noise = torch.rand((batch, rows, columns), generator=generator)
+        down = torch.arange(rows)[:, None] - rows / 4
+        right = torch.arange(columns)[None, :] - columns / 1.7
+        return torch.exp(-(down**2 + right**2) / 8) + 0.2 * noise
+
+    return make

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import torch
+from oracles.pixels import mean_plane
+
+from salmask_plugin import MeanFill
+
+
+def test_equals_the_mean_of_each_plane(make_images):
+    images = make_images(3, 9, 14).double()
+    content = MeanFill()(images)
+    assert content.shape == (3, 3, 1, 1)
+    expected = [[mean_plane(plane) for plane in image] for image in images.numpy()]
+    assert np.allclose(content[..., 0, 0].numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(dtype):
+    images = torch.full((2, 3, 224, 224), 3.0, dtype=dtype)  # a float16 sum would overflow
+    content = MeanFill()(images)
+    assert content.dtype == dtype
+    assert (content == 3).all()
+
+
+def test_each_view_has_its_own_mean(make_images):
+    images = make_images(4)
+    together, alone = MeanFill()(images), torch.cat([MeanFill()(one[None]) for one in images])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert len(together[:, 0].unique()) == 4
