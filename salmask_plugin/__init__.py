@@ -2,7 +2,15 @@
 
 from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.localizers import SCDALocalizer, UniformLocalizer
+from salmask_plugin.localizers import (
+    CachedLocalizer,
+    CenterLocalizer,
+    GivenLocalizer,
+    MomentumLocalizer,
+    PermutedLocalizer,
+    SCDALocalizer,
+    UniformLocalizer,
+)
 from salmask_plugin.losses import InfoNCELoss, info_nce
 from salmask_plugin.masking import Masking, SaliencyMasking
 from salmask_plugin.masks import (
@@ -20,7 +28,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BlurFill",
+    "CachedLocalizer",
+    "CenterLocalizer",
     "FocalMask",
+    "GivenLocalizer",
     "GridMask",
     "HighPassFilter",
     "InfoNCELoss",
@@ -28,7 +39,9 @@ __all__ = [
     "MaskedViews",
     "Masking",
     "MeanFill",
+    "MomentumLocalizer",
     "NoiseFill",
+    "PermutedLocalizer",
     "SCDALocalizer",
     "SaliencyMasking",
     "SystematicMask",

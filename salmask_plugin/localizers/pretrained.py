@@ -18,7 +18,6 @@ from salmask_plugin.localizers.weights import EMBEDDED, downloaded, load_strictl
 IMAGENET_LABELS = "ImageNet-1k labels"
 COCO_LABELS = "COCO boxes, after ImageNet-1k labels"
 RANDOM = "nothing (random weights)"
-
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -172,10 +171,7 @@ def timm_network(
     with _own_randomness():
         try:
             network = timm.create_model(name, pretrained=download, num_classes=0)
-        except Exception as error:
-            if not download:
-                raise
-            # Hub clients raise their own network errors, which share no base class but Exception.
+        except OSError as error:
             raise FileNotFoundError(
                 f"timm's weights of {name!r} are not there and cannot be downloaded ({error}). "
                 f"Name a file with weights_file=..., {EMBEDDED}."
@@ -240,11 +236,8 @@ def _resolve(
         return downloaded(url), None, labels
     known = Path(weights_file).name == url.rsplit("/", 1)[-1]
     digits = Path(url).stem.rsplit("-", 1)[-1]
-    return (
-        Path(weights_file),
-        sha256 or (digits if known else None),
-        (labels if known else _unknown(weights_file)),
-    )
+    origin = labels if known else _unknown(weights_file)
+    return Path(weights_file), sha256 or (digits if known else None), origin
 
 
 def _unknown(weights_file: str | Path) -> str:

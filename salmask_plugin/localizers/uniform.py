@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from salmask_plugin.localizers.area import check_grid
 from salmask_plugin.types import Images, Saliency
 
 
@@ -20,9 +21,12 @@ class UniformLocalizer:
     grid: tuple[int, int] = (7, 7)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", tuple(self.grid))
-        if len(self.grid) != 2 or min(self.grid) < 1:
-            raise ValueError(f"grid={self.grid} must be (h, w) with both at least 1.")
+        object.__setattr__(self, "grid", check_grid(self.grid))
+
+    @property
+    def trained_on(self) -> str:
+        """Nothing is trained."""
+        return "none"
 
     def __call__(self, images: Images) -> Saliency:
         """Return ones, (B, h, w)."""

@@ -69,12 +69,17 @@ def _safetensors(path: Path) -> object:
         raise ValueError(f"{path} holds no readable weights: {error}") from error
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def check_sha256(path: Path, expected: str) -> None:
     """Raise ValueError unless the file's SHA-256 begins with ``expected``, 8 digits or more."""
     if len(expected) < 8:
         raise ValueError(f"sha256={expected!r} must have at least 8 hexadecimal digits.")
-    with path.open("rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    actual = file_sha256(path)
     if not actual.startswith(expected.lower()):
         raise ValueError(
             f"{path} is not the expected file: its SHA-256 is {actual}, expected {expected}. "

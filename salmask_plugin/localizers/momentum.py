@@ -1,0 +1,92 @@
+"""The encoder that is being trained as its own localizer: no labels, no second network."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from salmask_plugin.localizers.scda import channel_sum
+from salmask_plugin.types import Images, Saliency, ViewFilter
+
+
+@dataclass(frozen=True, eq=False)
+class MomentumLocalizer:
+    """Sum the channels of the host's own key encoder at one of its layers.
+
+    Holds a reference: the encoder stays the host's, wherever it is moved. The extra forward runs in
+    eval mode without gradient and leaves no trace: no running statistics change, each submodule's
+    mode comes back, the hook is removed. In the first steps, the encoder knows nothing yet and
+    neither do the maps.
+
+    A ``deepcopy`` of a module that owns both encoder and localizer gives a localizer that looks at
+    the copied encoder; a copy of the localizer alone copies the encoder.
+
+    Args:
+        encoder: any module that takes the views; for momentum methods the key encoder.
+        layer: the submodule whose output (B, D, h, w) is summed, as in ``named_modules()``:
+            "layer4", or an earlier one where the views are so small that its map is 1 x 1.
+        view_filter: applied to the views first: whatever the encoder is trained on (high-pass).
+
+    Raises:
+        ValueError: if the encoder has no such layer.
+    """
+
+    encoder: nn.Module
+    layer: str
+    view_filter: ViewFilter | None = None
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.encoder.named_modules() if name]
+        if self.layer not in names:
+            near = difflib.get_close_matches(self.layer, names, n=3, cutoff=0.4)
+            top = [name for name, _ in self.encoder.named_children()]
+            raise ValueError(
+                f"layer={self.layer!r} is no submodule of {type(self.encoder).__name__}; "
+                f"near to it: {near}; its children: {top}."
+            )
+
+    @property
+    def trained_on(self) -> str:
+        """The run's own images."""
+        return "the run's own images (no labels)"
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Saliency:
+        """Return the maps of views (B, C, H, W): float32, (B, h, w).
+
+        Raises:
+            ValueError: if the layer's output is no map or a 1 x 1 map.
+        """
+        views = images if self.view_filter is None else self.view_filter(images)
+        outputs: list[Tensor] = []
+        modes = [(module, module.training) for module in self.encoder.modules()]
+        hook = self.encoder.get_submodule(self.layer).register_forward_hook(
+            lambda module, args, output: outputs.append(output)
+        )
+        try:
+            # The flag alone: train() and eval() may be overridden with effects of their own.
+            for module, _ in modes:
+                module.training = False
+            self.encoder(views)
+        finally:
+            hook.remove()
+            for module, mode in modes:
+                module.training = mode
+        if len(outputs) != 1:
+            raise ValueError(
+                f"layer={self.layer!r} ran {len(outputs)} times in one forward; it must run once."
+            )
+        return channel_sum(
+            outputs[0],
+            hint=f"layer={self.layer!r} at {views.shape[-2]} x {views.shape[-1]} px; "
+            "name an earlier layer, such as layer3",
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"MomentumLocalizer({type(self.encoder).__name__}, layer={self.layer!r}, "
+            f"view_filter={self.view_filter!r})"
+        )
