@@ -1,0 +1,142 @@
+"""BatchNorm on one device: in groups as if on several, and forwards that leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+from lightly.models.batchnorm import SplitBatchNorm
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class GroupedBatchNorm(SplitBatchNorm):
+    """lightly's SplitBatchNorm with a group size instead of a group count.
+
+    In training each group of ``group_size`` images is normalised by its own statistics, as on
+    devices that hold that many each. A batch that is no multiple of ``group_size`` is normalised as
+    a whole. The running statistics are the mean over the groups after every step; lightly averages
+    them when it enters evaluation, which is the same number. So the state is that of
+    ``nn.BatchNorm2d``, whatever the batch, and an exported backbone loads anywhere.
+
+    Args:
+        num_features: C.
+        group_size: images per group, at least 2; None normalises the whole batch.
+        eps: as in ``nn.BatchNorm2d``.
+        momentum: as in ``nn.BatchNorm2d``, but not None.
+
+    References:
+        MoCo's shuffled BatchNorm, https://arxiv.org/abs/1911.05722, section 3.3.
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        group_size: int | None = 32,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        if group_size is not None and group_size < 2:
+            raise ValueError(f"group_size={group_size} must be at least 2, or None.")
+        super().__init__(num_features, num_splits=1, eps=eps, momentum=momentum)
+        self.group_size = group_size
+
+    def train(self, mode: bool = True) -> GroupedBatchNorm:
+        """Set the mode. There is nothing to average: the statistics are never kept per group."""
+        nn.Module.train(self, mode)
+        return self
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
+        groups = group_count(len(input), self.group_size) if self.training else 1
+        if groups == 1:
+            return super().forward(input.contiguous())
+        kept = self.running_mean, self.running_var
+        split = [None if whole is None else whole.repeat(groups) for whole in kept]
+        self.num_splits = groups
+        self.running_mean, self.running_var = split
+        try:
+            output: Tensor = super().forward(input.contiguous())
+        finally:
+            self.num_splits = 1
+            self.running_mean, self.running_var = kept
+        for whole, parts in zip(kept, split, strict=True):
+            if whole is not None and parts is not None:
+                whole.copy_(parts.view(groups, -1).mean(0))
+        return output
+
+
+def group_count(batch_size: int, group_size: int | None) -> int:
+    """Return how many groups a batch is split into; 1 if it cannot be."""
+    if group_size is None or batch_size % group_size:
+        return 1
+    return batch_size // group_size
+
+
+def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
+    """Replace every BatchNorm2d below ``module`` by a :class:`GroupedBatchNorm`, in place.
+
+    Parameters and buffers are taken over, not copied, so a handle on ``module`` stays the network
+    that is trained, with the same ``state_dict`` keys and shapes.
+
+    Raises:
+        ValueError: if a layer has no momentum (a cumulative average), which lightly's lacks.
+    """
+    for name, child in module.named_children():
+        if type(child) is not nn.BatchNorm2d or not (child.affine and child.track_running_stats):
+            split_batch_norm(child, group_size)
+            continue
+        if child.momentum is None:
+            raise ValueError(f"BatchNorm {name!r} has momentum=None; a number is needed to split.")
+        grouped = GroupedBatchNorm(child.num_features, group_size, child.eps, child.momentum)
+        grouped.weight, grouped.bias = child.weight, child.bias
+        for buffer in ("running_mean", "running_var", "num_batches_tracked"):
+            setattr(grouped, buffer, getattr(child, buffer))
+        grouped.training = child.training
+        setattr(module, name, grouped)
+
+
+def plain_batch_norm(module: nn.Module) -> nn.Module:
+    """Return a copy of ``module`` with nn.BatchNorm2d in place of :class:`GroupedBatchNorm`.
+
+    For exports of whole modules; a ``state_dict`` needs no conversion.
+    """
+    copy = deepcopy(module)
+    for parent in list(copy.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, GroupedBatchNorm):
+                plain = nn.BatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum)
+                plain = plain.to(child.weight.device, child.weight.dtype)
+                plain.load_state_dict(child.state_dict())
+                setattr(parent, name, plain.train(child.training))
+    return copy
+
+
+@contextmanager
+def frozen_running_statistics(*modules: nn.Module) -> Iterator[None]:
+    """Normalise by the batch, as the mode says, but update no running statistics inside.
+
+    A hard negative has lost its object: what it looks like must not become part of the statistics
+    that the network is evaluated with.
+    """
+    layers = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.training and layer.track_running_stats
+    ]
+    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    try:
+        for layer in layers:
+            # Both are needed: lightly's layer ignores the flag, torch's counts batches with it.
+            layer.track_running_stats = False
+            layer.running_mean = layer.running_var = None
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, kept, strict=True):
+            layer.track_running_stats = True
+            layer.running_mean, layer.running_var = mean, variance

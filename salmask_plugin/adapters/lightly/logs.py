@@ -1,0 +1,136 @@
+"""What is logged in every step, and the two warnings that follow from it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from salmask_plugin.adapters.lightly.loss import LossStatistics
+from salmask_plugin.localizers import UniformLocalizer
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.masks import foreground
+from salmask_plugin.types import MaskedViews
+
+PAPER_QUEUE = 65536
+"""Negatives per query in the paper's MoCo, where the hard negative's share is near 0.1."""
+
+
+class StepLog:
+    """Log the numbers that tell whether masking and hard negatives do what they should.
+
+    ``mask_ratio`` (share of pixels masked in the masked views), ``foreground_share`` (share of the
+    grid that counts as object), ``similarity_positive`` (q.k), ``similarity_hard`` (q.t) and
+    ``hard_negative_share`` (softmax probability of the hard negatives), each where it exists, and
+    ``train_loss``. All are device scalars; the host reads them where the logger does anyway.
+
+    Warns once when the hard negatives dominate the softmax, and once when the foreground is nearly
+    everything or nothing, so that saliency has no say.
+
+    Args:
+        masking: of the run, or None.
+    """
+
+    def __init__(self, masking: SaliencyMasking | None) -> None:
+        self._tolerance = foreground_tolerance(masking)
+        # A uniform map is all foreground on purpose.
+        self._judge_foreground = masking is not None and not isinstance(
+            masking.localizer, UniformLocalizer
+        )
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._warned: set[str] = set()
+
+    def step(
+        self,
+        module: LightningModule,
+        loss: Tensor,
+        views: MaskedViews,
+        statistics: LossStatistics | None,
+        *,
+        negatives: int,
+    ) -> None:
+        """Log one training step of ``module``, whose queries see ``negatives`` other images."""
+        metrics = step_metrics(views, statistics, tolerance=self._tolerance)
+        batch = len(views.query)
+        module.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=batch)
+        module.log_dict(metrics, sync_dist=True, batch_size=batch)
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._steps += 1
+        trainer: Any = module.trainer
+        if self._steps >= trainer.log_every_n_steps or trainer.is_last_batch:
+            self._judge(negatives)
+
+    def _judge(self, negatives: int) -> None:
+        means = {name: float(total) / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
+        share = means.get("hard_negative_share", 0.0)
+        if share > 0.5 and self._once("share"):
+            rank_zero_warn(
+                f"The hard negatives dominate: they hold {share:.2f} of the softmax beside "
+                f"{negatives} negatives (the paper's queue has {PAPER_QUEUE}). "
+                f"hard_negative_bias={math.log(max(negatives, 1) / PAPER_QUEUE):.2f} "
+                f"(log({negatives}/{PAPER_QUEUE})) brings them near the paper's share."
+            )
+        objects = means.get("foreground_share", 0.5)
+        if self._judge_foreground and not 0.02 <= objects <= 0.95 and self._once("foreground"):
+            rank_zero_warn(
+                f"The foreground covers {objects:.3f} of the grid on average, so saliency hardly "
+                "decides what is masked: look at `salmask preview`, and check the localizer, its "
+                "input size and normalisation."
+            )
+
+    def _once(self, name: str) -> bool:
+        first = name not in self._warned
+        self._warned.add(name)
+        return first
+
+
+def step_metrics(
+    views: MaskedViews, statistics: LossStatistics | None, *, tolerance: float
+) -> dict[str, Tensor]:
+    """Return the scalars that exist in this step, by their logged names."""
+    metrics: dict[str, Tensor] = {}
+    masks = [mask for mask in (views.query_mask, views.key_mask) if mask is not None]
+    if masks:
+        metrics["mask_ratio"] = torch.stack([mask.float().mean() for mask in masks]).mean()
+    if views.saliency is not None:
+        objects = foreground(torch.cat(views.saliency), tolerance)
+        metrics["foreground_share"] = objects.float().mean()
+    if statistics is not None:
+        metrics["similarity_positive"] = statistics.similarity_positive
+        if statistics.similarity_hard is not None and statistics.hard_negative_share is not None:
+            metrics["similarity_hard"] = statistics.similarity_hard
+            metrics["hard_negative_share"] = statistics.hard_negative_share
+    return metrics
+
+
+def foreground_tolerance(masking: SaliencyMasking | None) -> float:
+    """Return the tolerance of the masking's first sampler that has one, or the paper's 0.6."""
+    parts = () if masking is None else (masking.query, masking.negative)
+    for sampler in (part.sampler for part in parts if part is not None):
+        for kind in (sampler, *getattr(sampler, "samplers", ())):
+            if hasattr(kind, "tolerance"):
+                return float(kind.tolerance)
+    return 0.6
+
+
+def check_finite(loss: Tensor, *, step: int) -> None:
+    """Stop the run on a loss that is NaN or infinite.
+
+    Raises:
+        FloatingPointError: with the step, and what usually causes it.
+    """
+    # One read of the device per step. The memory bank's pointer and the batch's diagonal mask are
+    # read in every step already, and a NaN enqueued or averaged into the key encoder stays.
+    if not torch.isfinite(loss):
+        raise FloatingPointError(
+            f"train_loss is {loss.item()} at training batch {step}. Usual causes: the learning "
+            "rate is too high, images or given masks hold NaN, or 16-bit precision overflows "
+            "(try bf16-mixed). The last checkpoint is from before this step."
+        )

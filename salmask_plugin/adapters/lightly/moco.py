@@ -1,0 +1,199 @@
+"""MoCo v2 from lightly's parts, with masked views and hard negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from lightly.models.modules import MoCoProjectionHead
+from lightly.models.utils import (
+    batch_shuffle,
+    batch_unshuffle,
+    deactivate_requires_grad,
+    update_momentum,
+)
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from salmask_plugin.adapters.lightly.batch_norm import (
+    GroupedBatchNorm,
+    frozen_running_statistics,
+    split_batch_norm,
+)
+from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
+from salmask_plugin.adapters.lightly.online import online_classifier, online_features
+from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
+from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.masking import SaliencyMasking
+
+
+class MaskedMoCoV2(LightningModule):
+    """MoCo v2 whose query is masked and whose loss takes hard negatives.
+
+    ``masking=None`` is lightly's MoCo v2: the same code path, the same initialisation and data
+    order on the same seed, since masks are drawn from a generator of their own. Order of a step:
+    query, momentum update, key, hard negatives; one direction, as in the paper. Hard negatives pass
+    the key encoder without gradient in a forward of their own that updates no running statistics.
+
+    A batch is ``([view, view], targets, ...)`` as lightly's transforms give it; with GivenLocalizer
+    ``batch[2]`` is the list of the views' pixel masks.
+
+    Args:
+        backbone: images -> (B, feature_dim) features, or a map of that many values. It is trained
+            in place, and its BatchNorm layers are replaced (see ``split_batch_size``).
+        feature_dim: features of the backbone; also the width of the projection head.
+        masking: None is the baseline. Its localizer may be ``partial(MomentumLocalizer, ...)``,
+            which is then given this module's key encoder.
+        seed: of the masks.
+        query_index: which of lightly's two views is the query; the other is the key.
+        num_classes: adds lightly's online linear classifier, trained on clean query views in a
+            forward of its own, so that its curve compares with the baseline's. None: none.
+        projection_dim: D.
+        queue_size: K keys in the queue. A multiple of the global batch.
+        momentum: of the key encoder.
+        temperature: tau.
+        rho: factor on the hard negatives' similarity.
+        hard_negative_bias: added to their logits; see :class:`HardNegativeNTXentLoss`.
+        learning_rate: for the whole batch, not scaled by it (the paper: 0.015 at 128).
+        weight_decay: on all parameters, as in MoCo.
+        warmup_epochs: 0 in the released code; the paper's text says 10.
+        split_batch_size: on one device, BatchNorm groups of that many images with shuffled keys
+            (the paper's 4 x 32); a batch that is no multiple is normalised whole, which is logged.
+            On several devices each normalises its own batch, and keys are shuffled among them.
+            None keeps plain BatchNorm.
+
+    References:
+        MoCo v2, https://arxiv.org/abs/2003.04297; Chin et al., WACV 2024, sections 3 and A.4.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        feature_dim: int,
+        masking: SaliencyMasking | None = None,
+        seed: int = 0,
+        query_index: int = 0,
+        num_classes: int | None = None,
+        projection_dim: int = 128,
+        queue_size: int = 65536,
+        momentum: float = 0.999,
+        temperature: float = 0.2,
+        rho: float = 2.0,
+        hard_negative_bias: float = 0.0,
+        learning_rate: float = 0.015,
+        weight_decay: float = 1e-4,
+        warmup_epochs: int = 0,
+        split_batch_size: int | None = 32,
+    ) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum={momentum} must be in [0, 1].")
+        if queue_size < 1:
+            raise ValueError(f"queue_size={queue_size} must be at least 1.")
+        self.momentum = momentum
+        self.queue_size = queue_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_epochs = warmup_epochs
+        self.split_batch_size = split_batch_size
+
+        if split_batch_size is not None:
+            split_batch_norm(backbone, split_batch_size)
+        self.backbone = backbone
+        self.projection_head = MoCoProjectionHead(feature_dim, feature_dim, projection_dim)
+        self.key_backbone = deepcopy(self.backbone)
+        self.key_projection_head = deepcopy(self.projection_head)
+        deactivate_requires_grad(self.key_backbone)
+        deactivate_requires_grad(self.key_projection_head)
+        self.criterion = HardNegativeNTXentLoss(
+            temperature=temperature,
+            memory_bank_size=(queue_size, projection_dim),
+            gather_distributed=True,
+            rho=rho,
+            hard_negative_bias=hard_negative_bias,
+        )
+        self.online_classifier = online_classifier(feature_dim, num_classes)
+        self.step_masking = StepMasking(
+            bind_encoder(masking, self.key_backbone), query_index=query_index, seed=seed
+        )
+        self.step_log = StepLog(self.step_masking.masking)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, feature_dim) of clean images, behind the masking's view filter."""
+        features: Tensor = self.backbone(self.step_masking.filtered(images)).flatten(1)
+        return features
+
+    def setup(self, stage: str) -> None:
+        """Leave BatchNorm whole where there are several devices to split the batch."""
+        if self.trainer.world_size > 1:
+            for module in self.modules():
+                if isinstance(module, GroupedBatchNorm):
+                    module.group_size = None
+
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        views = self.step_masking(batch, rank=self.global_rank)
+        query = self.projection_head(self.backbone(views.query).flatten(1))
+        update_momentum(self.backbone, self.key_backbone, m=self.momentum)
+        update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
+        key = self._encode_key(views.key)
+        hard_negatives = self._encode_negatives(views.negatives)
+        loss: Tensor = self.criterion(query, key, hard_negatives)
+        check_finite(loss, step=self.step_masking.batches_seen)
+        self.step_log.step(self, loss, views, self.criterion.statistics, negatives=self.queue_size)
+        self.step_masking.batches_seen += 1
+        if self.online_classifier is None:
+            return loss
+        features = online_features(self.backbone, self.step_masking, batch)
+        online_loss, metrics = self.online_classifier.training_step((features, batch[1]), batch_idx)
+        self.log_dict(metrics, sync_dist=True, batch_size=len(features))
+        return loss + online_loss
+
+    def configure_optimizers(self) -> Any:
+        """SGD with momentum 0.9; cosine per epoch over ``trainer.max_epochs``."""
+        groups: list[dict[str, Any]] = [
+            {"params": [*self.backbone.parameters(), *self.projection_head.parameters()]}
+        ]
+        if self.online_classifier is not None:
+            groups.append({"params": self.online_classifier.parameters(), "weight_decay": 0.0})
+        optimizer = torch.optim.SGD(
+            groups, lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
+        )
+        schedule = cosine_per_epoch(
+            optimizer,
+            warmup_epochs=self.warmup_epochs,
+            max_epochs=self.trainer.max_epochs or -1,
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the step, so that masks go on where they stopped."""
+        checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.step_masking.batches_seen = checkpoint["salmask_batches_seen"]
+
+    @torch.no_grad()
+    def _encode_key(self, images: Tensor) -> Tensor:
+        """Projections (B, D) by the key encoder, its BatchNorm groups drawn anew."""
+        distributed = self.trainer.world_size > 1
+        images, order = batch_shuffle(images, distributed=distributed)
+        projections = self.key_projection_head(self.key_backbone(images).flatten(1))
+        return batch_unshuffle(projections, order, distributed=distributed)
+
+    def _encode_negatives(self, negatives: Tensor | None) -> Tensor | None:
+        """Projections (B, M, D) of the hard negatives (B, M, C, H, W)."""
+        if negatives is None:
+            return None
+        devices = [negatives.device] if negatives.device.type == "cuda" else []
+        # Their shuffle must not advance the host's randomness, or the baseline sees other data.
+        with (
+            torch.random.fork_rng(devices=devices),
+            frozen_running_statistics(self.key_backbone, self.key_projection_head),
+        ):
+            return torch.stack([self._encode_key(images) for images in negatives.unbind(1)], 1)

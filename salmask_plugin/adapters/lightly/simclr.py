@@ -1,0 +1,165 @@
+"""SimCLR from lightly's parts, with a masked first view and hard negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightly.models.modules import SimCLRProjectionHead
+from lightly.models.utils import get_weight_decay_parameters
+from lightly.utils.lars import LARS
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from salmask_plugin.adapters.lightly.batch_norm import frozen_running_statistics
+from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
+from salmask_plugin.adapters.lightly.online import online_classifier, online_features
+from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
+from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.masking import SaliencyMasking
+
+
+class MaskedSimCLR(LightningModule):
+    """SimCLR whose first view is masked, and whose rows of that view take hard negatives.
+
+    ``masking=None`` is lightly's SimCLR on the same code path and seed. Each view has a forward of
+    its own, for baseline and method alike, so that masked and clean images share no BatchNorm
+    batch. Hard negatives pass the same encoder without gradient in a forward of their own that
+    updates no running statistics; the rows of the clean view stay plain NT-Xent.
+
+    Args:
+        backbone: images -> (B, feature_dim) features, or a map of that many values.
+        feature_dim: features of the backbone; also the width of the projection head.
+        masking: None is the baseline. Its localizer may be ``partial(MomentumLocalizer, ...)``,
+            which is then given this module's backbone.
+        seed: of the masks.
+        query_index: which of lightly's two views is masked.
+        num_classes: adds lightly's online linear classifier; see :class:`MaskedMoCoV2`.
+        projection_dim: D.
+        temperature: tau; the paper gives none.
+        rho: factor on the hard negatives' similarity.
+        hard_negative_bias: added to their logits. With the 2B - 2 negatives of a batch they hold
+            most of the softmax at 0; see :class:`HardNegativeNTXentLoss`.
+        learning_rate: for the whole batch, not scaled by it (the paper: 0.3 at 256).
+        weight_decay: not on biases and norms, which LARS also leaves at the plain rate. Must be
+            positive: lightly's LARS does not scale layers without it.
+        warmup_epochs: linear.
+        trust_coefficient: of LARS; the paper gives none.
+
+    References:
+        SimCLR, https://arxiv.org/abs/2002.05709; Chin et al., WACV 2024, section A.4. Unnamed
+        settings follow solo-learn's ImageNet-100 recipe,
+        https://github.com/vturrisi/solo-learn/tree/9187ea3.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        feature_dim: int,
+        masking: SaliencyMasking | None = None,
+        seed: int = 0,
+        query_index: int = 0,
+        num_classes: int | None = None,
+        projection_dim: int = 128,
+        temperature: float = 0.2,
+        rho: float = 2.0,
+        hard_negative_bias: float = 0.0,
+        learning_rate: float = 0.3,
+        weight_decay: float = 1e-4,
+        warmup_epochs: int = 10,
+        trust_coefficient: float = 0.02,
+    ) -> None:
+        super().__init__()
+        if not weight_decay > 0:
+            raise ValueError(
+                f"weight_decay={weight_decay} must be positive: lightly's LARS does not scale "
+                "layers without weight decay."
+            )
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_epochs = warmup_epochs
+        self.trust_coefficient = trust_coefficient
+
+        self.backbone = backbone
+        self.projection_head = SimCLRProjectionHead(feature_dim, feature_dim, projection_dim)
+        self.criterion = HardNegativeNTXentLoss(
+            temperature=temperature,
+            gather_distributed=True,
+            rho=rho,
+            hard_negative_bias=hard_negative_bias,
+        )
+        self.online_classifier = online_classifier(feature_dim, num_classes)
+        self.step_masking = StepMasking(
+            bind_encoder(masking, self.backbone), query_index=query_index, seed=seed
+        )
+        self.step_log = StepLog(self.step_masking.masking)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, feature_dim) of clean images, behind the masking's view filter."""
+        features: Tensor = self.backbone(self.step_masking.filtered(images)).flatten(1)
+        return features
+
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
+        """Return the loss of one batch.
+
+        Raises:
+            ValueError: if the batch is a single image, which has no negatives.
+        """
+        views = self.step_masking(batch, rank=self.global_rank)
+        negatives = 2 * len(views.query) * self.trainer.world_size - 2
+        if negatives == 0:
+            raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
+        query, key = self._project(views.query), self._project(views.key)
+        hard_negatives = self._project_negatives(views.negatives)
+        loss: Tensor = self.criterion(query, key, hard_negatives)
+        check_finite(loss, step=self.step_masking.batches_seen)
+        self.step_log.step(self, loss, views, self.criterion.statistics, negatives=negatives)
+        self.step_masking.batches_seen += 1
+        if self.online_classifier is None:
+            return loss
+        features = online_features(self.backbone, self.step_masking, batch)
+        online_loss, metrics = self.online_classifier.training_step((features, batch[1]), batch_idx)
+        self.log_dict(metrics, sync_dist=True, batch_size=len(features))
+        return loss + online_loss
+
+    def configure_optimizers(self) -> Any:
+        """LARS with momentum 0.9; warm-up and cosine per epoch over ``trainer.max_epochs``."""
+        decayed, others = get_weight_decay_parameters([self.backbone, self.projection_head])
+        if self.online_classifier is not None:
+            others += self.online_classifier.parameters()
+        optimizer = LARS(
+            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+            lr=self.learning_rate,
+            momentum=0.9,
+            weight_decay=self.weight_decay,
+            trust_coefficient=self.trust_coefficient,
+        )
+        schedule = cosine_per_epoch(
+            optimizer,
+            warmup_epochs=self.warmup_epochs,
+            max_epochs=self.trainer.max_epochs or -1,
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the step, so that masks go on where they stopped."""
+        checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.step_masking.batches_seen = checkpoint["salmask_batches_seen"]
+
+    def _project(self, images: Tensor) -> Tensor:
+        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
+        return projections
+
+    @torch.no_grad()
+    def _project_negatives(self, negatives: Tensor | None) -> Tensor | None:
+        """Projections (B, M, D) of the hard negatives (B, M, C, H, W)."""
+        if negatives is None:
+            return None
+        with frozen_running_statistics(self.backbone, self.projection_head):
+            return torch.stack([self._project(images) for images in negatives.unbind(1)], 1)

@@ -1,0 +1,116 @@
+"""From lightly's batch to the views of one step: which is the query, and what masks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.seeding import step_generator
+from salmask_plugin.types import Localizer, MaskedViews, Saliency
+
+
+class StepMasking:
+    """Mask the views of a training batch, from draws that depend on (seed, rank, step) alone.
+
+    Not a module, so that nothing of the localizer enters a host's parameters or checkpoints.
+
+    Args:
+        masking: what to do; None hands the views on as they are, and draws nothing.
+        query_index: which of the two views is the query, 0 or 1.
+        seed: of the masks.
+
+    Attributes:
+        batches_seen: training batches so far; the step that masks are drawn for. Whoever owns this
+            object advances it, and saves it in checkpoints.
+
+    Raises:
+        ValueError: if query_index is not 0 or 1, or the seed is negative.
+    """
+
+    def __init__(self, masking: SaliencyMasking | None, *, query_index: int, seed: int) -> None:
+        if query_index not in (0, 1):
+            raise ValueError(f"query_index={query_index} must be 0 or 1.")
+        if seed < 0:
+            raise ValueError(f"seed={seed} must be at least 0.")
+        self.masking = masking
+        self.query_index = query_index
+        self.seed = seed
+        self.batches_seen = 0
+
+    def __call__(self, batch: Sequence[Any], *, rank: int) -> MaskedViews:
+        """Return the views of a batch (views, targets, ...) as the encoders see them.
+
+        Raises:
+            TypeError: if ``batch[0]`` is not a list, as lightly's transforms give.
+            ValueError: if it does not hold two views.
+        """
+        views = views_of(batch)
+        query, key = views[self.query_index], views[1 - self.query_index]
+        if self.masking is None:
+            return MaskedViews(query, key)
+        generator = step_generator(self.seed, rank, self.batches_seen, query.device)
+        return self.masking(query, key, generator, self._given_saliency(batch))
+
+    def filtered(self, images: Tensor) -> Tensor:
+        """Apply the view filter alone, as evaluation needs it."""
+        if self.masking is None or self.masking.view_filter is None:
+            return images
+        return self.masking.view_filter(images)
+
+    def _given_saliency(self, batch: Sequence[Any]) -> tuple[Saliency, Saliency] | None:
+        """Maps from the batch's own pixel masks, where the localizer is one that takes them."""
+        assert self.masking is not None
+        localizer = self.masking.localizer
+        if not takes_pixel_masks(localizer):
+            return None
+        masks = batch[2] if len(batch) > 2 else None
+        if not isinstance(masks, list | tuple) or len(masks) != 2:
+            raise TypeError(
+                "GivenLocalizer needs the pixel masks of both views as batch[2], a list of two "
+                f"tensors (B, 1, H, W); the batch has {len(batch)} elements"
+                + ("." if masks is None else f" and batch[2] is a {type(masks).__name__}.")
+            )
+        return localizer(masks[self.query_index]), localizer(masks[1 - self.query_index])
+
+
+def views_of(batch: Sequence[Any]) -> list[Tensor]:
+    """Return the list of the two views, the one the batch holds: writing to it changes the batch.
+
+    Raises:
+        TypeError: if it is not a list.
+        ValueError: if it does not hold two views.
+    """
+    views = batch[0]
+    if not isinstance(views, list):
+        raise TypeError(
+            f"batch[0] is a {type(views).__name__}; a list of two views is needed, as the default "
+            "collate function and lightly's MultiViewCollate make it."
+        )
+    if len(views) != 2:
+        raise ValueError(f"batch[0] holds {len(views)} views; masking needs two.")
+    return views
+
+
+def takes_pixel_masks(localizer: Localizer) -> bool:
+    """Say whether the localizer wants the views' pixel masks instead of the views."""
+    inner = localizer.localizer if isinstance(localizer, PermutedLocalizer) else localizer
+    return isinstance(inner, GivenLocalizer)
+
+
+def bind_encoder(masking: SaliencyMasking | None, encoder: nn.Module) -> SaliencyMasking | None:
+    """Complete a localizer that waits for the host's encoder.
+
+    ``functools.partial(MomentumLocalizer, layer=...)`` is called with ``encoder`` and the masking's
+    view filter, unless the partial names one; anything else is returned as it is.
+    """
+    if masking is None or not isinstance(masking.localizer, partial):
+        return masking
+    waiting = masking.localizer
+    given = {} if "view_filter" in waiting.keywords else {"view_filter": masking.view_filter}
+    return replace(masking, localizer=waiting(encoder=encoder, **given))
