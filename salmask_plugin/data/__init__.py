@@ -6,13 +6,17 @@ from salmask_plugin.data.augment import (
     linear_train_transform,
     two_views,
 )
-from salmask_plugin.data.files import ImageFiles
+from salmask_plugin.data.caltech101 import caltech101
+from salmask_plugin.data.files import ImageFiles, unreadable_files
+from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
+from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
 from salmask_plugin.data.loaders import TwoViewData, evaluation_loaders, pretrain_loader
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
+from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
 
 __all__ = [
@@ -27,13 +31,20 @@ __all__ = [
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "caltech101",
+    "cifar10",
+    "cifar100",
     "evaluation_loaders",
     "evaluation_transform",
+    "flowers102",
     "generated",
     "image_folder",
     "linear_train_transform",
     "list_images",
     "pretrain_loader",
     "read_image",
+    "stl10",
+    "tiny_imagenet",
     "two_views",
+    "unreadable_files",
 ]

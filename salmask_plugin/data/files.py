@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from salmask_plugin.data.reading import UnreadableImageError, read_image
+from salmask_plugin.data.splits import ImageSubset, LabelledImages
 
 OnUnreadable = Literal["raise", "replace", "skip"]
 Box = tuple[int, int, int, int]
@@ -81,16 +82,6 @@ class ImageFiles:
         """The files found unreadable so far, by this process or by workers of its loaders."""
         return tuple(self._all[index] for index in self._bad.nonzero().flatten().tolist())
 
-    def part(self, indices: Sequence[int]) -> ImageFiles:
-        """Return some of the images as a data set of their own."""
-        return ImageFiles(
-            [self.paths[index] for index in indices],
-            [self.labels[index] for index in indices],
-            # What was skipped is gone already: no second pass.
-            "raise" if self.on_unreadable == "skip" else self.on_unreadable,
-            None if self.boxes is None else [self.boxes[index] for index in indices],
-        )
-
     def _read(self, index: int) -> tuple[Image.Image, int]:
         """Read an image or, with "replace", the next one that can be read; say which it was."""
         if self.on_unreadable != "replace":
@@ -121,3 +112,13 @@ def _is_readable(path: Path) -> bool:
     except UnreadableImageError:
         return False
     return True
+
+
+def unreadable_files(images: LabelledImages) -> tuple[Path, ...]:
+    """Return the files of a split found unreadable so far, whether it is limited or whole.
+
+    With "skip" the answer is complete at once, with "replace" after a full epoch.
+    """
+    while isinstance(images, ImageSubset):
+        images = images.images
+    return images.unreadable if isinstance(images, ImageFiles) else ()

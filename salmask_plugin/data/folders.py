@@ -50,16 +50,19 @@ def image_folder(
     train_folder = folder / "train" if (folder / "train").is_dir() else folder
     val_folder = folder / "val"
     paths, labels, classes = list_classes(train_folder, chosen)
-    train = ImageFiles(paths, labels, on_unreadable)
     if val_folder.is_dir() and train_folder != folder:
         if val_share is not None:
             raise ValueError(
                 f"val_share={val_share} must be null: '{root}' has a val folder of its own."
             )
-        paths, labels = list_known_classes(val_folder, classes, chosen)
-        val = ImageFiles(paths, labels, on_unreadable)
+        val_paths, val_labels = list_known_classes(val_folder, classes, chosen)
     else:
-        train, val = _hold_out(train, classes, val_share, subset_seed, folder)
+        held = _hold_out(labels, classes, val_share, subset_seed, folder)
+        val_paths, val_labels = [paths[i] for i in held], [labels[i] for i in held]
+        rest = sorted(set(range(len(paths))) - set(held))
+        paths, labels = [paths[i] for i in rest], [labels[i] for i in rest]
+    train = ImageFiles(paths, labels, on_unreadable)
+    val = ImageFiles(val_paths, val_labels, on_unreadable)
     splits = ImageSplits(train, val, classes, name)
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
@@ -159,13 +162,9 @@ def existing_folder(root: str | Path) -> Path:
 
 
 def _hold_out(
-    images: ImageFiles,
-    classes: Sequence[str],
-    share: float | None,
-    seed: int,
-    folder: Path,
-) -> tuple[ImageFiles, ImageFiles]:
-    """Split every class by a seeded shuffle; both parts keep at least one image of it."""
+    labels: Sequence[int], classes: Sequence[str], share: float | None, seed: int, folder: Path
+) -> list[int]:
+    """Choose a share of every class; both parts keep at least one image of it."""
     if share is None:
         raise ValueError(
             f"'{folder}' has no train and val folders: give val_share, the share of every class "
@@ -174,18 +173,14 @@ def _hold_out(
     if not 0 < share < 1:
         raise ValueError(f"val_share={share} must be above 0 and below 1.")
     rng = np.random.default_rng(seed)
-    labels = np.asarray(images.labels)
     held: list[int] = []
     for label, name in enumerate(classes):
-        members = rng.permutation(np.flatnonzero(labels == label))
+        members = rng.permutation(np.flatnonzero(np.asarray(labels) == label))
         if len(members) < 2:
-            raise ValueError(
-                f"Class {name!r} has {len(members)} image(s): too few to hold one out."
-            )
+            raise ValueError(f"Class {name!r} has {len(members)} image: too few to hold one out.")
         count = min(max(round(len(members) * share), 1), len(members) - 1)
         held.extend(members[:count].tolist())
-    rest = sorted(set(range(len(labels))) - set(held))
-    return images.part(rest), images.part(sorted(held))
+    return sorted(held)
 
 
 def _subfolders(folder: Path) -> list[str]:
