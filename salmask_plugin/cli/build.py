@@ -1,0 +1,114 @@
+"""From settings to objects: data, module, trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.data import ImageSplits, TwoViewData, two_views
+from salmask_plugin.localizers import GivenLocalizer
+from salmask_plugin.masking import SaliencyMasking
+
+
+def build(node: dict[str, Any], **arguments: Any) -> Any:
+    """Build the object that a configuration node describes; ``arguments`` are added as they are."""
+    return instantiate(OmegaConf.create(node), _convert_="all", **arguments)
+
+
+def build_splits(settings: Settings) -> ImageSplits:
+    """Return the data set.
+
+    Raises:
+        UserError: if there is only one class, which nothing can be evaluated on.
+    """
+    splits: ImageSplits = build(settings["data"])
+    if len(splits.classes) < 2:
+        raise UserError(
+            f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "
+            "need at least two."
+        )
+    return splits
+
+
+def build_masking(settings: Settings) -> SaliencyMasking | None:
+    """Return the recipe, or None for the host's baseline. Draws nothing from global generators."""
+    node = settings["masking"]
+    if not node or "_target_" not in node:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        masking: SaliencyMasking = build(node)
+    return masking
+
+
+def build_module(
+    settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
+) -> pl.LightningModule:
+    """Return the method's module with its encoder, initialised from the seed alone."""
+    pl.seed_everything(settings["seed"], verbose=False)
+    backbone, feature_dim = build(settings["backbone"])
+    module: pl.LightningModule = build(
+        settings["method"],
+        backbone=backbone,
+        feature_dim=feature_dim,
+        masking=masking,
+        seed=settings["seed"],
+    )
+    return module
+
+
+def build_data(
+    settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
+) -> TwoViewData:
+    """Return what makes the pretraining loader; object masks travel along where they are used."""
+    masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    if masks and not splits.has_masks:
+        raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
+    transform = (
+        two_views(settings["view_size"], settings.choices["method"])
+        if masks
+        else build(settings["views"])
+    )
+    return TwoViewData(
+        splits=splits,
+        transform=transform,
+        batch_size=settings["loader"]["batch_size"],
+        seed=settings["seed"],
+        workers=settings["loader"]["workers"],
+        masks=masks,
+    )
+
+
+class PretrainData(pl.LightningDataModule):
+    """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
+
+    def __init__(self, data: TwoViewData) -> None:
+        super().__init__()
+        self._data = data
+
+    def train_dataloader(self) -> Any:
+        """Return the loader; Lightning makes its first iterator before ``set_epoch``."""
+        assert self.trainer is not None
+        finished = self.trainer.fit_loop.epoch_progress.current.processed
+        return self._data.train_loader(
+            epoch=finished, rank=self.trainer.global_rank, world_size=self.trainer.world_size
+        )
+
+
+def build_logger(settings: Settings, folder: Path) -> Logger:
+    """Return Lightning's logger of the chosen kind, writing below the run's folder."""
+    kind = settings["logger"]
+    if kind == "csv":
+        return CSVLogger(folder, name="metrics", version="")
+    if kind == "tensorboard":
+        return TensorBoardLogger(folder, name="metrics", version="")
+    if kind == "wandb":
+        return WandbLogger(save_dir=folder, name=folder.name)
+    raise UserError(f"logger={kind!r} must be csv, tensorboard or wandb.")

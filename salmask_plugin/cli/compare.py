@@ -1,0 +1,153 @@
+"""``salmask compare``: rows x seeds -> finished runs -> one table and one report."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmask_plugin.cli.config import Settings, compose_settings
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.report import report_folder
+from salmask_plugin.cli.runs import run_folder
+from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
+
+IDENTITY = ("name=", "seed=", "recipe=")
+"""Settings that a comparison gives each of its runs itself."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the comparison.
+
+    Attributes:
+        name: of the row, with the seed.
+        settings: composed.
+        arguments: for ``salmask pretrain``.
+    """
+
+    name: str
+    settings: Settings
+    arguments: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes."""
+        return run_folder(self.settings)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run what is not finished yet, then print the table and write the report.
+
+    Raises:
+        UserError: before any run starts, if a row does not compose; after all runs, if one failed.
+    """
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    rows = plan_rows(settings, options)
+    study = Path(settings["out"]) / study_name(settings)
+    print(f"{len(rows)} runs in {study}:")
+    for row in rows:
+        print(f"  {'finished' if is_finished(row.folder) else 'to do   '}  {row.name}")
+    failed = _run_rows(rows, options)
+    paths = report_folder(
+        study,
+        title=f"Comparison {study.name}",
+        baseline=settings["compare"]["baseline"],
+        notes=tuple(settings["compare"]["notes"]),
+    )
+    print("\n" + paths.table)
+    print(f"\nReport: {paths.html}\n        {paths.markdown}")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}. The others are in the "
+            "report; the same command runs the failed ones again."
+        )
+
+
+def study_name(settings: Settings) -> str:
+    """Return the name of the study's folder."""
+    experiment = settings.choices.get("experiment", "None")
+    if settings["name"]:
+        return str(settings["name"])
+    if experiment not in ("None", "null"):
+        return experiment.replace("/", "-")
+    return "-".join(["compare", settings.choices["data"], settings.choices["method"]])
+
+
+def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
+    """Compose every row with every seed.
+
+    Raises:
+        UserError: naming the row that does not compose, or a baseline that is no row.
+    """
+    wanted = settings["compare"]
+    if wanted["baseline"] is not None and wanted["baseline"] not in wanted["rows"]:
+        raise UserError(
+            f"compare.baseline={wanted['baseline']!r} is none of the rows: "
+            f"{', '.join(wanted['rows'])}."
+        )
+    if not wanted["seeds"] or not wanted["rows"]:
+        raise UserError("compare.seeds and compare.rows must not be empty.")
+    rows = []
+    study = study_name(settings)
+    given = [text for text in options.overrides if not text.startswith(IDENTITY)]
+    for seed in wanted["seeds"]:
+        for name, overrides in wanted["rows"].items():
+            label = f"{name}, seed {seed}"
+            identity = [f"seed={seed}", f"recipe={name}", f"name={study}/{name}/seed{seed}"]
+            arguments = [*given, *overrides, *identity]
+            try:
+                composed = compose_settings(
+                    arguments, config_dir=options.config_dir, trust=options.trust
+                )
+            except UserError as error:
+                raise UserError(f"row {label}: {error}") from error
+            rows.append(Row(label, composed, arguments))
+    return rows
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder's record says that pretraining and all evaluations are done."""
+    if not (folder / RECORD_NAME).is_file():
+        return False
+    try:
+        record = read_record(folder)
+    except RecordError:
+        return False
+    return record.status == "finished" and {"knn", "linear"} <= set(record.evaluations)
+
+
+def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
+    todo = [row for row in rows if not is_finished(row.folder)]
+    failed = []
+    started = time.perf_counter()
+    for index, row in enumerate(todo):
+        print(f"\n=== {row.name} ({index + 1} of {len(todo)}){_left(started, index, len(todo))}")
+        sys.stdout.flush()
+        flags = ["--trust"] if options.trust else []
+        flags += ["--config-dir", options.config_dir] if options.config_dir else []
+        commands = [["pretrain", *flags, *row.arguments], ["evaluate", str(row.folder), *flags]]
+        if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
+            # One process serves both: the second interpreter start is saved.
+            commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
+        for command in commands:
+            code = subprocess.run([sys.executable, "-m", "salmask_plugin.cli", *command]).returncode
+            if code == 130:
+                raise KeyboardInterrupt
+            if code != 0:
+                failed.append(row.name)
+                print(f"salmask: {row.name} failed with exit code {code}", file=sys.stderr)
+                break
+    return failed
+
+
+def _left(started: float, done: int, total: int) -> str:
+    if done == 0:
+        return ""
+    minutes = (time.perf_counter() - started) / done * (total - done) / 60
+    return f", about {minutes:.0f} min left"

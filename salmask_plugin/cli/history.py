@@ -1,0 +1,83 @@
+"""Per-epoch means of what a module logs, kept through resumes, and a line for each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+LOGGED = (
+    "train_loss",
+    "mask_ratio",
+    "foreground_share",
+    "similarity_positive",
+    "similarity_hard",
+    "hard_negative_share",
+)
+
+
+class History(pl.Callback):
+    """Collect the epoch means and the seconds of training; print one line per epoch.
+
+    Attributes:
+        values: name -> one float per finished epoch.
+        seconds: wall-clock of all epochs so far, those before a resume included.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.values: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._quiet = quiet
+        self._started = 0.0
+        self._sums: dict[str, Any] = {}
+        self._steps = 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock and sums."""
+        self._started = time.perf_counter()
+        self._sums, self._steps = {}, 0
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Add the step's scalars on their device: nothing is read before the epoch's end."""
+        for name in LOGGED:
+            value = trainer.callback_metrics.get(name)
+            if value is not None:
+                self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._steps += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the epoch's means and print them."""
+        taken = time.perf_counter() - self._started
+        self.seconds += taken
+        for name, total in self._sums.items():
+            mean = float(total) / self._steps
+            self.values.setdefault(name.removeprefix("train_"), []).append(mean)
+        if not self._quiet and trainer.is_global_zero:
+            print(self._line(trainer, taken), flush=True)
+
+    def _line(self, trainer: pl.Trainer, taken: float) -> str:
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
+        parts = [f"{name} {values[-1]:.3f}" for name, values in self.values.items()]
+        left = math.ceil((epochs - epoch) * taken)
+        return (
+            f"epoch {epoch}/{epochs}  {'  '.join(parts)}  {taken:.1f} s, "
+            f"about {left // 60}:{left % 60:02d} min left"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resume needs."""
+        return {"values": self.values, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue after a resume."""
+        self.values = {name: list(values) for name, values in state_dict["values"].items()}
+        self.seconds = float(state_dict["seconds"])

@@ -1,0 +1,71 @@
+"""Argument parsing and dispatch; heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from salmask_plugin import __version__
+from salmask_plugin.cli.errors import UserError
+
+COMMANDS = {
+    "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
+    "evaluate": "kNN and linear evaluation of a finished run",
+    "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
+    "report": "Markdown and HTML report of the runs in a folder",
+    "preview": "see saliency, masks and hard negatives on your own images, before any training",
+    "explain": "the resolved recipe in plain words, with every departure from the paper",
+    "plan": "hours, memory and images/s of a run, from a few timed steps",
+    "doctor": "versions, devices, hosts and weights found, and what to do about what is missing",
+}
+OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser: one subcommand per module of this package."""
+    parser = argparse.ArgumentParser(
+        prog="salmask",
+        description="Saliency-guided masking for contrastive learning on ConvNets.",
+        epilog="Settings are Hydra overrides: salmask pretrain masking=mean trainer.max_epochs=10. "
+        "Docs: README.md and docs/.",
+    )
+    parser.add_argument("--version", action="version", version=f"salmask_plugin {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument("--debug", action="store_true", help="show the whole traceback")
+        if name in ("evaluate", "report", "preview"):
+            what = {"evaluate": "run folder", "report": "folder with runs", "preview": "images"}
+            command.add_argument("folder", help=what[name])
+        if name == "pretrain":
+            command.add_argument(
+                "--evaluate", action="store_true", help="evaluate as well, in the same process"
+            )
+        if name != "doctor":
+            command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
+            command.add_argument("--config-dir", help="a folder with your own configuration groups")
+            command.add_argument(
+                "--trust",
+                action="store_true",
+                help="allow a _target_ outside the allow-list in your own configuration",
+            )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code (2 for a mistake in the input)."""
+    options = build_parser().parse_args(arguments)
+    command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
+    try:
+        command.run(options)
+    except KeyboardInterrupt:
+        print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
+        return 130
+    except (UserError, ValueError, FileNotFoundError, ImportError) as error:
+        if options.debug:
+            raise
+        print(f"salmask: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,119 @@
+"""``salmask pretrain``: one encoder, resumed where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+from salmask_plugin.cli import evaluate
+from salmask_plugin.cli.build import (
+    PretrainData,
+    build,
+    build_data,
+    build_logger,
+    build_masking,
+    build_module,
+    build_splits,
+)
+from salmask_plugin.cli.checkpoints import (
+    AtomicCheckpointIO,
+    checkpoint_callback,
+    newest_checkpoint,
+)
+from salmask_plugin.cli.config import Settings, compose_settings
+from salmask_plugin.cli.explain import explain
+from salmask_plugin.cli.history import History
+from salmask_plugin.cli.protocol import record_of
+from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
+from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
+
+
+def run(options: argparse.Namespace) -> None:
+    """Pretrain (or resume), write the record, and evaluate if asked to."""
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    folder = run_folder(settings)
+    pretrain(settings, folder)
+    if options.evaluate:
+        evaluate.evaluate(settings, folder)
+
+
+def pretrain(settings: Settings, folder: Path) -> None:
+    """Train one encoder into ``folder``; do nothing where it is already trained.
+
+    Raises:
+        UserError: if the folder holds a run with other settings.
+        ValueError: for data or settings that cannot work, before training starts.
+    """
+    keep_settings(folder, settings)
+    if (folder / RECORD_NAME).is_file() and read_record(folder).status == "finished":
+        print(f"{folder} is already pretrained.")
+        return
+    print("\n".join(explain(settings)), flush=True)
+    splits = build_splits(settings)
+    masking = build_masking(settings)
+    data = build_data(settings, splits, masking)
+    module = build_module(settings, splits, masking)
+    history = History()
+    trainer = _trainer(settings, folder, history)
+    resumed = newest_checkpoint(folder / CHECKPOINTS)
+    if resumed is not None:
+        print(f"Resuming from {resumed}.", flush=True)
+    with expected_warnings():
+        trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        images = len(splits.train) * settings["trainer"]["max_epochs"]
+        record = record_of(settings, splits, masking, history, images_per_run=images)
+        write_record(folder, record)
+        print(f"Pretrained: {folder}")
+
+
+def _trainer(settings: Settings, folder: Path, history: History) -> pl.Trainer:
+    bar = sys.stderr.isatty()
+    callbacks: list[pl.Callback] = [
+        history,
+        checkpoint_callback(folder / CHECKPOINTS, **settings["checkpoints"]),
+    ]
+    if bar:
+        callbacks.append(TQDMProgressBar(leave=False))
+    with expected_warnings():
+        trainer: pl.Trainer = build(
+            settings["trainer"],
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            logger=build_logger(settings, folder),
+            default_root_dir=str(folder),
+            use_distributed_sampler=False,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    return trainer
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Silence what Lightning says about choices that are made on purpose."""
+    with warnings.catch_warnings():
+        for text in (
+            ".*does not have many workers.*",
+            ".*GPU available but not used.*",
+            ".*Checkpoint directory .* exists and is not empty.*",
+            ".*Experiment logs directory .* exists.*",
+            ".*smaller than the logging interval.*",
+            ".*validation_step.* but have no .*val_dataloader.*",
+            ".*no `val_dataloader`.*",
+            ".*isinstance.treespec.*LeafSpec.*",
+        ):
+            warnings.filterwarnings("ignore", message=text)
+        yield

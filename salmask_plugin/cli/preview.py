@@ -1,0 +1,78 @@
+"""``salmask preview``: the masks on the user's own images, before any training."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from salmask_plugin.cli.build import build_masking
+from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.examples import can_be_shown, write_gallery
+from salmask_plugin.data import UnreadableImageError, read_image
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+RECIPES = ("mean", "blur", "highpass")
+COUNT = 8
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write one gallery per recipe and say where they are.
+
+    Without ``masking=`` all three recipes of the paper are shown, without ``localizer=`` the
+    embedded one is used.
+
+    Raises:
+        UserError: if the folder has no readable image, or the recipe shows nothing.
+    """
+    paths, images = _some_images(Path(options.folder))
+    given = list(options.overrides)
+    if not any(text.startswith("localizer=") for text in given):
+        given.append("localizer=efficientnet_lite0")
+    named = any(text.startswith("masking=") for text in given)
+    for recipe in [None] if named else RECIPES:
+        overrides = given if recipe is None else [*given, f"masking={recipe}"]
+        settings = compose_settings(overrides, config_dir=options.config_dir, trust=options.trust)
+        masking = build_masking(settings)
+        name, localizer = settings.choices["masking"], settings.choices["localizer"]
+        if masking is None or not can_be_shown(masking):
+            raise UserError(
+                f"masking={name} with localizer={localizer} has nothing to show on images alone."
+            )
+        path = write_gallery(
+            Path(settings["out"]) / "preview" / f"{name}-{localizer}.png",
+            masking,
+            images,
+            [path.stem for path in paths],
+            view_size=settings["view_size"],
+            seed=settings["seed"],
+            title=f"{name}, saliency from {localizer}",
+        )
+        print(path)
+
+
+def _some_images(folder: Path) -> tuple[list[Path], list[Image.Image]]:
+    """Up to COUNT images, evenly spread over the folder; an unreadable one is named and skipped."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder.")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UserError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))}).")
+    paths: list[Path] = []
+    images: list[Image.Image] = []
+    order = found[:: max(1, len(found) // COUNT)] + found
+    for path in order:
+        if len(images) == COUNT or path in paths:
+            continue
+        try:
+            images.append(read_image(path))
+        except UnreadableImageError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        paths.append(path)
+    if not images:
+        raise UserError(f"none of the {len(found)} images in {folder} can be read.")
+    return paths, images

@@ -1,0 +1,86 @@
+"""What a run's record says: the settings that matter, in the record's words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.explain import departures_from_paper
+from salmask_plugin.cli.history import History
+from salmask_plugin.data import ImageSplits
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
+
+OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
+MASKING = ("hard_negative_bias", "positive_in_denominator")
+
+
+def record_of(
+    settings: Settings,
+    splits: ImageSplits,
+    masking: SaliencyMasking | None,
+    history: History,
+    *,
+    images_per_run: int,
+) -> RunRecord:
+    """Return the record of a run that has just been pretrained; evaluations are added later."""
+    method = settings["method"]
+    negatives = masking is not None and masking.negative is not None
+    trainer = settings["trainer"]
+    devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
+    gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return RunRecord(
+        name=str(settings["name"] or settings["recipe"] or settings.choices["masking"]),
+        host="lightly",
+        method=settings.choices["method"],
+        recipe=settings["recipe"] or settings.choices["masking"],
+        seed=settings["seed"],
+        data=DataSet(
+            name=splits.name,
+            train_images=len(splits.train),
+            val_images=len(splits.val),
+            classes=len(splits.classes),
+            view_size=settings["view_size"],
+        ),
+        backbone=settings.choices["backbone"],
+        epochs=trainer["max_epochs"],
+        batch_size=settings["loader"]["batch_size"] * devices * trainer["num_nodes"],
+        localizer="none" if masking is None else _localizer_name(masking, settings),
+        localizer_trained_on=(
+            "none" if masking is None else getattr(masking.localizer, "trained_on", "unknown")
+        ),
+        branch=masking.branch if masking is not None and masking.query is not None else None,
+        rho=method.get("rho") if negatives else None,
+        temperature=method.get("temperature"),
+        queue_size=method.get("queue_size"),
+        masking={key: method[key] for key in MASKING if negatives and key in method},
+        optimizer={key: method[key] for key in OPTIMIZER if key in method},
+        history={name: tuple(values) for name, values in history.values.items()},
+        timing=Timing(
+            pretrain_seconds=history.seconds,
+            images_per_second=images_per_run / history.seconds if history.seconds else None,
+        ),
+        environment=environment(gpus if trainer["accelerator"] != "cpu" else ()),
+        config={**settings.values, "choices": settings.choices},
+        notes=tuple(departures_from_paper(settings)),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord:
+    """Return the record with its evaluations and their time."""
+    for name, evaluation in results.items():
+        record = record.with_evaluation(name, evaluation)
+    seconds = sum(found.seconds or 0.0 for found in record.evaluations.values())
+    return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
+
+
+def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
+    node: Any = settings["masking"].get("localizer") or {}
+    if str(node.get("_target_", "")).endswith("UniformLocalizer"):
+        return "uniform"
+    return settings.choices["localizer"]
