@@ -13,6 +13,7 @@ import torch
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor, nn
 
+from salmask_plugin.precision import autocast_off, in_float
 from salmask_plugin.types import Images
 
 PAPER_VIEW_SIZE = 224
@@ -39,8 +40,8 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
             f"{PAPER_VIEW_SIZE} px; kernel_for_view() scales them to smaller views."
         )
     # Autocast would run the products in half precision, and only where a host switched it on.
-    with torch.autocast(images.device.type, enabled=False):
-        pixels = images if images.dtype == torch.float64 else images.float()
+    with autocast_off(images.device):
+        pixels = in_float(images)
         rows = _blur_matrix(height, kernel_size, sigma, pixels.device, pixels.dtype)
         columns = _blur_matrix(width, kernel_size, sigma, pixels.device, pixels.dtype)
         return (rows @ pixels @ columns.T).to(images.dtype)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from salmask_plugin.precision import autocast_off, in_float
+
 
 def info_nce(
     query: Tensor,
@@ -54,7 +56,7 @@ def info_nce(
         )
     if len(negatives) == 0 and hard_negatives is None:
         raise ValueError("negatives is empty and there are no hard_negatives: nothing to contrast.")
-    with torch.autocast(query.device.type, enabled=False):
+    with autocast_off(query.device):
         query, key, negatives = (F.normalize(in_float(x), dim=-1) for x in (query, key, negatives))
         positives = (query * key).sum(1)
         logits = query @ negatives.T / temperature
@@ -85,7 +87,7 @@ def hard_similarity(query: Tensor, hard_negatives: Tensor) -> Tensor:
             f"hard_negatives {tuple(hard_negatives.shape)} must be (B, D) or (B, M, D) for queries "
             f"(B, D) = {tuple(query.shape)}: row i holds the hard negatives of image i."
         )
-    with torch.autocast(query.device.type, enabled=False):
+    with autocast_off(query.device):
         query = F.normalize(in_float(query), dim=-1)
         own = F.normalize(in_float(own), dim=-1)
         return torch.einsum("bd,bmd->bm", query, own)
@@ -118,11 +120,6 @@ def add_hard_negatives(
     """
     extra = (rho * hard / temperature + bias).logsumexp(1)
     return torch.logaddexp(losses, extra - positives / temperature)
-
-
-def in_float(x: Tensor) -> Tensor:
-    """Return ``x`` in float32, or as it is in float64."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def check_temperature(temperature: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salmask_plugin.precision import in_float
 from salmask_plugin.types import Saliency
 
 
@@ -38,7 +39,7 @@ def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
 def ranked(saliency: Saliency) -> Tensor:
     """Return the maps in float32 (float64 stays), those with a NaN or Inf replaced by zeros."""
     check_maps(saliency)
-    maps = saliency if saliency.dtype == torch.float64 else saliency.float()
+    maps = in_float(saliency)
     return torch.where(maps.isfinite().all(2).all(1)[:, None, None], maps, 0.0)
 
 

@@ -1,0 +1,20 @@
+"""Arithmetic in full precision, whatever a host's autocast or the views' dtype would have it be."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def in_float(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or as it is in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def autocast_off(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context without autocast on ``device``; devices that have none need none."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
