@@ -1,0 +1,153 @@
+"""Who may import whom. Reads the source; nothing is executed."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import salmask_plugin
+
+PACKAGE = Path(salmask_plugin.__file__).parent
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PACKAGE))
+
+# room -> the other rooms it may import. A new room needs a row here, and a reason.
+LEAVES = {"types", "precision", "seeding"}
+STAGES = {"localizers", "masks", "fills", "filters", "losses"}
+CORE = LEAVES | STAGES | {"masking"}
+ROOMS = {
+    "types": set(),
+    "precision": set(),
+    "seeding": set(),
+    "filters": {"types", "precision"},
+    "masks": {"types", "precision"},
+    "fills": {"types", "precision", "filters"},
+    "losses": {"types", "precision"},
+    "localizers": {"types", "precision"},
+    "masking": LEAVES | STAGES,
+    "adios": CORE,
+    "evaluation": CORE,
+    "data": {"types", "seeding"},
+    "results": set(),
+    "adapters": CORE | {"adios", "data", "evaluation", "results"},
+    "cli": CORE | {"adios", "adapters", "data", "evaluation", "results"},
+}
+
+# guest -> the only places that may import it, at any depth of a function.
+GUESTS = {
+    "lightly": ("adapters/lightly/", "cli/"),
+    "pytorch_lightning": ("adapters/lightly/", "cli/"),
+    "solo": ("adapters/solo_learn/",),
+    "lightning": ("adapters/solo_learn/",),
+    "hydra": ("cli/", "adapters/solo_learn/"),
+    "omegaconf": ("cli/", "adapters/solo_learn/"),
+    "torchmetrics": ("adapters/", "cli/"),
+    "matplotlib": ("results/", "cli/"),
+    "jinja2": ("results/", "cli/"),
+    "tqdm": ("cli/", "adapters/"),
+    "timm": ("localizers/", "adapters/", "cli/"),
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of everything a file imports, relative imports resolved."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = ("salmask_plugin", *path.relative_to(PACKAGE).parts[: -node.level])
+                base = ".".join((*parents, *filter(None, [base])))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """Rooms of this package that a file imports; the curated surface counts as "*"."""
+    rooms = set()
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "salmask_plugin" and rest:
+            room = rest.split(".")[0]
+            rooms.add(room if room in ROOMS else "*")
+    return rooms - {room_of(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_rooms_import_only_what_lies_below_them(path):
+    room = room_of(path)
+    if room == "__init__":
+        assert rooms_imported(path) <= CORE
+        return
+    assert room in ROOMS, f"{room} is a new room: give it a row in ROOMS and in docs/concepts.md"
+    allowed = ROOMS[room] | ({"*"} if room in ("adapters", "cli") else set())
+    assert rooms_imported(path) <= allowed
+
+
+def test_rooms_form_no_cycle():
+    order: list[str] = []
+    remaining = dict(ROOMS)
+    while remaining:
+        ready = [room for room, below in remaining.items() if below <= set(order)]
+        assert ready, f"cycle among {sorted(remaining)}"
+        order += ready
+        for room in ready:
+            del remaining[room]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_guests_stay_where_they_are_received(path):
+    for name in imports(path):
+        allowed = GUESTS.get(name.split(".")[0])
+        assert allowed is None or name_of(path).startswith(allowed), f"{name} in {name_of(path)}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room_of(p) == "results"], ids=name_of)
+def test_results_need_no_torch(path):
+    assert not {"torch", "torchvision"} & {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room_of(p) in CORE], ids=name_of)
+def test_randomness_of_the_core_is_torch(path):
+    source = path.read_text()
+    assert "random" not in {name.split(".")[0] for name in imports(path)}
+    assert source.count("np.random.") == source.count("np.random.SeedSequence")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 250
+
+
+def test_masks_meet_pixels_in_one_line():
+    """The fill is chosen by the mask in masking.py and nowhere else in the core."""
+    lines = [
+        name_of(path)
+        for path in FILES
+        if room_of(path) in CORE
+        for line in path.read_text().splitlines()
+        if "where(mask, " in line
+    ]
+    assert lines == ["masking.py"]
+
+
+def test_importing_the_package_imports_no_guest():
+    forbidden = tuple(guest for guest in GUESTS if guest != "tqdm")  # torch.hub imports tqdm
+    code = (
+        "import sys, salmask_plugin; "
+        f"print([name for name in {forbidden!r} if name in sys.modules])"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"
