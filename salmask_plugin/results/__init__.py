@@ -2,7 +2,14 @@
 
 from salmask_plugin.results.compare import compare
 from salmask_plugin.results.environment import Environment, environment
+from salmask_plugin.results.gallery import (
+    GalleryRow,
+    display_filtered,
+    display_view,
+    draw_gallery,
+)
 from salmask_plugin.results.record import DataSet, Evaluation, RunRecord, Timing
+from salmask_plugin.results.report import ReportPaths, write_report
 from salmask_plugin.results.store import (
     LoadedRecords,
     RecordError,
@@ -18,11 +25,16 @@ __all__ = [
     "DataSet",
     "Environment",
     "Evaluation",
+    "GalleryRow",
     "LoadedRecords",
     "RecordError",
+    "ReportPaths",
     "RunRecord",
     "Timing",
     "compare",
+    "display_filtered",
+    "display_view",
+    "draw_gallery",
     "environment",
     "load_records",
     "read_record",
@@ -30,4 +42,5 @@ __all__ = [
     "to_dicts",
     "to_markdown",
     "write_record",
+    "write_report",
 ]

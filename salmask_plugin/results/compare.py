@@ -180,7 +180,7 @@ def _against_baseline(row: Row, rows: Sequence[Row]) -> tuple[Row, list[str]]:
         if column in base.values
     }
     notes = []
-    if any(found.pairs == 0 for found in differences.values()):
+    if any(not found.pairs for found in differences.values()):
         notes.append(
             f"{row.label} shares no seed with its baseline: † is the difference of two means, "
             "without a spread."

@@ -28,14 +28,14 @@ class Difference:
     """How far a run is from its baseline.
 
     Attributes:
-        mean: run minus baseline; of the pairs where ``pairs`` > 0, else of the two means.
+        mean: run minus baseline; of the pairs where there are any, else of the two means.
         spread: sample standard deviation of the paired differences; None below two pairs.
-        pairs: number of seeds that both have.
+        pairs: the difference of each seed that both have, by seed; empty without a common seed.
     """
 
     mean: float
     spread: float | None
-    pairs: int
+    pairs: tuple[float, ...]
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -62,8 +62,8 @@ def difference(run: Mapping[int, float], baseline: Mapping[int, float]) -> Diffe
     """
     common = sorted(set(run) & set(baseline))
     if common:
-        pairs = summarize([run[seed] - baseline[seed] for seed in common])
-        return Difference(pairs.mean, pairs.spread, pairs.count)
-    return Difference(
-        summarize(list(run.values())).mean - summarize(list(baseline.values())).mean, None, 0
-    )
+        pairs = tuple(run[seed] - baseline[seed] for seed in common)
+        summary = summarize(pairs)
+        return Difference(summary.mean, summary.spread, pairs)
+    means = [summarize(list(values.values())).mean for values in (run, baseline)]
+    return Difference(means[0] - means[1], None, ())

@@ -134,10 +134,11 @@ def _shorten_paths(value: Any) -> Any:
         return {key: _shorten_paths(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_shorten_paths(item) for item in value]
-    return _shorten_text(value) if isinstance(value, str) else value
+    return shorten_text(value) if isinstance(value, str) else value
 
 
-def _shorten_text(text: str) -> str:
+def shorten_text(text: str) -> str:
+    """Replace the folders of absolute paths in a text by "...": they tell of the machine."""
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(text)
         if path.is_absolute() and "\n" not in text:

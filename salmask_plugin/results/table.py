@@ -18,6 +18,18 @@ _METRICS = {
 }
 
 
+def metric_title(evaluation: str, metric: str, shown: Items = ()) -> str:
+    """Name a metric for people, with its unit and the settings that tell it apart."""
+    name = _EVALUATIONS.get(evaluation, evaluation)
+    return f"{name} {_METRICS.get(metric, metric)}{_brackets(metric, shown)}"
+
+
+def _brackets(metric: str, settings: Items) -> str:
+    parts = ["%"] if is_share(metric) else []
+    parts += [f"{key}={value}" for key, value in settings]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
 @dataclass(frozen=True)
 class Column:
     """One metric under one protocol: values under another protocol are another column.
@@ -37,18 +49,12 @@ class Column:
     @property
     def title(self) -> str:
         """For people: "kNN top-1 (%, k=20)"."""
-        name = _EVALUATIONS.get(self.evaluation, self.evaluation)
-        return f"{name} {_METRICS.get(self.metric, self.metric)}{self._brackets(self.shown)}"
+        return metric_title(self.evaluation, self.metric, self.shown)
 
     @property
     def key(self) -> str:
         """For programs, with the whole protocol: "knn/top1 (%, k=20, temperature=0.07)"."""
-        return f"{self.evaluation}/{self.metric}{self._brackets(self.protocol)}"
-
-    def _brackets(self, settings: Items) -> str:
-        parts = ["%"] if is_share(self.metric) else []
-        parts += [f"{key}={value}" for key, value in settings]
-        return f" ({', '.join(parts)})" if parts else ""
+        return f"{self.evaluation}/{self.metric}{_brackets(self.metric, self.protocol)}"
 
     @property
     def scale(self) -> float:
@@ -70,7 +76,8 @@ class Row:
         time_ratio: its mean over the baseline's, on the same kind of machine, or None.
         is_baseline: whether others are compared with it.
         variant: the settings in which it differs from its siblings, as text.
-        label: the row in a few words, for legends; unique within its table.
+        name: the row in a few words, beside its host and method.
+        label: the same with host and method where the table has several.
         extra: title -> text.
     """
 
@@ -83,6 +90,7 @@ class Row:
     time_ratio: float | None = None
     is_baseline: bool = False
     variant: str = ""
+    name: str = ""
     label: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 

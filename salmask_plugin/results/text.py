@@ -20,7 +20,7 @@ def headers(table: Table) -> list[str]:
     titles += ["Seeds"]
     for column in table.columns:
         titles += [column.title, "vs baseline"]
-    return [*titles, "Pretraining [min]", "Time ratio", *table.extra_columns]
+    return [*titles, "Pretraining (min)", "Time ratio", *table.extra_columns]
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -113,7 +113,7 @@ def _numbers(column: Column, row: Row) -> dict[str, object]:
         f"{key} n": result.count if result else 0,
         f"{key} difference": found.mean * scale if found else None,
         f"{key} difference spread": _scaled(found.spread, scale) if found else None,
-        f"{key} pairs": found.pairs if found else 0,
+        f"{key} pairs": len(found.pairs) if found else 0,
     }
 
 

@@ -9,7 +9,7 @@ from salmask_plugin.results.table import Row
 
 
 def name_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with ``variant`` (the differing settings) and ``label`` (for legends) set."""
+    """Return the rows with ``variant``, ``name`` and ``label`` set."""
     several_hosts = len({row.setting.host for row in rows}) > 1
     several_methods = len({(row.setting.host, row.setting.method) for row in rows}) > 1
     named = []
@@ -21,15 +21,17 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
             for other in rows
             if other.setting.recipe == setting.recipe
         }
-        parts = (
+        own = (setting.recipe, setting.localizer if len(localizers) > 1 else "", variant)
+        family = (
             setting.host if several_hosts else "",
             setting.method if several_methods else "",
-            setting.recipe,
-            setting.localizer if len(localizers) > 1 else "",
-            variant,
         )
-        named.append(replace(row, variant=variant, label=" · ".join(filter(None, parts))))
+        named.append(replace(row, variant=variant, name=_join(own), label=_join((*family, *own))))
     return named
+
+
+def _join(parts: Sequence[str]) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def _variant(row: Row, rows: Sequence[Row]) -> str:

@@ -1,0 +1,125 @@
+"""A study's report on disk: Markdown with figures beside it, and one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.results.compare import compare
+from salmask_plugin.results.content import Content, build
+from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.store import shorten_text, write_atomically
+from salmask_plugin.results.text import escape_markdown, to_csv
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report.
+
+    Attributes:
+        html: self-contained; can be mailed or opened from anywhere.
+        markdown: refers to the figures beside it.
+        csv: the tables for programs.
+        figures: the PNG files.
+    """
+
+    html: Path
+    markdown: Path
+    csv: Path
+    figures: tuple[Path, ...]
+
+
+def write_report(
+    folder: Path | str,
+    records: Sequence[RunRecord],
+    *,
+    galleries: Mapping[str, bytes | Path] | None = None,
+    title: str = "Saliency masking: comparison",
+    notes: Sequence[str] = (),
+    baseline: str = "none",
+) -> ReportPaths:
+    """Write ``report.html``, ``report.md``, ``table.csv`` and ``figures/`` into ``folder``.
+
+    The same arguments give the same files: there is no date in them but the runs' own.
+
+    Args:
+        folder: is made if missing; files of an earlier report are replaced.
+        records: of any host; may be one, may lack evaluations.
+        galleries: title -> PNG, as bytes or as a file.
+        title: of the report.
+        notes: further sentences, such as the problems of :func:`load_records`.
+        baseline: recipe of the baseline rows.
+
+    Raises:
+        ValueError: if a gallery is no PNG.
+        OSError: if a gallery cannot be read or a file cannot be written.
+    """
+    folder = Path(folder)
+    pictures = {name: _png(name, picture) for name, picture in (galleries or {}).items()}
+    texts = [shorten_text(text) for text in notes]
+    content = build(records, pictures, title, texts, baseline)
+    figures = _write_figures(folder, content)
+    names = {title: f"figures/{path.name}" for title, path in figures.items()}
+    html, markdown, table = folder / "report.html", folder / "report.md", folder / "table.csv"
+    write_atomically(html, _render("report.html.j2", content, names, autoescape=True))
+    write_atomically(markdown, _render("report.md.j2", content, names, autoescape=False))
+    write_atomically(table, to_csv(compare(records, baseline=baseline)).encode())
+    return ReportPaths(html, markdown, table, tuple(figures.values()))
+
+
+def _png(name: str, picture: bytes | Path) -> bytes:
+    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    if not content.startswith(_PNG_SIGNATURE):
+        raise ValueError(f"galleries[{name!r}] is not a PNG picture.")
+    return content
+
+
+def _write_figures(folder: Path, content: Content) -> dict[int, Path]:
+    """Write every picture once; the number of its section is part of the name."""
+    written = {}
+    groups = [("table", section.figures) for section in content.sections]
+    for index, (kind, figures) in enumerate([*groups, ("gallery", content.galleries)], start=1):
+        for place, figure in enumerate(figures, start=1):
+            name = re.sub(r"[^a-z0-9]+", "-", figure.title.lower()).strip("-")[:40]
+            path = folder / "figures" / f"{kind}{index}-{place}-{name}.png"
+            write_atomically(path, figure.png)
+            written[id(figure)] = path
+    return written
+
+
+def _render(
+    template: str, content: Content, paths: Mapping[int, str], *, autoescape: bool
+) -> bytes:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        # Names of runs, classes and files come from outside: nothing in them is markup.
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters: dict[str, Any] = {
+        "md": escape_markdown,
+        "base64": lambda png: base64.b64encode(png).decode(),
+        "path": lambda figure: paths[id(figure)],
+        "fenced": _fenced,
+    }
+    environment.filters.update(filters)
+    return environment.get_template(template).render(content=content).encode()
+
+
+def _fenced(text: str) -> str:
+    """Return a Markdown code block that the text itself cannot close."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}json\n{text}\n{fence}"
