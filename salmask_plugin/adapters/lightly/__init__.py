@@ -1,8 +1,36 @@
 """lightly as host: a loss, a callback for unmodified modules, and MoCo v2 and SimCLR modules."""
 
 from salmask_plugin.adapters.lightly.backbone import resnet
+from salmask_plugin.adapters.lightly.batch_norm import (
+    frozen_running_statistics,
+    plain_batch_norm,
+    split_batch_norm,
+)
+from salmask_plugin.adapters.lightly.callback import SaliencyMaskingCallback
+from salmask_plugin.adapters.lightly.evaluation import (
+    KNNResult,
+    LinearResult,
+    extract_features,
+    knn_evaluation,
+    linear_evaluation,
+)
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
 
-__all__ = ["HardNegativeNTXentLoss", "LossStatistics", "MaskedMoCoV2", "MaskedSimCLR", "resnet"]
+__all__ = [
+    "HardNegativeNTXentLoss",
+    "KNNResult",
+    "LinearResult",
+    "LossStatistics",
+    "MaskedMoCoV2",
+    "MaskedSimCLR",
+    "SaliencyMaskingCallback",
+    "extract_features",
+    "frozen_running_statistics",
+    "knn_evaluation",
+    "linear_evaluation",
+    "plain_batch_norm",
+    "resnet",
+    "split_batch_norm",
+]

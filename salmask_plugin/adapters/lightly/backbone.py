@@ -1,39 +1,35 @@
-"""torchvision's ResNets without their classifier, as encoders."""
+"""ResNets as lightly's benchmarks use them: features, not classes; a stem for small images."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torchvision
 from torch import nn
-from torchvision import models
 
 Stem = Literal["standard", "cifar"]
-DEPTHS = {18: models.resnet18, 34: models.resnet34, 50: models.resnet50, 101: models.resnet101}
+FEATURE_DIMS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
 
 
-def resnet(depth: int = 50, stem: Stem = "standard") -> tuple[nn.Module, int]:
-    """Return a randomly initialised ResNet and the number of its features.
+def resnet(name: str = "resnet50", *, stem: Stem = "standard") -> tuple[nn.Module, int]:
+    """Return a randomly initialised torchvision ResNet without its classifier, and its feature_dim.
 
     Args:
-        depth: 18, 34, 50 or 101.
-        stem: "standard" is torchvision's; "cifar" a 3x3 first convolution with stride 1 and no
-            max-pool, the custom for images of about 32 px. Results differ by several points, so
-            records carry it.
-
-    Returns:
-        images (B, 3, H, W) -> features (B, D), and D (512 or 2048).
+        name: a key of ``FEATURE_DIMS``.
+        stem: "cifar" has a 3x3 convolution of stride 1 and no max-pooling, for views of about
+            32 px, which the standard stem shrinks to 1 x 1 before the last stage's end.
 
     Raises:
-        ValueError: if depth or stem is none of these.
+        ValueError: on another name or stem.
     """
-    if depth not in DEPTHS:
-        raise ValueError(f"depth={depth} must be one of {sorted(DEPTHS)}.")
+    if name not in FEATURE_DIMS:
+        raise ValueError(f"name={name!r} must be one of {tuple(FEATURE_DIMS)}.")
     if stem not in get_args(Stem):
         raise ValueError(f"stem={stem!r} must be one of {get_args(Stem)}.")
-    network = DEPTHS[depth](weights=None)
-    features = network.fc.in_features
+    network = torchvision.models.get_model(name, weights=None)
     network.fc = nn.Identity()
     if stem == "cifar":
         network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
         network.maxpool = nn.Identity()
-    return network, features
+    return network, FEATURE_DIMS[name]

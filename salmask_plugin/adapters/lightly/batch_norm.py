@@ -77,6 +77,21 @@ def group_count(batch_size: int, group_size: int | None) -> int:
     return batch_size // group_size
 
 
+def describe_groups(batch_size: int, group_size: int | None, *, devices: int) -> str:
+    """Say in words how a training batch of ``batch_size`` per device is normalised."""
+    if devices > 1:
+        return f"BatchNorm: each of {devices} devices normalises its own {batch_size} images."
+    groups = group_count(batch_size, group_size)
+    if groups > 1:
+        return f"BatchNorm: split into {groups} groups of {group_size} images, keys shuffled."
+    if group_size is None or batch_size == group_size:
+        return f"BatchNorm: not split, {batch_size} images are normalised together."
+    return (
+        f"BatchNorm: NOT split, {batch_size} images are normalised together, since the batch is no "
+        f"multiple of split_batch_size={group_size}."
+    )
+
+
 def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
     """Replace every BatchNorm2d below ``module`` by a :class:`GroupedBatchNorm`, in place.
 

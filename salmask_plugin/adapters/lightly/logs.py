@@ -25,8 +25,8 @@ class StepLog:
 
     ``mask_ratio`` (share of pixels masked in the masked views), ``foreground_share`` (share of the
     grid that counts as object), ``similarity_positive`` (q.k), ``similarity_hard`` (q.t) and
-    ``hard_negative_share`` (softmax probability of the hard negatives), each where it exists, and
-    ``train_loss``. All are device scalars; the host reads them where the logger does anyway.
+    ``hard_negative_share`` (softmax probability of the hard negatives), each where it exists. All
+    are device scalars; the host reads them where the logger does anyway.
 
     Warns once when the hard negatives dominate the softmax, and once when the foreground is nearly
     everything or nothing, so that saliency has no say.
@@ -48,17 +48,14 @@ class StepLog:
     def step(
         self,
         module: LightningModule,
-        loss: Tensor,
         views: MaskedViews,
-        statistics: LossStatistics | None,
+        statistics: LossStatistics | None = None,
         *,
-        negatives: int,
+        negatives: int = 0,
     ) -> None:
         """Log one training step of ``module``, whose queries see ``negatives`` other images."""
         metrics = step_metrics(views, statistics, tolerance=self._tolerance)
-        batch = len(views.query)
-        module.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=batch)
-        module.log_dict(metrics, sync_dist=True, batch_size=batch)
+        module.log_dict(metrics, sync_dist=True, batch_size=len(views.query))
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._steps += 1

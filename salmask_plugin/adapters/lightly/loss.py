@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from salmask_plugin.losses import add_hard_negatives, hard_similarity
-from salmask_plugin.losses.info_nce import check_temperature, in_float
+from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.precision import in_float
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,12 @@ from lightly.models.utils import (
     update_momentum,
 )
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.batch_norm import (
     GroupedBatchNorm,
+    describe_groups,
     frozen_running_statistics,
     split_batch_norm,
 )
@@ -26,7 +28,7 @@ from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder, views_of
 from salmask_plugin.masking import SaliencyMasking
 
 
@@ -100,6 +102,7 @@ class MaskedMoCoV2(LightningModule):
         self.weight_decay = weight_decay
         self.warmup_epochs = warmup_epochs
         self.split_batch_size = split_batch_size
+        self._announced = False
 
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
@@ -134,6 +137,18 @@ class MaskedMoCoV2(LightningModule):
                 if isinstance(module, GroupedBatchNorm):
                     module.group_size = None
 
+    def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Say once how BatchNorm sees the batch."""
+        if not self._announced:
+            self._announced = True
+            rank_zero_info(
+                describe_groups(
+                    len(views_of(batch)[0]),
+                    self.split_batch_size,
+                    devices=self.trainer.world_size,
+                )
+            )
+
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
@@ -144,7 +159,8 @@ class MaskedMoCoV2(LightningModule):
         hard_negatives = self._encode_negatives(views.negatives)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         check_finite(loss, step=self.step_masking.batches_seen)
-        self.step_log.step(self, loss, views, self.criterion.statistics, negatives=self.queue_size)
+        self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(query))
+        self.step_log.step(self, views, self.criterion.statistics, negatives=self.queue_size)
         self.step_masking.batches_seen += 1
         if self.online_classifier is None:
             return loss

@@ -116,7 +116,8 @@ class MaskedSimCLR(LightningModule):
         hard_negatives = self._project_negatives(views.negatives)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         check_finite(loss, step=self.step_masking.batches_seen)
-        self.step_log.step(self, loss, views, self.criterion.statistics, negatives=negatives)
+        self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(query))
+        self.step_log.step(self, views, self.criterion.statistics, negatives=negatives)
         self.step_masking.batches_seen += 1
         if self.online_classifier is None:
             return loss

@@ -1,0 +1,95 @@
+"""Masking for user modules that stay as they are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
+
+from salmask_plugin.adapters.lightly.logs import StepLog
+from salmask_plugin.adapters.lightly.views import StepMasking, views_of
+from salmask_plugin.masking import SaliencyMasking
+
+
+class SaliencyMaskingCallback(Callback):
+    """Mask the views of every training batch before the module sees them.
+
+    Works with any module of lightly's examples and benchmarks: the views in ``batch[0]`` are
+    replaced on the device. Validation, testing, kNN and linear evaluation are not touched. Hard
+    negatives need the loss and the module to know them: use :class:`MaskedMoCoV2`,
+    :class:`MaskedSimCLR` or the three lines of docs/lightly.md.
+
+    ``mask_ratio`` and ``foreground_share`` are logged. The step is part of checkpoints, so a
+    resumed run draws the masks it would have drawn.
+
+    Args:
+        masking: what to do. With a view filter both views are filtered, and evaluation must filter
+            as well, which an unmodified module does not.
+        query_index: which view is the query. No default, since lightly's own differ: 0 in its
+            examples, 1 in its ImageNet benchmark, where 0 would mask the key.
+        seed: of the masks.
+
+    Raises:
+        ValueError: if the masking makes hard negatives, or its localizer waits for an encoder.
+    """
+
+    def __init__(self, masking: SaliencyMasking, query_index: int, seed: int = 0) -> None:
+        super().__init__()
+        if masking.negative is not None:
+            raise ValueError(
+                "negative must be None: an unmodified module has no place for hard negatives. Use "
+                "MaskedMoCoV2 or MaskedSimCLR, or add the three lines of docs/lightly.md."
+            )
+        if isinstance(masking.localizer, partial):
+            raise ValueError(
+                f"localizer={masking.localizer} waits for an encoder; give it your module's: "
+                "MomentumLocalizer(encoder=module.backbone_momentum, layer=...)."
+            )
+        self.step_masking = StepMasking(masking, query_index=query_index, seed=seed)
+        self.step_log = StepLog(masking)
+        self._filters = masking.view_filter is not None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what a view filter asks of the evaluation."""
+        if self._filters:
+            rank_zero_warn(
+                "This masking filters both views in training, and an unmodified module does not "
+                "filter in evaluation: put the filter before its backbone there, "
+                "nn.Sequential(masking.view_filter, backbone), or the features are those of images "
+                "it was never trained on."
+            )
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Replace the views in the batch's own list.
+
+        Raises:
+            TypeError: if ``batch[0]`` is not a list.
+        """
+        masked = self.step_masking(batch, rank=trainer.global_rank)
+        views = views_of(batch)
+        query = self.step_masking.query_index
+        views[query], views[1 - query] = masked.query, masked.key
+        self.step_log.step(pl_module, masked)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch; Lightning saves checkpoints after this."""
+        self.step_masking.batches_seen += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step."""
+        return {"batches_seen": self.step_masking.batches_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.step_masking.batches_seen = state_dict["batches_seen"]

@@ -1,0 +1,13 @@
+"""kNN and linear evaluation of a frozen model by lightly's classifiers."""
+
+from salmask_plugin.adapters.lightly.evaluation.features import extract_features
+from salmask_plugin.adapters.lightly.evaluation.knn import KNNResult, knn_evaluation
+from salmask_plugin.adapters.lightly.evaluation.linear import LinearResult, linear_evaluation
+
+__all__ = [
+    "KNNResult",
+    "LinearResult",
+    "extract_features",
+    "knn_evaluation",
+    "linear_evaluation",
+]

@@ -1,0 +1,92 @@
+"""Features of a model that evaluation must not change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def extract_features(
+    model: nn.Module, loader: Iterable[Sequence[Any]], *, device: torch.device | str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return features (N, D) float32 and labels (N,) int64, both on the CPU, in loader order.
+
+    The model runs in eval mode without gradient; its modes and its device come back.
+
+    Args:
+        model: images -> features. The modules of this package apply their view filter themselves.
+        loader: batches (images, labels, ...).
+        device: where to run; None is where the model is.
+
+    Raises:
+        ValueError: if there is no image, or a feature is not finite.
+    """
+    features, labels = [], []
+    with unchanged(model):
+        target = device_of(model) if device is None else torch.device(device)
+        model.to(target).eval()
+        for batch in loader:
+            features.append(model(batch[0].to(target)).flatten(1).float().cpu())
+            labels.append(torch.as_tensor(batch[1]).long().cpu())
+    if not features:
+        raise ValueError("the loader gave no image; drop_last drops a set smaller than one batch.")
+    matrix = torch.cat(features)
+    bad = int((~matrix.isfinite().all(1)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(matrix)} images have features that are NaN or infinite.")
+    return matrix, torch.cat(labels)
+
+
+def check_labels(*labels: Tensor, num_classes: int) -> None:
+    """Raise ValueError unless all labels are classes, of which there are at least two."""
+    if num_classes < 2:
+        raise ValueError(f"num_classes={num_classes} must be at least 2.")
+    low, high = (int(bound) for bound in torch.cat(labels).aminmax())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"labels run from {low} to {high}; num_classes={num_classes} allows 0 to "
+            f"{num_classes - 1}."
+        )
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Restore modes and device on leaving, and prove that parameters and buffers are the same.
+
+    lightly's linear evaluation leaves its backbone in eval mode, and since Lightning 2.2 a
+    fine-tuning that follows would train with frozen BatchNorm.
+
+    Raises:
+        RuntimeError: if a parameter or a buffer (BatchNorm statistics) has changed.
+    """
+    before, device = state_hash(model), device_of(model)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        model.to(device)
+    if state_hash(model) != before:
+        raise RuntimeError("evaluation has changed the model's parameters or buffers.")
+
+
+def state_hash(model: nn.Module) -> str:
+    """SHA-256 over all parameters and buffers with their names."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the model's parameters are; the CPU if it has none."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

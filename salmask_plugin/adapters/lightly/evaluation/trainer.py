@@ -1,0 +1,59 @@
+"""A pytorch_lightning Trainer that evaluates and leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+
+@contextmanager
+def quiet_trainer(
+    *,
+    epochs: int,
+    callbacks: Sequence[Callback] = (),
+    accelerator: str = "cpu",
+    progress: bool = False,
+) -> Iterator[Trainer]:
+    """Give a Trainer on one device with no logger, no checkpoints and no start-up messages.
+
+    Args:
+        epochs: of the fit.
+        callbacks: of the fit.
+        accelerator: where; "auto" takes a GPU if there is one.
+        progress: show progress bars.
+    """
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Features in memory need no loader processes.
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
+            # torch and Lightning disagree about a type check of pytrees; nothing a user can do.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            yield Trainer(
+                max_epochs=epochs,
+                accelerator=accelerator,
+                devices=1,
+                callbacks=list(callbacks),
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=progress,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
+    finally:
+        logger.setLevel(level)
+
+
+def in_memory(
+    features: Tensor, labels: Tensor, *, batch_size: int = 512, shuffle: bool = False
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Return a loader over features and labels in memory."""
+    return DataLoader(TensorDataset(features, labels), batch_size=batch_size, shuffle=shuffle)
