@@ -42,7 +42,11 @@ def difference_dots(table: Table) -> bytes | None:
         A PNG, or None where no row has a baseline.
     """
     rows = [row for row in table.rows if row.differences]
-    columns = [column for column in table.columns if any(column in row.differences for row in rows)]
+    columns = [
+        column
+        for column in table.columns
+        if column.is_compared and any(column in row.differences for row in rows)
+    ]
 
     def finish(axis: Any, column: Column) -> None:
         axis.axvline(0, color="black", linewidth=1.2)

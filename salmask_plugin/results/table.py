@@ -57,6 +57,11 @@ class Column:
         return f"{self.evaluation}/{self.metric}{_brackets(self.metric, self.protocol)}"
 
     @property
+    def is_compared(self) -> bool:
+        """Whether tables show its difference to the baseline: a value chosen as best flatters."""
+        return not self.metric.endswith("_best")
+
+    @property
     def scale(self) -> float:
         """What a value is multiplied with for display: shares are shown in percent."""
         return 100.0 if is_share(self.metric) else 1.0

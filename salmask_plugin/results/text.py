@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from salmask_plugin.results.statistics import Difference, Summary
+from salmask_plugin.results.statistics import Summary
 from salmask_plugin.results.table import Column, Comparison, Row, Table
 
 NOTHING = "–"  # noqa: RUF001
@@ -19,7 +19,7 @@ def headers(table: Table) -> list[str]:
     titles += ["Setting"] if _has_variants(table) else []
     titles += ["Seeds"]
     for column in table.columns:
-        titles += [column.title, "vs baseline"]
+        titles += [column.title, "vs baseline"] if column.is_compared else [column.title]
     return [*titles, "Pretraining (min)", "Time ratio", *table.extra_columns]
 
 
@@ -123,20 +123,27 @@ def _scaled(value: float | None, scale: float) -> float | None:
 
 def _row_cells(table: Table, row: Row) -> list[str]:
     setting = row.setting
-    texts = [setting.host, setting.method, setting.recipe, _localizer(row)]
+    texts = [setting.host, setting.method, setting.recipe, _localizer(table, row)]
     texts += [row.variant or NOTHING] if _has_variants(table) else []
     texts += [str(len(row.runs))]
     for column in table.columns:
-        texts += [_result(column, row), _difference(column, row.differences.get(column))]
+        texts += [_result(column, row)]
+        texts += [_difference(column, row)] if column.is_compared else []
     texts += [_minutes(row.minutes), NOTHING if row.time_ratio is None else f"{row.time_ratio:.2f}"]
     return texts + [row.extra.get(title, NOTHING) for title in table.extra_columns]
 
 
-def _localizer(row: Row) -> str:
+def _localizer(table: Table, row: Row) -> str:
+    """Name the localizer; what it was trained on is said where the name alone is ambiguous."""
     name, source = row.setting.localizer, row.setting.localizer_trained_on
     if name == "none":
         return NOTHING
-    return name if source == "none" else f"{name} ({source})"
+    sources = {
+        other.setting.localizer_trained_on
+        for other in table.rows
+        if other.setting.localizer == name
+    }
+    return name if len(sources) == 1 else f"{name} ({source})"
 
 
 def _result(column: Column, row: Row) -> str:
@@ -148,7 +155,8 @@ def _result(column: Column, row: Row) -> str:
     return text if result.count == len(row.runs) else f"{text} (n={result.count})"
 
 
-def _difference(column: Column, found: Difference | None) -> str:
+def _difference(column: Column, row: Row) -> str:
+    found = row.differences.get(column)
     if found is None:
         return NOTHING
     mean = number(found.mean, column, sign=True)

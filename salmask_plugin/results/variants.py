@@ -16,12 +16,19 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         setting = row.setting
         variant = _variant(row, rows)
-        localizers = {
-            (other.setting.localizer, other.setting.localizer_trained_on)
-            for other in rows
-            if other.setting.recipe == setting.recipe
+        siblings = [other.setting for other in rows if other.setting.recipe == setting.recipe]
+        localizers = {sibling.localizer for sibling in siblings}
+        sources = {
+            sibling.localizer_trained_on
+            for sibling in siblings
+            if sibling.localizer == setting.localizer
         }
-        own = (setting.recipe, setting.localizer if len(localizers) > 1 else "", variant)
+        own = (
+            setting.recipe,
+            setting.localizer if len(localizers) > 1 else "",
+            setting.localizer_trained_on if len(sources) > 1 else "",
+            variant,
+        )
         family = (
             setting.host if several_hosts else "",
             setting.method if several_methods else "",
