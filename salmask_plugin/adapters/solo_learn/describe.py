@@ -1,0 +1,28 @@
+"""One line that says what masking a run has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from salmask_plugin.adapters.solo_learn.localizer import trained_on
+from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
+
+
+def describe(
+    settings: MaskingSettings, localizer: Any, *, method: str, highpass: bool, seed: int
+) -> str:
+    """Return the line a run prints at its start."""
+    filter_name = "high-pass (in the backbone)" if highpass else "none"
+    head = f"salmask: method={method} recipe={settings.recipe} seed={seed} filter={filter_name}"
+    if not settings.masks:
+        return f"{head} | no masks: this is the baseline"
+    branch = settings.branch if settings.query is not None else "no view"
+    hard = (
+        f"{settings.num_negatives} per image from the {settings.negative_source}, rho={settings.rho}"
+        if settings.negative is not None
+        else "none"
+    )
+    return (
+        f"{head} | masking is active: branch={branch} localizer={settings.localizer} "
+        f"(trained on: {trained_on(localizer)}) hard negatives: {hard}"
+    )

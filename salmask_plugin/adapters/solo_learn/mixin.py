@@ -1,0 +1,216 @@
+"""What every masked method shares: masked views for its branches, on solo-learn's own steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salmask_plugin.adapters.solo_learn.backbone import already_filtered, filtered, is_highpass
+from salmask_plugin.adapters.solo_learn.components import build_masking
+from salmask_plugin.adapters.solo_learn.config_check import view_size
+from salmask_plugin.adapters.solo_learn.describe import describe
+from salmask_plugin.adapters.solo_learn.localizer import (
+    IMAGENET,
+    NORMALISED_BY,
+    Statistics,
+    build_localizer,
+)
+from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.masks import foreground
+from salmask_plugin.seeding import step_generator
+from salmask_plugin.types import MaskedViews
+
+
+@dataclass(frozen=True)
+class StepViews:
+    """What the encoders see in one step, behind the filter, in the order of solo-learn's views.
+
+    Attributes:
+        online: one batch per forward of the online encoder.
+        momentum: one batch per forward of the momentum encoder; empty without one.
+        directions: the masked views of each loss direction.
+    """
+
+    online: tuple[Tensor, ...]
+    momentum: tuple[Tensor, ...]
+    directions: tuple[MaskedViews, ...]
+
+
+class SaliencyMaskingMixin:
+    """Mask the views of any two-view method of solo-learn; put before the method's class.
+
+    Both overridden steps are hooks that solo-learn offers per view: ``base_training_step`` feeds
+    the online encoder, ``_shared_step_momentum`` the momentum encoder. In momentum methods the
+    online encoder sees both views masked and the momentum encoder both clean; in others view 0 is
+    masked and view 1 is clean. ``branch`` moves the masks to the other side or to both.
+    """
+
+    salmask: MaskingSettings
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)  # type: ignore[call-arg]
+        self.salmask = MaskingSettings.from_node(cfg.salmask)
+        self._masking: SaliencyMasking | None = None
+        self._batches_seen = 0
+        self._pending: dict[str, Iterator[Tensor]] = {}
+        self._step: StepViews | None = None
+
+    @property
+    def masking(self) -> SaliencyMasking:
+        """The masking object, built at its first use so that k-NN needs no localizer."""
+        if self._masking is None:
+            cfg: Any = self.cfg  # type: ignore[attr-defined]
+            localizer = build_localizer(
+                self.salmask,
+                normalised_by=_normalised_by(cfg),
+                key_encoder=getattr(self, "momentum_backbone", None),
+            )
+            self._masking = build_masking(self.salmask, localizer, view_size(cfg))
+        return self._masking
+
+    def setup(self, stage: str) -> None:
+        """Load the localizer before training starts, where a failure costs nothing."""
+        super().setup(stage)  # type: ignore[misc]
+        if stage == "fit":
+            assert self.masking is not None
+
+    def on_fit_start(self) -> None:
+        """Say that masking is active, and how."""
+        super().on_fit_start()  # type: ignore[misc]
+        cfg: Any = self.cfg  # type: ignore[attr-defined]
+        self.print(  # type: ignore[attr-defined]
+            describe(
+                self.salmask,
+                self.masking.localizer,
+                method=cfg.method,
+                highpass=is_highpass(cfg.backbone.name),
+                seed=cfg.seed,
+            )
+        )
+
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
+        """Make the masked views, then run the method's own step on them."""
+        try:
+            if self.salmask.masks:
+                self._step = self.make_views(batch[1])
+                self._pending = {
+                    "backbone": iter(self._step.online),
+                    "momentum_backbone": iter(self._step.momentum),
+                }
+                self._log_masks(self._step.directions)
+            return self.masked_training_step(batch, batch_idx)
+        finally:
+            self._pending, self._step = {}, None
+            self._batches_seen += 1
+
+    def masked_training_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
+        """The method's own step; overridden where hard negatives join the loss."""
+        return super().training_step(batch, batch_idx)  # type: ignore[misc]
+
+    def base_training_step(self, X: Tensor, targets: Tensor) -> Any:  # noqa: N803
+        """Feed the online encoder with the masked form of this view."""
+        with self._next_view("backbone", X) as images:
+            return super().base_training_step(images, targets)  # type: ignore[misc]
+
+    def _shared_step_momentum(self, X: Tensor, targets: Tensor) -> Any:  # noqa: N803
+        with self._next_view("momentum_backbone", X) as images:
+            return super()._shared_step_momentum(images, targets)  # type: ignore[misc]
+
+    @torch.no_grad()
+    def make_views(self, views: Sequence[Tensor]) -> StepViews:
+        """Localise once, then mask; only the first two views, the large crops."""
+        first, second = views[0], views[1]
+        generator = self._generator(first.device)
+        maps = self.masking.localize(first, second)
+        encoder = self.backbone  # type: ignore[attr-defined]
+        first, second = filtered(encoder, first), filtered(encoder, second)
+        forward = self.masking(first, second, generator, saliency=maps)
+        if not self.both_directions:
+            if hasattr(self, "momentum_backbone"):
+                return StepViews((forward.query,), (forward.key,), (forward,))
+            return StepViews((forward.query, forward.key), (), (forward,))
+        swapped = None if maps is None else (maps[1], maps[0])
+        backward = self.masking(second, first, generator, saliency=swapped)
+        return StepViews(
+            (forward.query, backward.query), (backward.key, forward.key), (forward, backward)
+        )
+
+    @property
+    def both_directions(self) -> bool:
+        """Whether each view is a query once: in momentum methods."""
+        return hasattr(self, "momentum_backbone")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what an exact and honest resume needs."""
+        super().on_save_checkpoint(checkpoint)  # type: ignore[misc]
+        checkpoint["salmask"] = {
+            "settings": self.salmask.plain(),
+            "batches_seen": self._batches_seen,
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on counting batches where the checkpoint stopped.
+
+        Raises:
+            ValueError: if the checkpoint was trained with other masking, or with none.
+        """
+        super().on_load_checkpoint(checkpoint)  # type: ignore[misc]
+        saved = checkpoint.get("salmask")
+        if saved is None:
+            raise ValueError("The checkpoint was trained without salmask; it cannot be resumed.")
+        own = self.salmask.plain()
+        changed = [key for key in own if saved["settings"].get(key) != own[key]]
+        if changed:
+            raise ValueError(
+                "The checkpoint was trained with other masking; these settings differ: "
+                + ", ".join(
+                    f"salmask.{key} ({saved['settings'].get(key)!r} there, {own[key]!r} here)"
+                    for key in changed
+                )
+            )
+        self._batches_seen = int(saved["batches_seen"])
+
+    @contextmanager
+    def _next_view(self, encoder: str, clean: Tensor) -> Iterator[Tensor]:
+        """Give the next prepared view and pass it by the encoder's filter; else the clean one."""
+        if encoder not in self._pending:
+            yield clean
+            return
+        with already_filtered(getattr(self, encoder)):
+            yield next(self._pending[encoder])
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        cfg: Any = self.cfg  # type: ignore[attr-defined]
+        rank = int(self.global_rank)  # type: ignore[attr-defined]
+        return step_generator(int(cfg.seed), rank, self._batches_seen, device)
+
+    def _log_masks(self, directions: Sequence[MaskedViews]) -> None:
+        values: dict[str, list[Tensor]] = {"mask_ratio": [], "foreground_share": []}
+        for views in directions:
+            for mask in (views.query_mask, views.key_mask):
+                if mask is not None:
+                    values["mask_ratio"].append(mask.float().mean())
+            if views.saliency is not None:
+                values["foreground_share"].append(foreground(views.saliency[0]).float().mean())
+        self.log_means(values)
+
+    def log_means(self, values: Mapping[str, Sequence[Tensor]]) -> None:
+        """Log the mean of each list, averaged over the epoch and over the processes."""
+        means = {key: torch.stack(list(parts)).mean() for key, parts in values.items() if parts}
+        self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True)  # type: ignore[attr-defined]
+
+
+def _normalised_by(cfg: Any) -> Statistics:
+    """(mean, std) of the views, as solo-learn's transforms choose them."""
+    if cfg.data.dataset in NORMALISED_BY:
+        return NORMALISED_BY[cfg.data.dataset]
+    augmentation = cfg.augmentations[0]
+    if cfg.data.dataset == "custom" and "mean" in augmentation and "std" in augmentation:
+        return tuple(augmentation.mean), tuple(augmentation.std)
+    return IMAGENET
