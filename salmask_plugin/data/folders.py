@@ -167,7 +167,7 @@ def _hold_out(
     """Choose a share of every class; both parts keep at least one image of it."""
     if share is None:
         raise ValueError(
-            f"'{folder}' has no train and val folders: give val_share, the share of every class "
+            f"'{folder}' has no val folder: give val_share, the share of every class "
             "to hold out, for example val_share=0.1."
         )
     if not 0 < share < 1:
