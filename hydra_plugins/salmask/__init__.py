@@ -15,7 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 CONFIGS = "pkg://salmask_plugin.configs.solo_learn"
 
 
-class SalmaskSearchPathPlugin(SearchPathPlugin):  # type: ignore[misc]
+class SalmaskSearchPathPlugin(SearchPathPlugin):
     """Add the group ``salmask`` and our ready YAMLs, and fill solo-learn's registries."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:

@@ -51,7 +51,7 @@ def find_script(name: str) -> Path:
 def stay_on_cpu() -> None:
     """Make ``tensor.cuda()`` a no-op: solo-learn's k-NN calls it whether or not there is a GPU."""
     print("salmask: no CUDA device, the script runs on the CPU.")
-    torch.Tensor.cuda = lambda self, *args, **kwargs: self  # type: ignore[assignment,method-assign]
+    torch.Tensor.cuda = lambda self, *args, **kwargs: self  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from salmask_plugin.adapters.solo_learn.registration import register
 
 
-class RegisterCallback(Callback):  # type: ignore[misc]
+class RegisterCallback(Callback):
     """Register before each job; for ``hydra.callbacks`` in the user's YAML.
 
     Together with ``hydra.searchpath: [pkg://salmask_plugin.configs.solo_learn]`` it does what the

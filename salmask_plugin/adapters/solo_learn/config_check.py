@@ -15,7 +15,19 @@ from salmask_plugin.localizers import UniformLocalizer
 
 PREFIX = "salmask_"
 WITH_HARD_NEGATIVES = ("salmask_mocov2plus", "salmask_mocov2", "salmask_simclr")
-ONE_NETWORK = ["salmask_simclr", "salmask_barlow_twins", "salmask_deepclusterv2", "salmask_nnclr", "salmask_nnsiam", "salmask_simsiam", "salmask_supcon", "salmask_swav", "salmask_vibcreg", "salmask_vicreg", "salmask_wmse"]
+ONE_NETWORK = (
+    "salmask_barlow_twins",
+    "salmask_deepclusterv2",
+    "salmask_nnclr",
+    "salmask_nnsiam",
+    "salmask_simclr",
+    "salmask_simsiam",
+    "salmask_supcon",
+    "salmask_swav",
+    "salmask_vibcreg",
+    "salmask_vicreg",
+    "salmask_wmse",
+)
 """Methods without a momentum encoder."""
 GROUP_OR_NONE = "`+salmask=<recipe>` with one of " + ", ".join(RECIPES)
 

@@ -18,7 +18,8 @@ def describe(
         return f"{head} | no masks: this is the baseline"
     branch = settings.branch if settings.query is not None else "no view"
     hard = (
-        f"{settings.num_negatives} per image from the {settings.negative_source}, rho={settings.rho}"
+        f"{settings.num_negatives} per image from the {settings.negative_source}, "
+        f"rho={settings.rho}"
         if settings.negative is not None
         else "none"
     )

@@ -14,10 +14,12 @@ from salmask_plugin.adapters.solo_learn.backbone import KERNEL, highpass_hook
 def guard_checkpoints(name: str, factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """Return ``factory`` whose networks check each state dict before they load it.
 
-    The factory is told solo-learn's own name of the method: its ViTs are built differently for
-    "mocov3", and ``salmask_mocov3`` needs the same one. solo-learn loads with ``strict=False``: a high-pass checkpoint in a plain backbone, the reverse,
+    solo-learn loads with ``strict=False``: a high-pass checkpoint in a plain backbone, the reverse,
     or a checkpoint of which nothing fits would be evaluated without a word. Networks, parameters
     and random numbers are those of ``factory``.
+
+    The factory is told solo-learn's own name of the method: its ViTs are built differently for
+    "mocov3", and ``salmask_mocov3`` needs the same one.
     """
     if getattr(factory, "salmask_guard", False):
         return factory
@@ -26,7 +28,7 @@ def guard_checkpoints(name: str, factory: Callable[..., nn.Module]) -> Callable[
     def build(method: Any = None, *args: Any, **kwargs: Any) -> nn.Module:
         plain = method.removeprefix("salmask_") if isinstance(method, str) else method
         network = factory(plain, *args, **kwargs)
-        network.register_load_state_dict_pre_hook(_Guard(name))
+        network.register_load_state_dict_pre_hook(_Guard(name))  # type: ignore[no-untyped-call]
         return network
 
     build.salmask_guard = True  # type: ignore[attr-defined]

@@ -86,9 +86,13 @@ class SalmaskMoCoV2(SalmaskMoCoV2Plus):
         ``configs/solo_learn/salmask_mocov2_imagenet100.yaml``.
     """
 
+    num_large_crops: int
+    num_crops: int
+    multicrop: bool
+
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.queue = self.queue[:1].clone()
+        self.register_buffer("queue", self.queue[:1].clone())
 
     @property
     def both_directions(self) -> bool:

@@ -42,9 +42,9 @@ def register() -> None:
     METHODS.setdefault("salmask_mocov2", SalmaskMoCoV2)
     METHODS.setdefault("salmask_simclr", SalmaskSimCLR)
     for name, method in list(METHODS.items()):
-        if not name.startswith(PREFIX) and name not in NOT_TWO_VIEWS:
-            if PREFIX + name not in METHODS:
-                METHODS[PREFIX + name] = masked(method)
+        two_views = not name.startswith(PREFIX) and name not in NOT_TWO_VIEWS
+        if two_views and PREFIX + name not in METHODS:
+            METHODS[PREFIX + name] = masked(method)
     register_backbones(BaseMethod._BACKBONES)
     _check_first(BaseMethod, lambda cfg: check_pretraining(cfg, METHODS))
     _check_first(LinearModel, check_evaluation)
