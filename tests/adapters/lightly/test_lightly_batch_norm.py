@@ -1,0 +1,116 @@
+"""Grouped BatchNorm against plain layers per group and against lightly's; traceless forwards."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from lightly.models.batchnorm import SplitBatchNorm
+from torch import nn
+
+from salmask_plugin.adapters.lightly import (
+    frozen_running_statistics,
+    plain_batch_norm,
+    resnet,
+    split_batch_norm,
+)
+from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, describe_groups
+
+
+def images(batch: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((batch, 3, 4, 5), generator=generator) * 2 + torch.arange(3)[:, None, None]
+
+
+def test_each_group_is_a_batchnorm_of_its_own() -> None:
+    layer, x = GroupedBatchNorm(3, group_size=4), images(12)
+    output = layer(x)
+    for group in range(3):
+        expected = nn.BatchNorm2d(3)(x[group::3])
+        torch.testing.assert_close(output[group::3], expected)
+
+
+def test_it_equals_lightlys_layer_in_training_and_evaluation() -> None:
+    ours, theirs = GroupedBatchNorm(3, group_size=4), SplitBatchNorm(3, num_splits=3)
+    for step in range(3):
+        x = images(12, step)
+        assert torch.equal(ours(x), theirs(x))
+    ours.eval()
+    theirs.eval()
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean[:3])
+    torch.testing.assert_close(ours.running_var, theirs.running_var[:3])
+    torch.testing.assert_close(ours(images(5)), theirs(images(5)))
+
+
+def test_a_batch_that_is_no_multiple_is_normalised_whole() -> None:
+    ours, plain = GroupedBatchNorm(3, group_size=4), nn.BatchNorm2d(3)
+    assert torch.equal(ours(images(10)), plain(images(10)))
+    torch.testing.assert_close(ours.running_var, plain.running_var)
+
+
+@pytest.mark.parametrize(
+    ("batch", "group", "devices", "text"),
+    [
+        (128, 32, 1, "4 groups of 32"),
+        (100, 32, 1, "NOT split"),
+        (32, 32, 1, "not split, 32"),
+        (64, None, 1, "not split, 64"),
+        (64, 32, 4, "each of 4 devices"),
+    ],
+)
+def test_the_split_is_said_in_words(batch: int, group: int, devices: int, text: str) -> None:
+    assert text in describe_groups(batch, group, devices=devices)
+
+
+def test_a_split_backbone_keeps_parameters_and_loads_into_torchvision() -> None:
+    backbone, dim = resnet("resnet18", stem="cifar")
+    parameters = list(backbone.parameters())
+    split_batch_norm(backbone, 2)
+    assert dim == 512
+    assert sum(isinstance(layer, GroupedBatchNorm) for layer in backbone.modules()) == 20
+    assert all(a is b for a, b in zip(parameters, backbone.parameters(), strict=True))
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    backbone(x)
+    backbone.eval()
+
+    plain, _ = resnet("resnet18", stem="cifar")
+    plain.load_state_dict(backbone.state_dict())
+    torch.testing.assert_close(plain.eval()(x), backbone(x))
+    exported = plain_batch_norm(backbone)
+    assert not any(isinstance(layer, GroupedBatchNorm) for layer in exported.modules())
+    torch.testing.assert_close(exported(x), backbone(x))
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), GroupedBatchNorm(3, 4), GroupedBatchNorm(3)])
+def test_frozen_statistics_normalise_by_the_batch_and_leave_no_trace(layer: nn.Module) -> None:
+    expected = copy.deepcopy(layer)(images(12))
+    before = copy.deepcopy(layer.state_dict())
+    with frozen_running_statistics(layer):
+        output = layer(images(12))
+    assert torch.equal(output, expected)
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    layer(images(12))
+    assert not torch.equal(layer.running_mean, before["running_mean"])
+
+
+def test_frozen_statistics_come_back_after_an_error_and_spare_eval_layers() -> None:
+    layer = nn.BatchNorm2d(3)
+    with pytest.raises(KeyError), frozen_running_statistics(layer):
+        raise KeyError
+    assert layer.running_mean is not None
+    evaluated = nn.BatchNorm2d(3).eval()
+    with frozen_running_statistics(evaluated):
+        torch.testing.assert_close(evaluated(images(4)), images(4) / (1 + 1e-5) ** 0.5)
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="group_size=1"):
+        GroupedBatchNorm(3, 1)
+    with pytest.raises(ValueError, match="momentum=None"):
+        split_batch_norm(nn.Sequential(nn.BatchNorm2d(3, momentum=None)), 4)
+    with pytest.raises(ValueError, match="name='vgg'"):
+        resnet("vgg")
+    with pytest.raises(ValueError, match="stem='small'"):
+        resnet("resnet18", stem="small")  # type: ignore[arg-type]
