@@ -11,6 +11,7 @@ from salmask_plugin.adios.masking import (
 )
 from salmask_plugin.adios.objective import (
     area_entropy,
+    moco_occluder_term,
     moco_term,
     nt_xent,
     occluder_regularizer,
@@ -25,6 +26,7 @@ __all__ = [
     "area_entropy",
     "frozen",
     "mask_areas",
+    "moco_occluder_term",
     "moco_term",
     "nt_xent",
     "occlude",

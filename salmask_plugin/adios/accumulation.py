@@ -8,13 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.precision import in_float
+
 Term = Callable[[Tensor], Tensor]
 
 
 def accumulate(
     shared: Tensor,
     terms: Iterable[Term],
-    backward: Callable[[Tensor], None] = torch.Tensor.backward,
+    backward: Callable[[Tensor], None] = torch.autograd.backward,
 ) -> Tensor:
     """Back-propagate the sum of ``terms``, one term at a time, through what they share.
 
@@ -31,16 +33,15 @@ def accumulate(
     Returns:
         The detached sum of the terms.
     """
-    precise = shared.detach() if shared.dtype == torch.float64 else shared.detach().float()
-    leaf = precise.clone().requires_grad_(shared.requires_grad)
-    total = precise.new_zeros(())
+    leaf = in_float(shared.detach()).clone().requires_grad_(shared.requires_grad)
+    total = leaf.new_zeros(())
     for term in terms:
         loss = term(leaf)
         backward(loss)
         total = total + loss.detach()
     if leaf.grad is not None:
         # A host's backward would scale a second time what its terms have scaled already.
-        shared.backward(leaf.grad.to(shared.dtype))
+        torch.autograd.backward(shared, leaf.grad.to(shared.dtype))
     return total
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from salmask_plugin.losses import info_nce
-from salmask_plugin.losses.info_nce import check_temperature, in_float
+from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.precision import autocast_off, in_float
 
 SMALLEST_EPS = 1e-12
 """1 / eps^2, the penalty's steepest slope, is finite in float32 down to here and far below."""
@@ -39,7 +40,7 @@ def sparsity_penalty(areas: Tensor, *, eps: float = 1e-6) -> Tensor:
     """
     if not SMALLEST_EPS <= eps < float("inf"):
         raise ValueError(f"eps={eps} must be finite and at least {SMALLEST_EPS}.")
-    with torch.autocast(areas.device.type, enabled=False):
+    with autocast_off(areas.device):
         areas = in_float(areas)
         return (1 / (torch.sin(math.pi * torch.minimum(areas, 1 - areas)) + eps)).mean(0)
 
@@ -57,7 +58,7 @@ def area_entropy(areas: Tensor) -> Tensor:
     Returns:
         A scalar in [-B log N, 0].
     """
-    with torch.autocast(areas.device.type, enabled=False):
+    with autocast_off(areas.device):
         logits = in_float(areas).log_softmax(1)
         return (logits.exp() * logits).sum()
 
@@ -102,7 +103,7 @@ def nt_xent(out0: Tensor, out1: Tensor, *, temperature: float = 0.2) -> Tensor:
             f"out0 {tuple(out0.shape)} and out1 {tuple(out1.shape)} must both be (B, D), B >= 2."
         )
     batch = len(out0)
-    with torch.autocast(out0.device.type, enabled=False):
+    with autocast_off(out0.device):
         rows = F.normalize(torch.cat((in_float(out0), in_float(out1))), dim=1)
         own = torch.eye(2 * batch, dtype=torch.bool, device=rows.device)
         logits = (rows @ rows.T / temperature).masked_fill(own, -float("inf"))
@@ -136,6 +137,15 @@ def moco_term(
     References:
         Chin et al., WACV 2024, section A.2: masked and unmasked views go through query and key.
     """
-    forward = info_nce(clean_query, masked_key, negatives, temperature=temperature)
-    backward = info_nce(masked_query, clean_key, negatives, temperature=temperature)
-    return (forward + backward) / 2
+    forward = info_nce(clean_query, masked_key, negatives, temperature=temperature) / 2
+    return forward + moco_occluder_term(masked_query, clean_key, negatives, temperature=temperature)
+
+
+def moco_occluder_term(
+    masked_query: Tensor, clean_key: Tensor, negatives: Tensor, *, temperature: float = 0.2
+) -> Tensor:
+    """Return the part of :func:`moco_term` that depends on the masks through a gradient.
+
+    Keys carry none, so the other direction is a constant on the occluder's turn.
+    """
+    return info_nce(masked_query, clean_key, negatives, temperature=temperature) / 2

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from salmask_plugin.precision import autocast_off, in_float
 from salmask_plugin.types import Images
 
 Norm = Literal["group", "instance", "none"]
@@ -108,10 +109,10 @@ class OcclusionModel(nn.Module):
         for index, block in enumerate(self.decoder):
             x = x if index == 0 else F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(torch.cat((x, skips.pop()), dim=1))
-        logits = self.head(x)
+        logits: Tensor = self.head(x)
         # In half precision N rounded shares do not sum to 1, and small areas vanish.
-        with torch.autocast(images.device.type, enabled=False):
-            return (logits if logits.dtype == torch.float64 else logits.float()).softmax(1)
+        with autocast_off(images.device):
+            return in_float(logits).softmax(1)
 
     def extra_repr(self) -> str:
         """Say the settings in ``print(module)``."""

@@ -1,0 +1,293 @@
+"""ADIOS and ADIOS-s on MoCo v2: this project's port, for which there is no reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any, cast
+
+import torch
+from lightly.models.modules import MoCoProjectionHead
+from lightly.models.modules.memory_bank import MemoryBankModule
+from lightly.models.utils import (
+    batch_shuffle,
+    batch_unshuffle,
+    deactivate_requires_grad,
+    update_momentum,
+)
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from salmask_plugin.adapters.lightly.adios_game import (
+    MasksPerStep,
+    OcclusionGame,
+    check_strategy,
+    log_step,
+    online_loss,
+    refuse_masking,
+    statistics,
+    take_step,
+)
+from salmask_plugin.adapters.lightly.adios_optimizers import (
+    OptimizerName,
+    check_optimizer,
+    classifier_group,
+    make_optimizer,
+    player_schedules,
+)
+from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, split_batch_norm
+from salmask_plugin.adapters.lightly.online import online_classifier
+from salmask_plugin.adapters.lightly.views import views_of
+from salmask_plugin.adios import OcclusionModel, frozen, moco_occluder_term, moco_term
+from salmask_plugin.adios.occlusion import Norm
+from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.precision import in_float
+
+
+class ADIOSMoCoV2(LightningModule):
+    """MoCo v2 against a model that learns what to occlude.
+
+    There is no reference implementation of ADIOS on MoCo; this port mirrors ADIOS on BYOL. Clean
+    view x1 and occluded views x2 (1 - m_n) pass both encoders; the encoder lowers the mean over n
+    of (NCE(f_q(x1), f_k(x2 m_n)) + NCE(f_q(x2 m_n), f_k(x1))) / 2, the occluder raises it less the
+    sparsity penalty. Keys carry no gradient, so the occluder learns from the second direction
+    alone, and the first is not computed on its turn. Both players see the same queue; f_k(x1) is
+    enqueued once, after both turns. The key encoder is updated once, before the keys.
+
+    The turns, memory, step counting, strategies and running statistics are those of
+    :class:`ADIOSSimCLR`.
+
+    Args:
+        backbone: images -> (B, feature_dim) features, or a map of that many values. It is trained
+            in place, and its BatchNorm layers are replaced (see ``split_batch_size``).
+        feature_dim: features of the backbone; also the width of the projection head.
+        image_size: side of the views, or (height, width); see :class:`OcclusionModel`.
+        masking: must be None, for ADIOS learns its masks; here so that all methods take it.
+        seed: of the drawn masks.
+        num_classes: adds lightly's online linear classifier. None: none.
+        masks_per_step: "one" random mask per image (ADIOS-s), or "all" N of them (ADIOS).
+        num_masks: N. The paper's cost section says 6 slots.
+        width: of the occlusion model.
+        norm: of the occlusion model.
+        sparsity: lambda, weight of the penalty.
+        entropy: alpha_e; see :func:`~salmask_plugin.adios.area_entropy`.
+        projection_dim: D.
+        queue_size: K keys in the queue. A multiple of the global batch.
+        momentum: of the key encoder.
+        temperature: tau.
+        learning_rate: of the encoder, for the whole batch, not scaled by it.
+        mask_learning_rate: of the occluder.
+        weight_decay: of the encoder.
+        mask_weight_decay: of the occluder.
+        optimizer: of the encoder: "sgd" as in MoCo, or "lars" (clipped) as in ADIOS.
+        mask_optimizer: of the occluder.
+        trust_coefficient: of LARS.
+        warmup_epochs: linear, for both players.
+        warmup_start: the first learning rate of both.
+        split_batch_size: as in :class:`MaskedMoCoV2`.
+        occluder_updates_statistics: as in :class:`ADIOSSimCLR`.
+
+    References:
+        Shi et al., ICML 2022, https://arxiv.org/abs/2201.13100; Chin et al., WACV 2024, sections
+        A.2 and A.5. The encoder's defaults are MoCo v2's, the occluder's those of the released
+        ADIOS-s setting for BYOL,
+        https://github.com/YugeTen/adios/blob/21c6f23/bash_files/training/imagenet100/resnet18/byol_adios_s.sh.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        feature_dim: int,
+        image_size: int | tuple[int, int],
+        masking: SaliencyMasking | None = None,
+        seed: int = 0,
+        num_classes: int | None = None,
+        masks_per_step: MasksPerStep = "one",
+        num_masks: int = 6,
+        width: int = 32,
+        norm: Norm = "group",
+        sparsity: float = 1.0,
+        entropy: float = 0.0,
+        projection_dim: int = 128,
+        queue_size: int = 65536,
+        momentum: float = 0.999,
+        temperature: float = 0.2,
+        learning_rate: float = 0.015,
+        mask_learning_rate: float = 0.12952,
+        weight_decay: float = 1e-4,
+        mask_weight_decay: float = 1e-5,
+        optimizer: OptimizerName = "sgd",
+        mask_optimizer: OptimizerName = "lars",
+        trust_coefficient: float = 0.02,
+        warmup_epochs: int = 10,
+        warmup_start: float = 0.003,
+        split_batch_size: int | None = 32,
+        occluder_updates_statistics: bool = False,
+    ) -> None:
+        super().__init__()
+        refuse_masking(masking)
+        check_optimizer(optimizer, "optimizer")
+        check_optimizer(mask_optimizer, "mask_optimizer")
+        check_temperature(temperature)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum={momentum} must be in [0, 1].")
+        if queue_size < 1:
+            raise ValueError(f"queue_size={queue_size} must be at least 1.")
+        self.automatic_optimization = False
+        self.momentum = momentum
+        self.temperature = temperature
+        self.learning_rate = learning_rate
+        self.mask_learning_rate = mask_learning_rate
+        self.weight_decay = weight_decay
+        self.mask_weight_decay = mask_weight_decay
+        self.optimizer = optimizer
+        self.mask_optimizer = mask_optimizer
+        self.trust_coefficient = trust_coefficient
+        self.warmup_epochs = warmup_epochs
+        self.warmup_start = warmup_start
+        self.split_batch_size = split_batch_size
+        self.occluder_updates_statistics = occluder_updates_statistics
+
+        self.game = OcclusionGame(
+            masks_per_step=masks_per_step,
+            mean_over_masks=True,
+            sparsity=sparsity,
+            entropy=entropy,
+            seed=seed,
+        )
+        if split_batch_size is not None:
+            split_batch_norm(backbone, split_batch_size)
+        self.backbone = backbone
+        self.projection_head = MoCoProjectionHead(feature_dim, feature_dim, projection_dim)
+        self.key_backbone = deepcopy(self.backbone)
+        self.key_projection_head = deepcopy(self.projection_head)
+        deactivate_requires_grad(self.key_backbone)
+        deactivate_requires_grad(self.key_projection_head)
+        self.queue = MemoryBankModule((queue_size, projection_dim), gather_distributed=True)
+        for name in ("bank", "bank_ptr"):
+            # lightly leaves them out of checkpoints; a resumed run would start from noise.
+            self.queue.register_buffer(name, getattr(self.queue, name), persistent=True)
+        self.online_classifier = online_classifier(feature_dim, num_classes)
+        self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, feature_dim) of clean images."""
+        features: Tensor = self.backbone(images).flatten(1)
+        return features
+
+    def setup(self, stage: str) -> None:
+        """Refuse strategies that split parameters; leave BatchNorm whole on several devices."""
+        check_strategy(self)
+        if self.trainer.world_size > 1:
+            for module in self.modules():
+                if isinstance(module, GroupedBatchNorm):
+                    module.group_size = None
+
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Take the encoder's and the occluder's step on one batch."""
+        clean, other = views_of(batch)
+        seen = self.game.batches_seen
+        generator = self.game.generator(self.global_rank, clean.device)
+        encoder, occluder = cast(Any, self.optimizers())
+        networks = (
+            self.backbone,
+            self.projection_head,
+            self.key_backbone,
+            self.key_projection_head,
+        )
+
+        with frozen(self.occluder):
+            masks = self.occluder(other).detach()
+            choices = self.game.choose(masks, generator)
+            query = self._encode_query(clean)
+            update_momentum(self.backbone, self.key_backbone, m=self.momentum)
+            update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
+            key = self._encode_key(clean)
+            term = partial(self._encoder_term, key)
+            terms = self.game.encoder_terms(other, masks, choices, term, networks)
+            online = online_loss(self, batch, batch_idx)
+            if self.online_classifier is not None:
+                terms.append(lambda _: online)
+            total = take_step(self, encoder, query, terms, batch=seen)
+        loss = self.game.mean_term(total - online.detach(), choices)
+        log_step(self, loss, masks, choices)
+
+        with (
+            frozen(*networks),
+            statistics(networks, update=self.occluder_updates_statistics),
+        ):
+            masks = self.occluder(other)
+            choices = self.game.choose(masks, generator)
+            terms = self.game.occluder_terms(other, choices, partial(self._occluder_term, key))
+            take_step(self, occluder, masks, terms, batch=seen)
+
+        # Only now: in the queue, this batch's keys would be negatives of their own images.
+        self.queue(nn.functional.normalize(key, dim=1), update=True)
+        for schedule in cast(Any, self.lr_schedulers()):
+            schedule.step()
+        self.game.batches_seen += 1
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser and one schedule per player, encoder first."""
+        networks = [*self.backbone.parameters(), *self.projection_head.parameters()]
+        encoder = make_optimizer(
+            self.optimizer,
+            [{"params": networks}, *classifier_group(self.online_classifier)],
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            trust_coefficient=self.trust_coefficient,
+        )
+        occluder = make_optimizer(
+            self.mask_optimizer,
+            self.occluder.parameters(),
+            learning_rate=self.mask_learning_rate,
+            weight_decay=self.mask_weight_decay,
+            trust_coefficient=self.trust_coefficient,
+        )
+        return player_schedules(
+            self,
+            [encoder, occluder],
+            warmup_epochs=self.warmup_epochs,
+            warmup_start=self.warmup_start,
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the step, so that draws go on where they stopped."""
+        checkpoint["salmask_batches_seen"] = self.game.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.game.batches_seen = checkpoint["salmask_batches_seen"]
+
+    def _encode_query(self, images: Tensor) -> Tensor:
+        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
+        return projections
+
+    @torch.no_grad()
+    def _encode_key(self, images: Tensor) -> Tensor:
+        """Projections (B, D) by the key encoder, its BatchNorm groups drawn anew."""
+        distributed = self.trainer.world_size > 1
+        images, order = batch_shuffle(images, distributed=distributed)
+        projections = self.key_projection_head(self.key_backbone(images).flatten(1))
+        return in_float(batch_unshuffle(projections, order, distributed=distributed))
+
+    def _encoder_term(self, clean_key: Tensor, clean_query: Tensor, occluded: Tensor) -> Tensor:
+        return moco_term(
+            clean_query,
+            clean_key,
+            self._encode_query(occluded),
+            self._encode_key(occluded),
+            self.queue.bank,
+            temperature=self.temperature,
+        )
+
+    def _occluder_term(self, clean_key: Tensor, occluded: Tensor) -> Tensor:
+        return moco_occluder_term(
+            self._encode_query(occluded),
+            clean_key,
+            self.queue.bank,
+            temperature=self.temperature,
+        )

@@ -1,0 +1,236 @@
+"""ADIOS and ADIOS-s on SimCLR: the encoder against a model that learns what to occlude."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules import SimCLRProjectionHead
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from salmask_plugin.adapters.lightly.adios_game import (
+    MasksPerStep,
+    OcclusionGame,
+    check_strategy,
+    log_step,
+    online_loss,
+    refuse_masking,
+    statistics,
+    take_step,
+)
+from salmask_plugin.adapters.lightly.adios_optimizers import (
+    OptimizerName,
+    check_optimizer,
+    classifier_group,
+    make_optimizer,
+    player_schedules,
+)
+from salmask_plugin.adapters.lightly.online import online_classifier
+from salmask_plugin.adapters.lightly.views import views_of
+from salmask_plugin.adios import OcclusionModel, frozen
+from salmask_plugin.adios.occlusion import Norm
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.precision import autocast_off, in_float
+
+
+class ADIOSSimCLR(LightningModule):
+    """SimCLR whose second view is occluded by a model that learns to make the task hard.
+
+    Per batch, first the encoder takes a step that lowers sum_n L(z1, z2 occluded by mask n), then
+    the occluder takes one that raises it less the sparsity penalty. Each player's parameters are
+    frozen on the other's turn. Terms are back-propagated one mask at a time, so memory stays that
+    of one clean and one occluded view; the clean view is encoded once per turn.
+
+    A step trains both players, so Lightning's ``global_step`` (and ``max_steps``) advances by two
+    per batch; the schedules count batches. Runs on one device or under DDP, plain ``ddp`` included.
+
+    Differs from the released code: the clean view is not encoded anew for every mask; the
+    occluder's turn updates no running statistics (see ``occluder_updates_statistics``); running
+    statistics see one occluded forward per batch instead of N; the schedule moves per batch.
+
+    Args:
+        backbone: images -> (B, feature_dim) features, or a map of that many values.
+        feature_dim: features of the backbone.
+        image_size: side of the views, or (height, width); see :class:`OcclusionModel`.
+        masking: must be None, for ADIOS learns its masks; here so that all methods take it.
+        seed: of the drawn masks.
+        num_classes: adds lightly's online linear classifier. None: none.
+        masks_per_step: "one" random mask per image (ADIOS-s), or "all" N of them (ADIOS), for
+            the cost of docs/adios.md.
+        num_masks: N.
+        width: of the occlusion model.
+        norm: of the occlusion model.
+        sparsity: lambda, weight of the penalty.
+        entropy: alpha_e; see :func:`~salmask_plugin.adios.area_entropy`.
+        projection_hidden_dim: of the projection head.
+        projection_dim: D.
+        temperature: tau.
+        learning_rate: of the encoder, for the whole batch, not scaled by it (released: B = 128).
+        mask_learning_rate: of the occluder.
+        weight_decay: of both.
+        optimizer: of the encoder: "lars" (clipped) or "sgd".
+        mask_optimizer: of the occluder.
+        trust_coefficient: of LARS.
+        warmup_epochs: linear, for both players.
+        warmup_start: the first learning rate of both.
+        occluder_updates_statistics: True is the released behaviour, in which the encoder's running
+            statistics also see the images of the occluder's turn.
+
+    References:
+        Shi et al., ICML 2022, https://arxiv.org/abs/2201.13100. Defaults: the released ADIOS-s
+        setting for SimCLR, ResNet-18 and ImageNet-100,
+        https://github.com/YugeTen/adios/blob/21c6f23/bash_files/training/imagenet100/resnet18/simclr_adios_s.sh.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        feature_dim: int,
+        image_size: int | tuple[int, int],
+        masking: SaliencyMasking | None = None,
+        seed: int = 0,
+        num_classes: int | None = None,
+        masks_per_step: MasksPerStep = "one",
+        num_masks: int = 4,
+        width: int = 8,
+        norm: Norm = "group",
+        sparsity: float = 0.75,
+        entropy: float = 0.0,
+        projection_hidden_dim: int = 2048,
+        projection_dim: int = 128,
+        temperature: float = 0.2,
+        learning_rate: float = 0.18956,
+        mask_learning_rate: float = 0.49876,
+        weight_decay: float = 1e-4,
+        optimizer: OptimizerName = "lars",
+        mask_optimizer: OptimizerName = "lars",
+        trust_coefficient: float = 0.02,
+        warmup_epochs: int = 10,
+        warmup_start: float = 0.003,
+        occluder_updates_statistics: bool = False,
+    ) -> None:
+        super().__init__()
+        refuse_masking(masking)
+        check_optimizer(optimizer, "optimizer")
+        check_optimizer(mask_optimizer, "mask_optimizer")
+        self.automatic_optimization = False
+        self.learning_rate = learning_rate
+        self.mask_learning_rate = mask_learning_rate
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.mask_optimizer = mask_optimizer
+        self.trust_coefficient = trust_coefficient
+        self.warmup_epochs = warmup_epochs
+        self.warmup_start = warmup_start
+        self.occluder_updates_statistics = occluder_updates_statistics
+
+        self.game = OcclusionGame(
+            masks_per_step=masks_per_step,
+            mean_over_masks=False,
+            sparsity=sparsity,
+            entropy=entropy,
+            seed=seed,
+        )
+        self.backbone = backbone
+        self.projection_head = SimCLRProjectionHead(
+            feature_dim, projection_hidden_dim, projection_dim, batch_norm=False
+        )
+        self.criterion = NTXentLoss(temperature=temperature, gather_distributed=True)
+        self.online_classifier = online_classifier(feature_dim, num_classes)
+        self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, feature_dim) of clean images."""
+        features: Tensor = self.backbone(images).flatten(1)
+        return features
+
+    def setup(self, stage: str) -> None:
+        """Refuse strategies that split parameters over processes."""
+        check_strategy(self)
+
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Take the encoder's and the occluder's step on one batch.
+
+        Raises:
+            ValueError: if the batch is a single image, which has no negatives.
+        """
+        clean, other = views_of(batch)
+        if len(clean) * self.trainer.world_size == 1:
+            raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
+        seen = self.game.batches_seen
+        generator = self.game.generator(self.global_rank, clean.device)
+        encoder, occluder = cast(Any, self.optimizers())
+        networks = (self.backbone, self.projection_head)
+
+        with frozen(self.occluder):
+            masks = self.occluder(other).detach()
+            choices = self.game.choose(masks, generator)
+            terms = self.game.encoder_terms(other, masks, choices, self._term, networks)
+            projections = self._project(clean)
+            online = online_loss(self, batch, batch_idx)
+            if self.online_classifier is not None:
+                terms.append(lambda _: online)
+            total = take_step(self, encoder, projections, terms, batch=seen)
+        loss = self.game.mean_term(total - online.detach(), choices)
+        log_step(self, loss, masks, choices)
+
+        with (
+            frozen(*networks),
+            statistics(networks, update=self.occluder_updates_statistics),
+        ):
+            fixed = in_float(self._project(clean))
+            masks = self.occluder(other)
+            choices = self.game.choose(masks, generator)
+            terms = self.game.occluder_terms(other, choices, partial(self._term, fixed))
+            take_step(self, occluder, masks, terms, batch=seen)
+
+        for schedule in cast(Any, self.lr_schedulers()):
+            schedule.step()
+        self.game.batches_seen += 1
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser and one schedule per player, encoder first."""
+        networks = [*self.backbone.parameters(), *self.projection_head.parameters()]
+        encoder = make_optimizer(
+            self.optimizer,
+            [{"params": networks}, *classifier_group(self.online_classifier)],
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            trust_coefficient=self.trust_coefficient,
+        )
+        occluder = make_optimizer(
+            self.mask_optimizer,
+            self.occluder.parameters(),
+            learning_rate=self.mask_learning_rate,
+            weight_decay=self.weight_decay,
+            trust_coefficient=self.trust_coefficient,
+        )
+        return player_schedules(
+            self,
+            [encoder, occluder],
+            warmup_epochs=self.warmup_epochs,
+            warmup_start=self.warmup_start,
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the step, so that draws go on where they stopped."""
+        checkpoint["salmask_batches_seen"] = self.game.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.game.batches_seen = checkpoint["salmask_batches_seen"]
+
+    def _project(self, images: Tensor) -> Tensor:
+        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
+        return projections
+
+    def _term(self, clean: Tensor, occluded: Tensor) -> Tensor:
+        """L(z1, z2): both players' term, of the clean projections and one occluded view."""
+        projections = self._project(occluded)
+        with autocast_off(occluded.device):
+            loss: Tensor = self.criterion(in_float(clean), in_float(projections))
+        return loss
