@@ -47,10 +47,12 @@ def image_folder(
     """
     folder = existing_folder(root)
     chosen = None if classes_file is None else read_class_names(classes_file)
-    train_folder = folder / "train" if (folder / "train").is_dir() else folder
     val_folder = folder / "val"
+    train_folder = folder / "train" if (folder / "train").is_dir() else folder
+    if val_folder.is_dir() and train_folder == folder:
+        raise ValueError(f"'{root}' has a val folder but no train folder.")
     paths, labels, classes = list_classes(train_folder, chosen)
-    if val_folder.is_dir() and train_folder != folder:
+    if val_folder.is_dir():
         if val_share is not None:
             raise ValueError(
                 f"val_share={val_share} must be null: '{root}' has a val folder of its own."

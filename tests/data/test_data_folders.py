@@ -110,3 +110,9 @@ def test_val_share_errors(tmp_path, make_classes):
     make_classes(tmp_path / "val", {"a": 1, "b": 1})
     with pytest.raises(ValueError, match=r"val_share=0\.5 must be null"):
         image_folder(tmp_path, val_share=0.5)
+
+
+def test_val_without_train(tmp_path, make_classes):
+    make_classes(tmp_path / "val", {"a": 2, "b": 2})
+    with pytest.raises(ValueError, match="a val folder but no train folder"):
+        image_folder(tmp_path)

@@ -8,7 +8,14 @@ import pytest
 import torch
 from lightly.transforms import MoCoV2Transform
 
-from salmask_plugin.data import TwoViewDataset, generated, image_folder, linear_train_transform
+from salmask_plugin.data import (
+    ImageFiles,
+    TwoViewDataset,
+    evaluation_transform,
+    generated,
+    image_folder,
+    linear_train_transform,
+)
 from salmask_plugin.data.seeded import seeded_draws
 
 SPLITS = generated(train_images=6, val_images=2, classes=2, size=40)
@@ -99,3 +106,10 @@ def test_masks_of_images_without_masks(tmp_path, make_classes):
 def test_negative_seed():
     with pytest.raises(ValueError, match="seed=-1"):
         dataset(-1)
+
+
+def test_pictures_of_one_pixel(tmp_path, save_picture):
+    images = ImageFiles([save_picture(tmp_path / "a.png", 9, size=(1, 1))], [0])
+    views, _, _ = TwoViewDataset(images, MoCoV2Transform(32), seed=0)[0]
+    assert [view.shape for view in views] == [(3, 32, 32)] * 2
+    assert evaluation_transform(32)(images[0][0]).shape == (3, 32, 32)
