@@ -16,6 +16,7 @@ from salmask_plugin.results.store import shorten_text, write_atomically
 from salmask_plugin.results.text import escape_markdown, to_csv
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OWN_FIGURE = re.compile(r"(table\d+|gallery)-\d+-[a-z0-9-]*\.png")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -50,7 +51,7 @@ def write_report(
     The same arguments give the same files: there is no date in them but the runs' own.
 
     Args:
-        folder: is made if missing; files of an earlier report are replaced.
+        folder: is made if missing; an earlier report in it is replaced.
         records: of any host; may be one, may lack evaluations.
         galleries: title -> PNG, as bytes or as a file.
         title: of the report.
@@ -82,15 +83,21 @@ def _png(name: str, picture: bytes | Path) -> bytes:
 
 
 def _write_figures(folder: Path, content: Content) -> dict[int, Path]:
-    """Write every picture once; the number of its section is part of the name."""
+    """Write every picture, drop those of an earlier report, and return id(figure) -> path."""
+    groups = [
+        (f"table{index}", section.figures)
+        for index, section in enumerate(content.sections, start=1)
+    ]
     written = {}
-    groups = [("table", section.figures) for section in content.sections]
-    for index, (kind, figures) in enumerate([*groups, ("gallery", content.galleries)], start=1):
+    for group, figures in (*groups, ("gallery", content.galleries)):
         for place, figure in enumerate(figures, start=1):
             name = re.sub(r"[^a-z0-9]+", "-", figure.title.lower()).strip("-")[:40]
-            path = folder / "figures" / f"{kind}{index}-{place}-{name}.png"
+            path = folder / "figures" / f"{group}-{place}-{name}.png"
             write_atomically(path, figure.png)
             written[id(figure)] = path
+    for path in (folder / "figures").glob("*.png"):
+        if _OWN_FIGURE.match(path.name) and path not in written.values():
+            path.unlink()
     return written
 
 

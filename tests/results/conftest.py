@@ -1,0 +1,51 @@
+"""A record with every field filled, and a way to change any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from salmask_plugin.results import DataSet, Environment, Evaluation, RunRecord, Timing
+
+
+def _record(
+    recipe: str = "mean", seed: int = 0, knn: float | None = 0.5, **changes: Any
+) -> RunRecord:
+    masked = recipe != "none"
+    values: dict[str, Any] = {
+        "name": f"{recipe}-seed{seed}",
+        "host": "lightly",
+        "method": "mocov2",
+        "recipe": recipe,
+        "seed": seed,
+        "data": DataSet("cifar10", train_images=2500, val_images=1000, classes=10, view_size=32),
+        "backbone": "resnet18",
+        "epochs": 3,
+        "batch_size": 64,
+        "localizer": "scda" if masked else "none",
+        "localizer_trained_on": "ImageNet-1k labels" if masked else "none",
+        "branch": "query" if masked else None,
+        "rho": 2.0 if masked else None,
+        "temperature": 0.2,
+        "queue_size": 4096,
+        "masking": {"hard_negative_bias": 0.0} if masked else {},
+        "optimizer": {"name": "SGD", "learning_rate": 0.015},
+        "history": {"loss": (5.0, 4.5, 4.2)} | ({"mask_ratio": (0.1, 0.2, 0.15)} if masked else {}),
+        "timing": Timing(pretrain_seconds=120.0, images_per_second=60.0, evaluation_seconds=9.0),
+        "environment": Environment({"python": "3.11.7", "torch": "2.14.1"}, "abc", "A CPU", 2),
+        "config": {"masking": {"ratio": [0.05, 0.25]}, "seed": seed, "resume": None},
+        "notes": ("a note",),
+        "finished_at": "2026-01-02T03:04:05+00:00",
+    }
+    if knn is not None:
+        values["evaluations"] = {
+            "knn": Evaluation({"top1": knn}, {"k": 20, "temperature": 0.07}, seconds=4.0)
+        }
+    return RunRecord(**(values | changes))
+
+
+@pytest.fixture
+def make_record() -> Callable[..., RunRecord]:
+    return _record
