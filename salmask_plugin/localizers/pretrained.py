@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -163,10 +164,8 @@ def timm_network(
     except ImportError as error:
         raise _missing(error) from error
     if not timm.is_model(name):
-        near = (
-            ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "timm.list_models()"
-        )
-        raise ValueError(f"name={name!r} is no model of timm; look at {near}.")
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise ValueError(f"name={name!r} is no model of timm (timm.list_models()); near: {near}.")
     download = pretrained and weights_file is None
     with _own_randomness():
         try:

@@ -1,0 +1,42 @@
+"""Each configuration leaf is one constructor, key for key."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+hydra = pytest.importorskip("hydra")
+yaml = pytest.importorskip("yaml")
+
+LEAVES = sorted((Path(__file__).parents[2] / "configs" / "localizer").glob("*.yaml"))
+NETWORKS = {"momentum", "resnet50", "coco", "timm"}  # need an encoder or a download
+
+
+def check_signature(node):
+    parameters = inspect.signature(hydra.utils.get_object(node["_target_"])).parameters
+    given = {key: value for key, value in node.items() if not key.startswith("_")}
+    assert given.keys() <= parameters.keys()
+    for key, value in given.items():
+        if isinstance(value, dict):
+            check_signature(value)
+        elif parameters[key].default is not inspect.Parameter.empty:
+            plain = tuple(value) if isinstance(value, list) else value
+            assert plain == parameters[key].default
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
+def test_keys_and_values_are_the_constructors(leaf):
+    check_signature(yaml.safe_load(leaf.read_text()))
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
+def test_builds(leaf):
+    if leaf.stem in NETWORKS - {"momentum"}:
+        pytest.skip("would download weights")
+    built = hydra.utils.instantiate(yaml.safe_load(leaf.read_text()))
+    assert callable(built)
+    if leaf.stem == "momentum":
+        from torchvision.models import resnet18
+
+        built = built(encoder=resnet18())
+    assert isinstance(built.trained_on, str)
