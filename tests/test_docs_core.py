@@ -1,0 +1,62 @@
+"""Documents that can be wrong are run: examples, and the tests that the tables name."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import salmask_plugin
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMED_TESTS = re.findall(
+    r"`((?:tests|integration)/[\w/]+\.py)::(\w+)`", (ROOT / "docs/paper_vs_code.md").read_text()
+)
+
+
+def run_python_blocks(document: str) -> dict[str, object]:
+    """Execute a page's Python blocks one after the other, as one script."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    source = "\n".join(
+        block.replace("from __future__ import annotations\n", "") for block in blocks
+    )
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(source, document, "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _global_randomness():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def test_concepts_example_runs():
+    assert torch.as_tensor(run_python_blocks("docs/concepts.md")["loss"]).isfinite()
+
+
+def test_extending_example_runs():
+    names = run_python_blocks("docs/extending.md")
+    assert {"CheckerboardFill", "WeightedMask", "ContrastLocalizer"} <= set(names)
+    leaf = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
+    keys = re.findall(r"^(\w+):", leaf.group(1), re.MULTILINE)
+    assert keys == ["_target_", *inspect.signature(names["CheckerboardFill"]).parameters]
+
+
+@pytest.mark.parametrize(("file", "test"), sorted(set(NAMED_TESTS)))
+def test_every_departure_is_pinned_by_a_test_that_exists(file, test):
+    assert f"def {test}(" in (ROOT / file).read_text()
+
+
+def test_departures_name_their_tests():
+    assert len(NAMED_TESTS) > 30
+
+
+def test_concepts_mention_every_public_name_of_the_four_questions():
+    page = (ROOT / "docs/concepts.md").read_text()
+    roles = ("Localizer", "Mask", "Fill", "Filter", "Mixture")
+    for name in salmask_plugin.__all__:
+        if name.endswith(roles):
+            assert f"`{name}`" in page
