@@ -19,6 +19,7 @@ from salmask_plugin.adapters.solo_learn.localizer import (
     NORMALISED_BY,
     Statistics,
     build_localizer,
+    trained_on,
 )
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking
@@ -84,15 +85,16 @@ class SaliencyMaskingMixin:
         """Say that masking is active, and how."""
         super().on_fit_start()  # type: ignore[misc]
         cfg: Any = self.cfg  # type: ignore[attr-defined]
-        self.print(  # type: ignore[attr-defined]
-            describe(
-                self.salmask,
-                self.masking.localizer,
-                method=cfg.method,
-                highpass=is_highpass(cfg.backbone.name),
-                seed=cfg.seed,
-            )
+        line = describe(
+            self.salmask,
+            self.masking.localizer,
+            method=cfg.method,
+            highpass=is_highpass(cfg.backbone.name),
+            seed=cfg.seed,
         )
+        if self.trainer.is_global_zero:  # type: ignore[attr-defined]
+            # Not self.print: Lightning's progress bar swallows it before the first batch.
+            print(line, flush=True)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
         """Make the masked views, then run the method's own step on them."""
@@ -152,6 +154,7 @@ class SaliencyMaskingMixin:
         checkpoint["salmask"] = {
             "settings": self.salmask.plain(),
             "batches_seen": self._batches_seen,
+            "localizer_trained_on": trained_on(self.masking.localizer),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

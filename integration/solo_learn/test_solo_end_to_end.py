@@ -1,0 +1,186 @@
+"""solo-learn's own, unmodified scripts with our recipes. Each run is one process of ~10 s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.solo
+
+MOCO = "pretrain/imagenet-100/mocov2plus.yaml"
+SIMCLR = "pretrain/imagenet-100/simclr.yaml"
+LINEAR = "linear/imagenet-100/mocov2plus.yaml"
+MASKED = ["+salmask=mean", "salmask.localizer=uniform", "method=salmask_mocov2plus"]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.ckpt"))
+
+
+def quoted(path: Path) -> str:
+    """Hydra's grammar takes the '=' in a checkpoint's name only inside quotes."""
+    return f"pretrained_feature_extractor='{path}'"
+
+
+def test_highpass_from_pretraining_to_linear_evaluation(run, own_yaml, tmp_path):
+    done = run(
+        "main_pretrain.py",
+        *own_yaml(MOCO),
+        "+salmask=highpass",
+        "salmask.localizer=uniform",
+        "method=salmask_mocov2plus",
+        "backbone.name=resnet18_highpass",
+    )
+    assert "masking is active" in done.stdout
+    assert "recipe=highpass" in done.stdout
+    assert "branch=query" in done.stdout
+    (file,) = checkpoints(tmp_path)
+    assert "highpass-s5" in file.name
+    assert "highpass-s5" in str(file.parent)
+    state = torch.load(file, weights_only=True)["state_dict"]
+    # 11 taps and sigma 5 at 224 px, scaled to a crop of 32 px: the smallest odd kernel.
+    assert state["backbone.highpass_kernel"].tolist() == pytest.approx([3.0, 5 * 32 / 224])
+
+    evaluated = run(
+        "main_linear.py", *own_yaml(LINEAR), "backbone.name=resnet18_highpass", quoted(file)
+    )
+    assert "val_acc1" in evaluated.stdout or evaluated.returncode == 0
+    refused = run("main_linear.py", *own_yaml(LINEAR), quoted(file), fails=True)
+    assert "pretrained behind a high-pass filter" in refused.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["mean", "blur", "random"])
+@pytest.mark.parametrize("method", ["mocov2plus", "mocov2", "simclr"])
+def test_recipes_on_solo_learns_own_yaml(run, own_yaml, tmp_path, recipe, method):
+    config = SIMCLR if method == "simclr" else MOCO
+    done = run(
+        "main_pretrain.py",
+        *own_yaml(config),
+        f"+salmask={recipe}",
+        "salmask.localizer=uniform",
+        f"method=salmask_{method}",
+    )
+    assert f"recipe={recipe}" in done.stdout
+    assert len(checkpoints(tmp_path / "trained_models" / f"{recipe}-s5")) == 1
+
+
+@pytest.mark.slow
+def test_two_processes(run, own_yaml, tmp_path):
+    done = run(
+        "main_pretrain.py",
+        *own_yaml(MOCO, devices='"02"', strategy="ddp", sync_batchnorm=False),
+        *MASKED,
+    )
+    assert "world size" in done.stdout.lower() or "MEMBER: 2/2" in done.stdout
+    assert len(checkpoints(tmp_path)) == 1
+
+
+@pytest.mark.slow
+def test_resume_finds_only_its_own_masking(run, own_yaml, tmp_path):
+    arguments = [*own_yaml(MOCO, max_epochs=2, **{"checkpoint.frequency": 1}), *MASKED]
+    run("main_pretrain.py", *arguments, "+limit_train_batches=2")
+    (first,) = checkpoints(tmp_path)
+    seen = torch.load(first, weights_only=True)["salmask"]["batches_seen"]
+    assert seen == 4
+    again = run("main_pretrain.py", *arguments)
+    assert "Resuming from previous checkpoint" in again.stdout
+    other = run("main_pretrain.py", *arguments, "salmask.query.sampler.ratio=[0.1,0.2]")
+    assert "Resuming from previous checkpoint" not in other.stdout
+    refused = run(
+        "main_pretrain.py",
+        *arguments,
+        "salmask.rho=3.0",
+        f"+resume_from_checkpoint='{first}'",
+        fails=True,
+    )
+    assert "salmask.rho (2.0 there, 3.0 here)" in refused.stdout
+
+
+@pytest.mark.slow
+def test_multirun_over_recipes(run, own_yaml, tmp_path):
+    run(
+        "main_pretrain.py",
+        "--multirun",
+        *own_yaml(MOCO),
+        "+salmask=mean,random",
+        "salmask.localizer=uniform",
+        "method=salmask_mocov2plus",
+    )
+    folders = {file.parents[2].name for file in checkpoints(tmp_path)}
+    assert folders == {"mean-s5", "random-s5"}
+
+
+@pytest.mark.slow
+def test_wandb_offline_and_bf16(run, own_yaml, tmp_path):
+    values = {"wandb.enabled": True, "precision": "bf16-mixed"}
+    done = run("main_pretrain.py", *own_yaml(MOCO, **values), *MASKED, "+wandb.offline=true")
+    assert "hard_negative_share" in done.stdout  # in wandb's summary of the run
+    assert len(checkpoints(tmp_path)) == 1
+
+
+@pytest.mark.slow
+def test_a_users_yaml_with_a_defaults_entry(run, own_yaml, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.yaml").write_text(
+        "defaults:\n  - mocov2plus\n  - salmask: blur\n  - _self_\n"
+        "method: salmask_mocov2\nname: mine\nsalmask: {localizer: uniform, rho: 1.5}\n"
+    )
+    _, folder, _, _, *overrides = own_yaml(MOCO)
+    done = run(
+        "main_pretrain.py",
+        *("--config-path", folder, "--config-dir", str(tmp_path / "mine"), "--config-name", "mine"),
+        *overrides,
+    )
+    assert "recipe=blur" in done.stdout
+    assert "rho=1.5" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_callback_form_without_plugin_discovery(run, own_yaml, solo_home, tmp_path):
+    """``hydra_plugins`` is hidden, as where an installation is not scanned."""
+    starter = tmp_path / "start.py"
+    starter.write_text(
+        "import runpy, sys\nsys.modules['hydra_plugins'] = None\n"
+        "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    script = str(solo_home / "main_pretrain.py")
+    hidden = run(script, *own_yaml(MOCO), *MASKED, module=(str(starter),), fails=True)
+    assert "masking is active" not in hidden.stdout
+    done = run(
+        script,
+        *own_yaml(MOCO),
+        *MASKED,
+        "hydra.searchpath=[pkg://salmask_plugin.configs.solo_learn]",
+        "+hydra.callbacks.salmask._target_="
+        "salmask_plugin.adapters.solo_learn.callback.RegisterCallback",
+        module=(str(starter),),
+    )
+    assert "masking is active" in done.stdout
+
+
+@pytest.mark.slow
+def test_knn_through_the_launcher(run, own_yaml, images, tmp_path):
+    run(
+        "main_pretrain.py",
+        *own_yaml(SIMCLR),
+        "+salmask=highpass",
+        "salmask.localizer=uniform",
+        "method=salmask_simclr",
+        "backbone.name=resnet18_highpass",
+        "+knn_eval.enabled=true",
+        "+knn_eval.k=3",
+    )
+    (file,) = checkpoints(tmp_path)
+    arguments = [
+        *("--dataset", "custom", "--data_format", "image_folder", "--batch_size", "8"),
+        *("--train_data_path", str(images / "train"), "--val_data_path", str(images / "val")),
+        *("--num_workers", "0", "--pretrained_checkpoint_dir", str(file.parent)),
+        *("--k", "1", "3", "--distance_function", "cosine", "--feature_type", "backbone"),
+        *("--temperature", "0.07"),
+    ]
+    launcher = ("-m", "salmask_plugin.adapters.solo_learn")
+    done = run("main_knn.py", *arguments, module=launcher)
+    assert done.stdout.count("acc@1=") == 2
