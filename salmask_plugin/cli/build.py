@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -19,8 +20,18 @@ from salmask_plugin.masking import SaliencyMasking
 
 
 def build(node: dict[str, Any], **arguments: Any) -> Any:
-    """Build the object that a configuration node describes; ``arguments`` are added as they are."""
-    return instantiate(OmegaConf.create(node), _convert_="all", **arguments)
+    """Build the object that a configuration node describes; ``arguments`` are added as they are.
+
+    Raises:
+        UserError: with the message of whatever a part of the node refuses.
+    """
+    try:
+        # As a partial: merged into the node, arguments that are dataclasses would become
+        # configuration themselves.
+        factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
+    except InstantiationException as error:
+        raise UserError(str(error.__cause__ or error)) from error
+    return factory(**arguments)
 
 
 def build_splits(settings: Settings) -> ImageSplits:
@@ -72,7 +83,9 @@ def build_data(
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
     transform = (
-        two_views(settings["view_size"], settings.choices["method"])
+        two_views(
+            settings["view_size"], "simclr" if settings.choices["method"] == "simclr" else "moco_v2"
+        )
         if masks
         else build(settings["views"])
     )

@@ -54,14 +54,14 @@ def run(options: argparse.Namespace) -> None:
     for row in rows:
         print(f"  {'finished' if is_finished(row.folder) else 'to do   '}  {row.name}")
     failed = _run_rows(rows, options)
-    paths = report_folder(
+    written = report_folder(
         study,
         title=f"Comparison {study.name}",
         baseline=settings["compare"]["baseline"],
         notes=tuple(settings["compare"]["notes"]),
     )
-    print("\n" + paths.table)
-    print(f"\nReport: {paths.html}\n        {paths.markdown}")
+    print("\n" + written.table)
+    print(f"\nReport: {written.html}\n        {written.markdown}")
     if failed:
         raise UserError(
             f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}. The others are in the "

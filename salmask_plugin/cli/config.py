@@ -113,3 +113,30 @@ def _explain(error: Exception) -> str:
     if "is not in struct" in text or "Could not override" in text:
         text += ". Unknown keys are errors; `salmask explain` prints the settings that exist."
     return text
+
+
+def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: bool) -> Settings:
+    """Return kept settings with plain ``key=value`` changes to keys that exist.
+
+    Raises:
+        UserError: for a key that does not exist, or a group's choice, which is fixed by then.
+    """
+    config = OmegaConf.create(settings.values)
+    OmegaConf.set_struct(config, True)
+    for text in overrides:
+        key, separator, _ = text.partition("=")
+        if not separator or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+            raise UserError(f"'{text}' is not a setting of this run; it must be key=value.")
+        try:
+            config.merge_with_dotlist([text])
+        except OmegaConfBaseException as error:
+            raise UserError(f"'{text}': {error}") from error
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    plain = {str(key): value for key, value in values.items()}
+    if not trust:
+        check_targets(plain)
+    return Settings(plain, settings.choices, tuple(overrides))
+
+
+_ABSENT = object()

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from salmask_plugin.localizers import GivenLocalizer, MomentumLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.masks import foreground
-from salmask_plugin.results.gallery import GalleryRow, display_filtered, display_view, gallery
+from salmask_plugin.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.results.store import write_atomically
 from salmask_plugin.seeding import step_generator
 
@@ -74,7 +74,7 @@ def write_gallery(
 ) -> Path:
     """Write the gallery of ``images`` under a recipe as a PNG, and return its path."""
     rows = gallery_rows(masking, clean_views(images, view_size), labels, seed=seed)
-    write_atomically(path, gallery(rows, filtered=masking.view_filter is not None, title=title))
+    write_atomically(path, draw_gallery(rows, filtered=masking.view_filter is not None, title=title))
     return path
 
 

@@ -1,0 +1,89 @@
+"""``salmask report``: every record below a folder as one table, Markdown and HTML."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.evaluate import GALLERY
+from salmask_plugin.results import compare, load_records, to_markdown
+from salmask_plugin.results.report import write_report
+from salmask_plugin.results.store import RECORD_NAME, read_record
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report consists of.
+
+    Attributes:
+        table: as Markdown, for the terminal.
+        markdown: the file.
+        html: the file; self-contained.
+    """
+
+    table: str
+    markdown: Path
+    html: Path
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the report of a folder; ``baseline=``, ``title=`` and ``out=`` are its settings."""
+    folder = Path(options.folder)
+    settings = {"baseline": "none", "title": f"Runs in {folder.name}", "out": ""}
+    for text in options.overrides:
+        key, separator, value = text.partition("=")
+        if not separator or key not in settings:
+            raise UserError(f"'{text}' is not a setting of report: {', '.join(settings)}.")
+        settings[key] = value
+    written = report_folder(
+        folder,
+        title=settings["title"],
+        baseline=settings["baseline"],
+        out=Path(settings["out"]) if settings["out"] else None,
+    )
+    print(written.table)
+    print(f"\nReport: {written.html}\n        {written.markdown}")
+
+
+def report_folder(
+    folder: Path,
+    *,
+    title: str,
+    baseline: str,
+    notes: tuple[str, ...] = (),
+    out: Path | None = None,
+) -> Written:
+    """Write the report of all runs below ``folder`` into ``folder/report``.
+
+    A record that cannot be read is named in the report and on the terminal.
+
+    Raises:
+        UserError: if there is no run at all.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder.")
+    found = load_records(folder)
+    if not found.records and not found.problems:
+        raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
+    paths = write_report(
+        out or folder / "report",
+        found.records,
+        galleries=_galleries(folder),
+        title=title,
+        notes=[*notes, *found.problems],
+        baseline=baseline,
+    )
+    table = to_markdown(compare(found.records, baseline=baseline))
+    problems = "\n".join(f"not used: {problem}" for problem in found.problems)
+    return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
+
+
+def _galleries(folder: Path) -> dict[str, bytes | Path]:
+    """One gallery per recipe: those of further seeds show the same."""
+    galleries: dict[str, bytes | Path] = {}
+    for path in sorted(folder.rglob(GALLERY)):
+        if (path.parent / RECORD_NAME).is_file():
+            galleries.setdefault(read_record(path.parent).recipe, path)
+    return galleries
