@@ -1,13 +1,9 @@
 """Results: one run = one record; records become tables, figures and reports. No torch in here."""
 
 from salmask_plugin.results.compare import compare
+from salmask_plugin.results.display import display_filtered, display_view
 from salmask_plugin.results.environment import Environment, environment
-from salmask_plugin.results.gallery import (
-    GalleryRow,
-    display_filtered,
-    display_view,
-    draw_gallery,
-)
+from salmask_plugin.results.gallery import GalleryRow, draw_gallery
 from salmask_plugin.results.record import DataSet, Evaluation, RunRecord, Timing
 from salmask_plugin.results.report import ReportPaths, write_report
 from salmask_plugin.results.store import (

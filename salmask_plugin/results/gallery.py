@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from salmask_plugin.results.display import Array
 from salmask_plugin.results.drawing import drawing, new_figure, to_png
 
-Array: TypeAlias = NDArray[Any]
-
 _DPI = 150
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 _OUTLINE = "#ffd92f"
 
 
@@ -23,8 +19,8 @@ _OUTLINE = "#ffd92f"
 class GalleryRow:
     """One image of a gallery.
 
-    Pictures are (H, W, 3), uint8 or float in [0, 1]; :func:`display_view` and
-    :func:`display_filtered` make them from views. A part that is None stays empty.
+    Pictures are (H, W, 3), uint8 or float in [0, 1]; the functions of
+    ``display.py`` make them from views. A part that is None stays empty.
 
     Args:
         image: what the localizer saw: the clean, unfiltered view.
@@ -57,40 +53,6 @@ class GalleryRow:
                 raise ValueError(f"{name} has shape {value.shape}; it must be (h, w).")
         if self.foreground is not None and self.foreground.dtype != np.bool_:
             raise ValueError(f"foreground has dtype {self.foreground.dtype}; it must be bool.")
-
-
-def display_view(
-    view: Array,
-    *,
-    mean: Sequence[float] = _IMAGENET_MEAN,
-    std: Sequence[float] = _IMAGENET_STD,
-) -> Array:
-    """Return a normalised view (3, H, W) as a picture (H, W, 3) uint8.
-
-    Values that a fill or an augmentation pushed out of range are shown as black or white.
-
-    Args:
-        view: (3, H, W) float.
-        mean: of the normalisation, per channel.
-        std: of the normalisation, per channel.
-    """
-    _require_view(view)
-    image = view * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1))
-    return _to_uint8(image)
-
-
-def display_filtered(view: Array) -> Array:
-    """Return a high-pass view (3, H, W) as a picture (H, W, 3) uint8, its contrast stretched.
-
-    Zero is mid-grey; the 99th percentile of the magnitudes reaches black or white. Without the
-    stretch a filtered view is a uniform grey to the eye.
-
-    Args:
-        view: (3, H, W) float, as the encoder gets it.
-    """
-    _require_view(view)
-    reach = float(np.percentile(np.abs(view), 99))
-    return _to_uint8(0.5 + view / (2 * reach) if reach > 0 else np.full(view.shape, 0.5))
 
 
 def draw_gallery(
@@ -218,21 +180,11 @@ def _grey(picture: Array) -> Array:
     return np.repeat((_floats(picture) @ weights)[..., None], 3, axis=2)
 
 
-def _to_uint8(image: Array) -> Array:
-    pixels: Array = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels
-
-
 def _shortened(label: str, height: float) -> str:
     """Keep the ends of a label that is longer than its row is tall (7 pt: 17 signs an inch)."""
     room = max(5, int(height * 17))
     half = (room - 1) // 2
     return label if len(label) <= room else f"{label[:half]}…{label[-half:]}"
-
-
-def _require_view(view: Array) -> None:
-    if view.ndim != 3 or view.shape[0] != 3:
-        raise ValueError(f"view has shape {view.shape}; it must be (3, H, W).")
 
 
 def _require_picture(name: str, picture: Array) -> None:

@@ -186,6 +186,11 @@ def test_hosts_and_methods_have_their_own_baselines(make_record):
     assert any("lightly simclr has no baseline run" in note for note in table.notes)
 
 
+def test_a_baseline_of_another_host_does_not_count(make_record):
+    table = _only(compare([make_record("none", host="solo-learn"), make_record("mean")]))
+    assert not any(row.differences for row in table.rows)
+
+
 def test_settings_that_differ_are_said_and_only_those(make_record):
     table = _only(compare([make_record("none"), make_record("mean"), make_record("mean", rho=1.0)]))
     assert [(row.variant, row.label) for row in table.rows] == [
