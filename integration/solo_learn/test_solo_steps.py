@@ -1,0 +1,304 @@
+"""One training step of the real methods, in this process: what each encoder sees, and the loss."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import salmask_plugin
+from salmask_plugin import HighPassFilter, info_nce
+
+pytestmark = [pytest.mark.solo, pytest.mark.filterwarnings("ignore")]
+
+RECIPES = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
+BATCH, SIZE = 6, 48
+
+
+def recipe(name, **changes):
+    node = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
+    return {**node, "localizer": "uniform", **changes}
+
+
+@pytest.fixture
+def build(solo, images):
+    """Return make(method, salmask node or None, backbone) -> a method on a small ResNet-18."""
+    from omegaconf import OmegaConf
+
+    def make(method, node=None, backbone="resnet18", **kwargs):
+        from solo.args.pretrain import parse_cfg
+        from solo.methods import METHODS
+
+        folder = solo / "scripts" / "pretrain" / "cifar"
+        base = method.removeprefix("salmask_")
+        file = {"barlow_twins": "barlow", "mocov2": "mocov2plus"}.get(base, base)
+        cfg = OmegaConf.load(folder / f"{file}.yaml")
+        for key in ("defaults", "hydra"):
+            cfg.pop(key)
+        cfg.augmentations = OmegaConf.load(folder / "augmentations" / "symmetric.yaml")
+        cfg.augmentations[0].crop_size = SIZE
+        cfg.method, cfg.backbone.name = method, backbone
+        cfg.wandb = {"enabled": False}
+        cfg.data = {
+            "dataset": "custom",
+            "train_path": str(images / "train"),
+            "val_path": str(images / "val"),
+            "format": "image_folder",
+            "num_workers": 0,
+        }
+        cfg.optimizer.batch_size, cfg.devices = BATCH, "1"
+        cfg.accelerator, cfg.strategy, cfg.precision = "cpu", "auto", 32
+        small = {"queue_size": 4 * BATCH, "num_prototypes": 16, "whitening_size": BATCH}
+        if base == "wmse":
+            small["proj_output_dim"] = 4  # a batch of 6 can only whiten so many
+        if base == "deepclusterv2":
+            small["num_prototypes"] = [16, 16]
+        for key, value in {**small, **kwargs}.items():
+            if key in cfg.method_kwargs:
+                cfg.method_kwargs[key] = value
+        if node is not None:
+            cfg.salmask = node
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = METHODS[method](parse_cfg(cfg))
+        model.log = model.log_dict = lambda *_, **__: None
+        return model
+
+    return make
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(3)
+    ramp = torch.linspace(-1, 1, SIZE)[:, None] + torch.linspace(0, 2, SIZE)[None] ** 2
+    views = [
+        ramp + shift + 0.4 * torch.randn((BATCH, 3, SIZE, SIZE), generator=generator)
+        for shift in (0.0, 0.5)
+    ]
+    return [torch.arange(BATCH), views, torch.arange(BATCH) % 5]
+
+
+def record_inputs(module: nn.Module) -> list[torch.Tensor]:
+    """What reaches a backbone's first convolution, behind filter and masks."""
+    seen: list[torch.Tensor] = []
+    module.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
+    return seen
+
+
+def spy_views(model):
+    made = []
+    original = model.make_views
+    model.make_views = lambda views: made.append(original(views)) or made[-1]
+    return made
+
+
+@pytest.mark.parametrize("name", ["mean", "highpass"])
+def test_momentum_method_masks_the_online_encoder_only(build, batch, name):
+    backbone = "resnet18_highpass" if name == "highpass" else "resnet18"
+    model = build("salmask_mocov2plus", recipe(name), backbone)
+    online, keys = record_inputs(model.backbone), record_inputs(model.momentum_backbone)
+    views = spy_views(model)
+    model.training_step(batch, 0)
+
+    clean = [x.clone() for x in batch[1]]
+    if name == "highpass":
+        kernel = model.backbone.highpass_kernel.tolist()
+        clean = [HighPassFilter(int(kernel[0]), kernel[1])(x) for x in clean]
+    assert len(online) == 2
+    assert len(keys) == 4  # two keys and two hard negatives, each in a forward of its own
+    directions = views[0].directions
+    for index in (0, 1):
+        mask = directions[index].query_mask.expand_as(clean[index])
+        assert torch.equal(online[index][~mask], clean[index][~mask])
+        assert mask.any()
+        assert not torch.equal(online[index][mask], clean[index][mask])
+        torch.testing.assert_close(keys[index], clean[index], rtol=0, atol=1e-6)
+        # The hard negative of query 0 is made from view 1, and the reverse.
+        hidden = directions[index].negative_masks[:, 0].expand_as(clean[1 - index])
+        assert torch.equal(keys[2 + index][~hidden], clean[1 - index][~hidden])
+        assert not torch.equal(keys[2 + index][hidden], clean[1 - index][hidden])
+
+
+def test_symmetric_loss_reads_the_queue_before_keys_enter_it(build, batch):
+    model = build("salmask_mocov2plus", recipe("mean", num_negatives=2))
+    old = model.queue.clone()
+    seen, hard = {}, []
+    original, embed = model.direction, model.embed_negatives
+    model.direction = lambda q, k, queue, i: (
+        seen.update({i: (q.detach(), k.detach())}) or original(q, k, queue, i)
+    )
+    model.embed_negatives = lambda x: hard.append(embed(x)) or hard[-1]
+    loss = model.training_step(batch, 0)
+    with torch.no_grad():
+        first = info_nce(*seen[0], old[1].T, hard[0], temperature=0.2, rho=2.0)
+        second = info_nce(*seen[1], old[0].T, hard[1], temperature=0.2, rho=2.0)
+    online = loss.detach() - (first + second) / 2  # what is left is the online classifier's loss
+    assert 0 < online < 4
+    assert hard[0].shape == (BATCH, 2, old.shape[1])
+    torch.testing.assert_close(model.queue[1, :, :BATCH].T, seen[0][1])
+    torch.testing.assert_close(model.queue[0, :, :BATCH].T, seen[1][1])
+    assert torch.equal(model.queue[:, :, BATCH:], old[:, :, BATCH:])
+
+
+def test_rows_are_solo_learns_losses(solo):
+    from solo.losses.mocov2plus import mocov2plus_loss_func
+    from solo.losses.simclr import simclr_loss_func
+
+    from salmask_plugin.adapters.solo_learn.losses import moco_rows, nt_xent_rows
+
+    generator = torch.Generator().manual_seed(1)
+    q, k = (
+        nn.functional.normalize(torch.randn((5, 7), generator=generator), dim=1) for _ in range(2)
+    )
+    queue = nn.functional.normalize(torch.randn((7, 11), generator=generator), dim=0)
+    own = moco_rows(q, k, queue, temperature=0.3).losses.mean()
+    torch.testing.assert_close(own, mocov2plus_loss_func(q, k, queue, 0.3))
+    z, indexes = torch.randn((15, 7), generator=generator), torch.arange(5).repeat(3)
+    rows = nt_xent_rows(z, indexes, z, indexes, first=0, temperature=0.3)
+    torch.testing.assert_close(rows.losses.mean(), simclr_loss_func(z, indexes, 0.3))
+
+
+def test_simclr_masks_view_0_and_leaves_the_rows_of_view_1(build, batch):
+    model = build("salmask_simclr", recipe("mean"))
+    inputs = record_inputs(model.backbone)
+    with_negatives = model.training_step(batch, 0)
+    assert len(inputs) == 3
+    assert torch.equal(inputs[1], batch[1][1])
+    assert not torch.equal(inputs[0], batch[1][0])
+    without = build("salmask_simclr", recipe("mean", negative=None)).training_step(batch, 0)
+    assert with_negatives > without  # the same masks, and one more term in the denominator
+
+
+@pytest.mark.parametrize("method", ["mocov2plus", "simclr"])
+def test_without_masks_the_step_is_the_hosts_bit_for_bit(build, batch, method):
+    plain = build(method)
+    ours = build(f"salmask_{method}", recipe("none"))
+    one, other = plain.training_step(batch, 0), ours.training_step(batch, 0)
+    assert torch.equal(one, other)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, ours.state_dict()[name]), name
+
+
+def test_masks_do_not_shift_what_the_host_draws(build, batch):
+    build("mocov2plus")
+    expected = torch.get_rng_state()
+    model = build("salmask_mocov2plus", recipe("highpass"), "resnet18_highpass")
+    assert torch.equal(torch.get_rng_state(), expected)
+    assert model.masking is not None
+    model.training_step(batch, 0)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_hard_negatives_leave_no_trace_in_the_statistics(build, batch):
+    one = build("salmask_mocov2plus", recipe("mean"))
+    other = build("salmask_mocov2plus", recipe("mean", negative=None))
+    one.training_step(batch, 0)
+    other.training_step(batch, 0)
+    for name, value in other.momentum_backbone.state_dict().items():
+        assert torch.equal(value, one.momentum_backbone.state_dict()[name]), name
+    assert int(one.momentum_backbone.bn1.num_batches_tracked) == 2
+    assert one.momentum_backbone.bn1.track_running_stats
+
+
+def test_one_direction_of_mocov2(build, batch):
+    model = build("salmask_mocov2", recipe("mean"))
+    assert model.queue.shape[0] == 1
+    online, keys = record_inputs(model.backbone), record_inputs(model.momentum_backbone)
+    model.training_step(batch, 0).backward()
+    assert len(online) == 1
+    assert len(keys) == 2
+    assert torch.equal(keys[0], batch[1][1])
+    assert int(model.queue_ptr) == BATCH
+    assert model.num_large_crops == 2
+    assert model.backbone.conv1.weight.grad is not None
+    assert all(p.grad is None for p in model.momentum_backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("branch", "masked"), [("query", (True, False)), ("key", (False, True)), ("both", (True, True))]
+)
+def test_branch(build, batch, branch, masked):
+    model = build("salmask_mocov2", recipe("mean", branch=branch))
+    online, keys = record_inputs(model.backbone), record_inputs(model.momentum_backbone)
+    model.training_step(batch, 0)
+    assert (not torch.equal(online[0], batch[1][0])) == masked[0]
+    assert (not torch.equal(keys[0], batch[1][1])) == masked[1]
+
+
+def test_masks_go_on_where_a_checkpoint_stopped(build, batch):
+    first = build("salmask_mocov2", recipe("mean"))
+    for index in range(3):
+        first.training_step(batch, index)
+    checkpoint: dict[str, object] = {}
+    first.on_save_checkpoint(checkpoint)
+    resumed = build("salmask_mocov2", recipe("mean"))
+    fresh = resumed.make_views(batch[1]).online[0]
+    resumed.on_load_checkpoint(checkpoint)
+    expected = first.make_views(batch[1]).online[0]
+    assert torch.equal(resumed.make_views(batch[1]).online[0], expected)
+    assert not torch.equal(fresh, expected)
+    with pytest.raises(ValueError, match=r"salmask\.rho"):
+        build("salmask_mocov2", recipe("mean", rho=1.0)).on_load_checkpoint(checkpoint)
+    with pytest.raises(ValueError, match="without salmask"):
+        resumed.on_load_checkpoint({})
+
+
+def test_ranks_draw_different_masks(build, batch, monkeypatch):
+    model = build("salmask_mocov2", recipe("mean"))
+    zero = model.make_views(batch[1]).online[0]
+    monkeypatch.setattr(type(model), "global_rank", 1)
+    assert not torch.equal(model.make_views(batch[1]).online[0], zero)
+
+
+@pytest.mark.parametrize("method", ["byol", "simsiam", "wmse"])
+def test_other_methods(build, batch, method):
+    model = build(f"salmask_{method}", recipe("mean", negative=None))
+    online = record_inputs(model.backbone)
+    model.training_step(batch, 0).backward()
+    assert not torch.equal(online[0], batch[1][0])
+    both = hasattr(model, "momentum_backbone")
+    assert (not torch.equal(online[1], batch[1][1])) == both
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    "all4one barlow_twins deepclusterv2 dino mocov3 nnbyol nnclr nnsiam ressl supcon swav "
+    "vibcreg vicreg".split(),
+)
+def test_every_other_two_view_method(build, batch, method):
+    from lightning.pytorch import Trainer
+    from torch.utils.data import DataLoader
+
+    model = build(f"salmask_{method}", recipe("mean", negative=None))
+    del model.log, model.log_dict
+    online = record_inputs(model.backbone)
+    items = [
+        (index, [view[index] for view in batch[1]], int(batch[2][index])) for index in range(BATCH)
+    ]
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, DataLoader(items, batch_size=BATCH))
+    assert not torch.equal(online[0], batch[1][0])
+    assert float(trainer.callback_metrics["mask_ratio"]) > 0.02
+
+
+def test_a_vit_is_built_as_for_the_hosts_own_method(solo):
+    from solo.methods.base import BaseMethod
+
+    factory = BaseMethod._BACKBONES["vit_tiny"]
+    assert type(factory("salmask_mocov3")) is type(factory("mocov3"))
+    assert type(factory("salmask_mocov3")) is not type(factory("simclr"))
