@@ -17,8 +17,8 @@ from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.table import Row, Table, metric_title
 
 _DIAGNOSTICS = {
-    "mask_ratio": "masked share of the query",
-    "foreground_share": "foreground share of the cells",
+    "mask_ratio": "masked share\nof the query",
+    "foreground_share": "foreground share\nof the cells",
     "hard_negative_share": "hard negative's share\nof the softmax",
     "similarity_positive": "cosine similarity\nquery · key",
     "similarity_hard": "cosine similarity\nquery · hard negative",
