@@ -58,6 +58,32 @@ def test_crops_and_flips_are_those_of_lightly(ours, host):
         assert torch.allclose(first, theirs(image)[0], atol=1e-6)
 
 
+def operations(compose) -> dict[str, object]:
+    """The operations of a view by class name, those inside RandomApply included."""
+    found = {}
+    for operation in compose.transforms:
+        found[type(operation).__name__] = operation
+        if type(operation).__name__ == "RandomApply":
+            (inner,) = operation.transforms
+            found[type(inner).__name__] = (inner, operation.p)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ours", "host"), [("moco_v2", MoCoV2Transform), ("simclr", SimCLRTransform)]
+)
+def test_strengths_are_those_of_lightly(ours, host):
+    mine = operations(two_views(32, ours)._view)
+    theirs = operations(host(input_size=32).transforms[0].transform)
+    (jitter, often), (their_jitter, their_often) = mine["ColorJitter"], theirs["ColorJitter"]
+    assert often == their_often
+    for strength in ("brightness", "contrast", "saturation", "hue"):
+        assert getattr(jitter, strength) == getattr(their_jitter, strength)
+    assert mine["RandomGrayscale"].p == theirs["RandomGrayscale"].p
+    blur, often = mine["_PictureBlur"]
+    assert (blur.sigmas, often) == (theirs["GaussianBlur"].sigmas, theirs["GaussianBlur"].prob)
+
+
 @pytest.mark.parametrize(
     ("ours", "host"), [("moco_v2", MoCoV2Transform), ("simclr", SimCLRTransform)]
 )
