@@ -116,3 +116,10 @@ def test_val_without_train(tmp_path, make_classes):
     make_classes(tmp_path / "val", {"a": 2, "b": 2})
     with pytest.raises(ValueError, match="a val folder but no train folder"):
         image_folder(tmp_path)
+
+
+def test_linked_folders_are_followed(tmp_path, make_classes):
+    make_classes(tmp_path / "elsewhere", {"a": 3})
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "elsewhere" / "a")
+    assert len(list_images(tmp_path / "images")) == 3
