@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 OptimizerName = Literal["lars", "sgd"]
 
 
-class ClippedLARS(SGD):
+class ClippedLARS(Optimizer):
     """SGD with a rate per tensor: min(lr, trust_coefficient * |p| / (|g| + weight_decay * |p|)).
 
     Plain LARS takes the product of the two instead. Tensors with one dimension (biases,
@@ -31,7 +31,7 @@ class ClippedLARS(SGD):
         eps: added to the norm of the gradient.
 
     Raises:
-        ValueError: if the trust coefficient or eps is not positive, or the weight decay negative.
+        ValueError: if the trust coefficient or eps is not positive, or another is negative.
 
     References:
         LARS, https://arxiv.org/abs/1708.03888; clipping and exclusions as in the released code,
@@ -50,37 +50,52 @@ class ClippedLARS(SGD):
         for name, value in (("trust_coefficient", trust_coefficient), ("eps", eps)):
             if not value > 0:
                 raise ValueError(f"{name}={value} must be positive.")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay={weight_decay} must be at least 0.")
-        super().__init__(params, lr=lr, momentum=momentum)
-        # Not SGD's own: it decays after the scaling, and one-dimensional tensors too.
-        self.decay = weight_decay
-        self.trust_coefficient = trust_coefficient
-        self.eps = eps
+        for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+            if not value >= 0:
+                raise ValueError(f"{name}={value} must be at least 0.")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "eps": eps,
+            "adapt": True,
+        }
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Scale the gradients in place, then do SGD's step."""
+        """Take one step. Gradients are left as they are."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"] if group.get("adapt", True) else ():
-                if parameter.grad is not None and parameter.ndim > 1:
-                    self._scale(parameter, parameter.grad, float(group["lr"]))
-        super().step()
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                gradient = parameter.grad
+                if group["adapt"] and parameter.ndim > 1:
+                    gradient = _adapted(parameter, gradient, group)
+                state = self.state[parameter]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = gradient.clone()
+                else:
+                    state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+                parameter.add_(state["momentum_buffer"], alpha=-group["lr"])
         return loss
 
-    def _scale(self, parameter: Tensor, gradient: Tensor, lr: float) -> None:
-        size, slope = parameter.norm(), gradient.norm()
-        trust = self.trust_coefficient * size / (slope + self.decay * size + self.eps)
-        ratio = (trust / lr).clamp(max=1) if lr > 0 else torch.ones_like(trust)
-        # Decided on the device: reading the norms would stop the host once per tensor. A tensor
-        # of zeros, or without slope, has no scale of its own and keeps its gradient.
-        usable = (size > 0) & (slope > 0)
-        gradient.add_(parameter * torch.where(usable, self.decay, 0.0))
-        gradient.mul_(torch.where(usable, ratio, 1.0))
+
+def _adapted(parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    """Return the decayed gradient, scaled so that lr times it has the tensor's own rate."""
+    decay, lr = group["weight_decay"], float(group["lr"])
+    size, slope = parameter.norm(), gradient.norm()
+    trust = group["trust_coefficient"] * size / (slope + decay * size + group["eps"])
+    ratio = (trust / lr).clamp(max=1) if lr > 0 else torch.ones_like(trust)
+    # Decided on the device: reading the norms would stop the host once per tensor. A tensor of
+    # zeros, or one without slope, has no scale of its own and keeps its gradient.
+    usable = (size > 0) & (slope > 0)
+    return torch.where(usable, (gradient + decay * parameter) * ratio, gradient)
 
 
 def check_optimizer(name: str, argument: str) -> None:
