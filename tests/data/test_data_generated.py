@@ -48,6 +48,16 @@ def test_deterministic_and_different_by_seed_split_and_index():
     assert len(distinct) == 9
 
 
+def test_the_data_set_hands_out_its_scenes():
+    splits = generated(train_images=3, val_images=3, classes=3, size=28, seed=5)
+    image, mask, label = splits.val.with_mask(2)
+    scene = draw_scene(2, 28, np.random.default_rng((5, 1, 2)))
+    assert label == 2
+    assert np.array_equal(image, scene.image)
+    assert np.array_equal(splits.val[2][0], scene.image)
+    assert np.array_equal(mask, np.where(scene.mask, 255, 0))
+
+
 def test_classes_are_balanced_distinct_and_named():
     splits = generated(train_images=70, val_images=32, classes=32, size=24)
     assert len({class_parts(label) for label in range(32)}) == 32
