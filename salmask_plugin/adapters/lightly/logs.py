@@ -79,7 +79,8 @@ class StepLog:
             rank_zero_warn(
                 f"The foreground covers {objects:.3f} of the grid on average, so saliency hardly "
                 "decides what is masked: look at `salmask preview`, and check the localizer, its "
-                "input size and normalisation."
+                "input size and normalisation. True masks and fixed centres need samplers with "
+                "tolerance=0."
             )
 
     def _once(self, name: str) -> bool:

@@ -28,7 +28,12 @@ from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder, views_of
+from salmask_plugin.adapters.lightly.views import (
+    StepMasking,
+    bind_encoder,
+    shuffles_of_step,
+    views_of,
+)
 from salmask_plugin.masking import SaliencyMasking
 
 
@@ -155,8 +160,9 @@ class MaskedMoCoV2(LightningModule):
         query = self.projection_head(self.backbone(views.query).flatten(1))
         update_momentum(self.backbone, self.key_backbone, m=self.momentum)
         update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
-        key = self._encode_key(views.key)
-        hard_negatives = self._encode_negatives(views.negatives)
+        with shuffles_of_step(self.step_masking, query.device):
+            key = self._encode_key(views.key)
+            hard_negatives = self._encode_negatives(views.negatives)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         check_finite(loss, step=self.step_masking.batches_seen)
         self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(query))
@@ -187,7 +193,7 @@ class MaskedMoCoV2(LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that masks go on where they stopped."""
+        """Save the step, so that masks and key shuffles go on where they stopped."""
         checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -206,10 +212,5 @@ class MaskedMoCoV2(LightningModule):
         """Projections (B, M, D) of the hard negatives (B, M, C, H, W)."""
         if negatives is None:
             return None
-        devices = [negatives.device] if negatives.device.type == "cuda" else []
-        # Their shuffle must not advance the host's randomness, or the baseline sees other data.
-        with (
-            torch.random.fork_rng(devices=devices),
-            frozen_running_statistics(self.key_backbone, self.key_projection_head),
-        ):
+        with frozen_running_statistics(self.key_backbone, self.key_projection_head):
             return torch.stack([self._encode_key(images) for images in negatives.unbind(1)], 1)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import Localizer, MaskedViews, Saliency
+
+SHUFFLE_STREAM = 2**20
+"""Stands for a rank that no process has, so that shuffles are unrelated to any rank's masks."""
 
 
 class StepMasking:
@@ -77,6 +82,23 @@ class StepMasking:
                 + ("." if masks is None else f" and batch[2] is a {type(masks).__name__}.")
             )
         return localizer(masks[self.query_index]), localizer(masks[1 - self.query_index])
+
+
+@contextmanager
+def shuffles_of_step(masking: StepMasking, device: torch.device) -> Iterator[None]:
+    """Let lightly's key shuffles, drawn from the global generator, depend on (seed, step) alone.
+
+    They decide which images share a BatchNorm group, so an exact resume needs them; and a shuffle
+    of hard negatives must not shift what the host draws next. Rank 0 draws for all processes.
+    """
+    seed = step_generator(masking.seed, SHUFFLE_STREAM, masking.batches_seen).initial_seed()
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+        yield
 
 
 def views_of(batch: Sequence[Any]) -> list[Tensor]:

@@ -54,7 +54,10 @@ def written_out(steps: int) -> tuple[nn.Module, NTXentLoss, list[torch.Tensor]]:
         update_momentum(backbone, key_backbone, m=0.999)
         update_momentum(head, key_head, m=0.999)
         with torch.no_grad():
+            state = torch.get_rng_state()
+            torch.manual_seed(step_generator(0, 2**20, len(losses)).initial_seed())
             shuffled, order = batch_shuffle(x1)
+            torch.set_rng_state(state)
             key = batch_unshuffle(key_head(key_backbone(shuffled)), order)
         loss = criterion(query, key)
         losses.append(loss.detach())

@@ -120,7 +120,8 @@ def linear_evaluation(
     target = device_of(model) if device is None else torch.device(device)
     frozen: nn.Module = model
     train, val = train_loader, val_loader
-    with unchanged(model), torch.random.fork_rng():
+    devices = [target] if target.type == "cuda" else []
+    with unchanged(model), torch.random.fork_rng(devices=devices):
         if not augment:
             features = [extract_features(model, x, device=target) for x in (train, val)]
             check_labels(*(labels for _, labels in features), num_classes=num_classes)

@@ -37,6 +37,8 @@ def quiet_trainer(
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             # torch and Lightning disagree about a type check of pytrees; nothing a user can do.
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            # The model is frozen: eval mode is what is wanted.
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
             yield Trainer(
                 max_epochs=epochs,
                 accelerator=accelerator,
