@@ -32,7 +32,7 @@ def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
     """
     maps = ranked(saliency)
     deviation, mean = torch.std_mean(maps, dim=(1, 2), correction=0, keepdim=True)
-    # A constant map must not lose cells to rounding: its mean may come out above every cell.
+    # The largest cells count whatever rounding or a strict tolerance says: never an empty object.
     return (maps >= mean - tolerance * deviation) | (maps == maps.amax((1, 2), keepdim=True))
 
 

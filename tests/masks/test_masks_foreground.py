@@ -65,6 +65,18 @@ def test_tolerance_moves_the_threshold(make_saliency):
     assert shares[0] < shares[-1]
 
 
+def test_a_cell_on_the_threshold_is_foreground():
+    saliency = torch.tensor([[[0.0, 1.0], [2.0, 1.0]]])
+    expected = torch.tensor([[[False, True], [True, True]]])
+    assert torch.equal(foreground(saliency, tolerance=0), expected)
+
+
+def test_foreground_is_never_empty(make_saliency):
+    saliency = make_saliency(4)
+    strict = foreground(saliency, tolerance=-50)
+    assert torch.equal(strict, saliency == saliency.amax((1, 2), keepdim=True))
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e-20, 3e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_constant_map_is_all_foreground(value, dtype):
