@@ -128,6 +128,8 @@ def test_compute_keeps_order_and_foreground(make_images, half):
     batches = [(images[:3], torch.arange(3)), images[3:]]
     cached = CachedLocalizer.compute(localizer(), batches, dataset="toys", grid=(6, 8), half=half)
     assert cached.maps.dtype == (np.float16 if half else np.float32)
+    assert np.array_equal(cached.maps.min((1, 2)), np.zeros(5))
+    assert np.array_equal(cached.maps.max((1, 2)), np.ones(5))
     whole = torch.tensor([[0.0, 0, 1, 1]]).expand(5, -1)
     order = torch.tensor([4, 0, 3, 1, 2])
     found = cached(order, whole, torch.zeros(5, dtype=torch.bool))
