@@ -60,7 +60,7 @@ def build(solo, images):
         if base == "deepclusterv2":
             small["num_prototypes"] = [16, 16]
         for key, value in {**small, **kwargs}.items():
-            if key in cfg.method_kwargs:
+            if key in cfg.method_kwargs or key == "queue_size":
                 cfg.method_kwargs[key] = value
         if node is not None:
             cfg.salmask = node
