@@ -192,8 +192,10 @@ def test_saliency_of_query_and_key_are_not_exchanged(views):
     left, right = torch.zeros(5, *GRID), torch.zeros(5, *GRID)
     left[..., :2], right[..., 4:] = 1.0, 1.0
     whole = Masking(GridMask((1.0, 1.0), background=False), MeanFill())
-    result = run(make(query=whole, negative=whole), views, saliency=(left, right))
+    both = make(query=whole, negative=whole, branch="both")
+    result = run(both, views, saliency=(left, right))
     assert torch.equal(on_cells(result.query_mask)[:, 0], left > 0)
+    assert torch.equal(on_cells(result.key_mask)[:, 0], right > 0)
     assert torch.equal(on_cells(result.negative_masks)[:, 0, 0], right > 0)
 
 
