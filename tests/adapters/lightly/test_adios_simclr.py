@@ -123,6 +123,31 @@ def test_forwards_and_statistics_per_batch(masks_per_step: str, played: int) -> 
         assert int(module.backbone[1].num_batches_tracked) == 3 * statistics
 
 
+def test_memory_of_all_masks_is_near_that_of_one() -> None:
+    class Saved:
+        """A tensor kept for a backward pass; counts the bytes alive."""
+
+        alive = peak = 0
+
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+            Saved.alive += tensor.nbytes
+            Saved.peak = max(Saved.peak, Saved.alive)
+
+        def __del__(self) -> None:
+            Saved.alive -= self.tensor.nbytes
+
+    def peak(masks_per_step: str) -> int:
+        module = model(masks_per_step=masks_per_step, num_masks=6, width=8)
+        Saved.alive = Saved.peak = 0
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+            fit(module)
+        assert Saved.alive == 0
+        return Saved.peak
+
+    assert peak("all") < 1.05 * peak("one")
+
+
 def test_each_turn_steps_its_own_player_alone() -> None:
     module = model(masks_per_step="all")
     moved: list[tuple[bool, bool]] = []
