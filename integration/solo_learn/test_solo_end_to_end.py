@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ MOCO = "pretrain/imagenet-100/mocov2plus.yaml"
 SIMCLR = "pretrain/imagenet-100/simclr.yaml"
 LINEAR = "linear/imagenet-100/mocov2plus.yaml"
 MASKED = ["+salmask=mean", "salmask.localizer=uniform", "method=salmask_mocov2plus"]
+HIDE_PLUGINS = (
+    "import runpy, sys\nsys.modules['hydra_plugins'] = None\n"
+    "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -74,8 +79,14 @@ def test_two_processes(run, own_yaml, tmp_path):
         *own_yaml(MOCO, devices='"02"', strategy="ddp", sync_batchnorm=False),
         *MASKED,
     )
-    assert "world size" in done.stdout.lower() or "MEMBER: 2/2" in done.stdout
-    assert len(checkpoints(tmp_path)) == 1
+    assert done.stdout.count("masking is active") == 1  # said by one process
+    (file,) = checkpoints(tmp_path)
+    # 24 images in two processes, 8 each per step: one step; a single process would make three.
+    assert torch.load(file, weights_only=True)["salmask"]["batches_seen"] == 1
+    arguments = json.loads((file.parent / "args.json").read_text())
+    assert arguments["optimizer"]["lr"] == pytest.approx(0.3 * 16 / 256)
+    linear = own_yaml(LINEAR, devices='"02"', strategy="ddp")
+    run("main_linear.py", *linear, quoted(file))
 
 
 @pytest.mark.slow
@@ -142,10 +153,7 @@ def test_a_users_yaml_with_a_defaults_entry(run, own_yaml, tmp_path):
 def test_the_callback_form_without_plugin_discovery(run, own_yaml, solo_home, tmp_path):
     """``hydra_plugins`` is hidden, as where an installation is not scanned."""
     starter = tmp_path / "start.py"
-    starter.write_text(
-        "import runpy, sys\nsys.modules['hydra_plugins'] = None\n"
-        "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
+    starter.write_text(HIDE_PLUGINS)
     script = str(solo_home / "main_pretrain.py")
     hidden = run(script, *own_yaml(MOCO), *MASKED, module=(str(starter),), fails=True)
     assert "masking is active" not in hidden.stdout
@@ -184,3 +192,61 @@ def test_knn_through_the_launcher(run, own_yaml, images, tmp_path):
     launcher = ("-m", "salmask_plugin.adapters.solo_learn")
     done = run("main_knn.py", *arguments, module=launcher)
     assert done.stdout.count("acc@1=") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [MOCO, SIMCLR])
+def test_baselines_are_bit_for_bit_those_without_the_plugin(
+    run, own_yaml, solo_home, tmp_path, config
+):
+    starter = tmp_path / "start.py"
+    starter.write_text(HIDE_PLUGINS)
+    states = []
+    for folder, module in (("with", ()), ("without", (str(starter),))):
+        (tmp_path / folder).mkdir()
+        run(
+            str(solo_home / "main_pretrain.py") if module else "main_pretrain.py",
+            *own_yaml(config),
+            module=module,
+            cwd=tmp_path / folder,
+        )
+        (file,) = checkpoints(tmp_path / folder)
+        states.append(torch.load(file, weights_only=True)["state_dict"])
+    assert list(states[0]) == list(states[1])
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+@pytest.mark.slow
+def test_the_comparison_sequence_gives_one_table(run, own_yaml, tmp_path):
+    """As in docs/solo_learn.md: baseline and masked form on the same data and seed, evaluated."""
+    from salmask_plugin.results import compare, load_records, to_markdown
+
+    for config, methods in ((MOCO, ("mocov2plus", "salmask_mocov2plus")), (SIMCLR, ("simclr",))):
+        for method in methods:
+            home = tmp_path / "runs" / method
+            masked = MASKED[:2] if method.startswith("salmask_") else []
+            place = [f"+default_root_dir={home}/pretrain", f"checkpoint.dir={home}/pretrain"]
+            run("main_pretrain.py", *own_yaml(config), *masked, f"method={method}", *place)
+            (file,) = checkpoints(home / "pretrain")
+            place = [f"+default_root_dir={home}/linear", f"checkpoint.dir={home}/linear"]
+            run("main_linear.py", *own_yaml(LINEAR), quoted(file), *place)
+            (evaluated,) = checkpoints(home / "linear")
+            run(
+                *("--pretrain", str(file.parent), "--linear", str(evaluated.parent)),
+                *("--to", str(tmp_path / "results" / method)),
+                module=("-m", "salmask_plugin.adapters.solo_learn.records"),
+            )
+    loaded = load_records(tmp_path / "results")
+    assert loaded.problems == ()
+    records = {record.recipe + record.method: record for record in loaded.records}
+    assert set(records) == {"nonemocov2plus", "meanmocov2plus", "nonesimclr"}
+    masked = records["meanmocov2plus"]
+    assert masked.localizer == "uniform"
+    assert 0 < masked.history["mask_ratio"][0] < 0.3
+    assert masked.data.train_images == 24
+    assert 0 <= masked.evaluations["linear"].metrics["top1"] <= 1
+    assert masked.timing.pretrain_seconds > 0
+    table = to_markdown(compare(loaded.records))
+    assert "mean" in table
+    assert "solo-learn" in table

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -64,7 +62,7 @@ def build(solo, images):
                 cfg.method_kwargs[key] = value
         if node is not None:
             cfg.salmask = node
-        random.seed(0), np.random.seed(0), torch.manual_seed(0)
+        torch.manual_seed(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = METHODS[method](parse_cfg(cfg))
@@ -270,8 +268,10 @@ def test_other_methods(build, batch, method):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
-    "all4one barlow_twins deepclusterv2 dino mocov3 nnbyol nnclr nnsiam ressl supcon swav "
-    "vibcreg vicreg".split(),
+    [
+        *("all4one", "barlow_twins", "deepclusterv2", "dino", "mocov3", "nnbyol", "nnclr"),
+        *("nnsiam", "ressl", "supcon", "swav", "vibcreg", "vicreg"),
+    ],
 )
 def test_every_other_two_view_method(build, batch, method):
     from lightning.pytorch import Trainer

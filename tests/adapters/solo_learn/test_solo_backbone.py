@@ -83,9 +83,9 @@ def test_an_evaluation_adopts_the_checkpoints_kernel(backbones, make_images):
 
 def test_refuses_the_wrong_kind(backbones):
     plain, highpass = make(backbones, "resnet18"), make(backbones, "resnet18_highpass")
-    with pytest.raises(ValueError, match="has none.*resnet18_highpass"):
+    with pytest.raises(ValueError, match=r"has none.*resnet18_highpass"):
         plain.load_state_dict(stripped(highpass), strict=False)
-    with pytest.raises(ValueError, match="without a high-pass filter.*resnet18"):
+    with pytest.raises(ValueError, match=r"without a high-pass filter.*resnet18"):
         highpass.load_state_dict(stripped(plain), strict=False)
 
 

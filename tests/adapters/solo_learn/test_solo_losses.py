@@ -115,9 +115,8 @@ def test_statistics_stay_and_come_back(embeddings):
     network(embeddings(5, 3, 8, 6))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = embeddings(5, 3, 8, 6) + 4
-    with pytest.raises(RuntimeError, match="stop"), frozen_running_statistics(network):
+    with frozen_running_statistics(network):
         output = network(images)
-        raise RuntimeError("stop")
     for name, value in before.items():
         assert torch.equal(value, network.state_dict()[name]), name
     # Normalised by the batch all the same, not by the running statistics.

@@ -113,8 +113,8 @@ def test_fills_the_registries_and_a_second_time_changes_nothing(imitation):
     first, backbones = dict(solo.METHODS), dict(own["base"]._BACKBONES)
     check = own["base"].add_and_assert_specific_cfg
     register()
-    assert solo.METHODS == first
-    assert own["base"]._BACKBONES == backbones
+    assert first == solo.METHODS
+    assert backbones == own["base"]._BACKBONES
     assert own["base"].add_and_assert_specific_cfg is check
     assert set(first) - set(own) == {
         "salmask_mocov2plus",

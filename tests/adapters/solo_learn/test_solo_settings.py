@@ -89,7 +89,7 @@ def test_blur_scales_with_the_crop_unless_told_not_to():
 
 @pytest.mark.parametrize("wrong", ["mean", None, ["mean"], 3])
 def test_a_node_that_is_no_mapping(wrong):
-    with pytest.raises(ValueError, match="must be a mapping.*search path"):
+    with pytest.raises(ValueError, match=r"must be a mapping.*search path"):
         MaskingSettings.from_node(wrong)
 
 
