@@ -1,22 +1,17 @@
-"""One batch of ADIOS on Lightning: whose turn it is, what is summed, and what is logged."""
+"""The rules of ADIOS: which masks are played, and what each player minimises."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import Tensor, distributed, nn
-from torch.optim import Optimizer
+from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.batch_norm import frozen_running_statistics
-from salmask_plugin.adapters.lightly.logs import check_finite
-from salmask_plugin.adapters.lightly.online import online_features
 from salmask_plugin.adapters.lightly.views import StepMasking
-from salmask_plugin.adios.accumulation import Term, accumulate
+from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.masking import (
     all_slots,
     mask_areas,
@@ -24,13 +19,10 @@ from salmask_plugin.adios.masking import (
     random_slots,
     select_masks,
 )
-from salmask_plugin.adios.objective import occluder_regularizer, sparsity_penalty
-from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.adios.objective import occluder_regularizer
 from salmask_plugin.seeding import step_generator
 
 MasksPerStep = Literal["all", "one"]
-
-_FIRST_VIEW = StepMasking(None, query_index=0, seed=0)
 
 
 class OcclusionGame:
@@ -48,7 +40,7 @@ class OcclusionGame:
         seed: of the drawn masks.
 
     Attributes:
-        batches_seen: training batches so far; draws depend on (seed, rank, batches_seen).
+        steps: counts training batches; draws depend on (seed, rank, steps.batches_seen).
 
     Raises:
         ValueError: on a value out of range.
@@ -71,18 +63,15 @@ class OcclusionGame:
             raise ValueError(f"sparsity={sparsity} must be finite and at least 0.")
         if not -float("inf") < entropy < float("inf"):
             raise ValueError(f"entropy={entropy} must be finite.")
-        if seed < 0:
-            raise ValueError(f"seed={seed} must be at least 0.")
         self.masks_per_step = masks_per_step
         self.mean_over_masks = mean_over_masks
         self.sparsity = sparsity
         self.entropy = entropy
-        self.seed = seed
-        self.batches_seen = 0
+        self.steps = StepMasking(None, query_index=0, seed=seed)
 
     def generator(self, rank: int, device: torch.device) -> torch.Generator:
         """Return the generator of this batch: its first draw is the encoder's masks."""
-        return step_generator(self.seed, rank, self.batches_seen, device)
+        return step_generator(self.steps.seed, rank, self.steps.batches_seen, device)
 
     def choose(self, masks: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Return the choices to play, each (B,) int64."""
@@ -110,7 +99,7 @@ class OcclusionGame:
             term: (clean projections, occluded images) -> scalar.
             networks: whose statistics are meant.
         """
-        turn = self.batches_seen % len(choices)
+        turn = self.steps.batches_seen % len(choices)
 
         def make(index: int, choice: Tensor) -> Term:
             def play(clean: Tensor) -> Tensor:
@@ -150,101 +139,6 @@ class OcclusionGame:
 
     def _weight(self, choices: Sequence[Tensor]) -> float:
         return 1 / len(choices) if self.mean_over_masks else 1.0
-
-
-def take_step(
-    module: LightningModule, optimizer: Any, shared: Tensor, terms: Iterable[Term], *, batch: int
-) -> Tensor:
-    """Minimise the sum of the terms by one step of one player, and return that sum, detached.
-
-    Gradients of all terms are accumulated on each process and averaged over the processes once.
-    DDP's own reduction is left out: it would run once per term, and would wait for the gradients
-    of the player who is not on turn.
-
-    Raises:
-        FloatingPointError: if the sum is not finite, before the step; names ``batch``.
-    """
-    optimizer.zero_grad()
-    strategy = module.trainer.strategy
-    unreduced = (
-        strategy.block_backward_sync() if isinstance(strategy, DDPStrategy) else nullcontext()
-    )
-    with unreduced:
-        total = accumulate(shared, terms, module.manual_backward)
-    check_finite(total, step=batch)
-    average_gradients(optimizer)
-    optimizer.step()
-    return total
-
-
-@torch.no_grad()
-def average_gradients(optimizer: Optimizer) -> None:
-    """Replace the gradients of an optimiser's parameters by their mean over the processes."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    for gradient, mean in zip(
-        gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True
-    ):
-        gradient.copy_(mean.view_as(gradient))
-
-
-def online_loss(module: Any, batch: Sequence[Any], batch_idx: int) -> Tensor:
-    """Loss of the online classifier on clean first views, its accuracy logged; 0 without one."""
-    if module.online_classifier is None:
-        return torch.zeros((), device=module.device)
-    features = online_features(module.backbone, _FIRST_VIEW, batch)
-    loss, metrics = module.online_classifier.training_step((features, batch[1]), batch_idx)
-    module.log_dict(metrics, sync_dist=True, batch_size=len(features))
-    return loss
-
-
-def refuse_masking(masking: SaliencyMasking | None) -> None:
-    """Raise ValueError if there is a masking: one that is silently unused would mislead."""
-    if masking is not None:
-        raise ValueError(
-            "masking must be None for ADIOS, which learns its masks: choose masking=none."
-        )
-
-
-def check_strategy(module: LightningModule) -> None:
-    """Raise ValueError where parameters are not whole on every process.
-
-    Raises:
-        ValueError: unless the strategy is a single device or DDP, of any kind.
-    """
-    strategy = module.trainer.strategy
-    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
-        raise ValueError(
-            f"strategy={type(strategy).__name__} is not supported by ADIOS: its two players take "
-            "turns on whole parameters. Use one device, or trainer.strategy=ddp."
-        )
-
-
-def log_step(
-    module: LightningModule, loss: Tensor, masks: Tensor, choices: Sequence[Tensor]
-) -> None:
-    """Log one batch.
-
-    ``train_loss`` (mean over the masks played), ``mask_ratio`` (mean area of the masks played),
-    ``adios_penalty`` (sum over all N masks, not weighted) and ``adios_area_0`` to ``N - 1``.
-    """
-    areas = mask_areas(masks.detach())
-    played = torch.stack([areas.gather(1, choice[:, None]).mean() for choice in choices])
-    metrics = {"mask_ratio": played.mean(), "adios_penalty": sparsity_penalty(areas).sum()}
-    for slot, area in enumerate(areas.mean(0)):
-        metrics[f"adios_area_{slot}"] = area
-    batch = len(masks)
-    module.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=batch)
-    module.log_dict(metrics, sync_dist=True, batch_size=batch)
 
 
 def _scaled(term: Term, weight: float) -> Term:

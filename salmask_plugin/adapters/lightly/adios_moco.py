@@ -19,26 +19,18 @@ from lightly.models.utils import (
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_game import (
-    MasksPerStep,
-    OcclusionGame,
+from salmask_plugin.adapters.lightly.adios_game import MasksPerStep, OcclusionGame, statistics
+from salmask_plugin.adapters.lightly.adios_players import OptimizerName, Players
+from salmask_plugin.adapters.lightly.adios_turns import (
     check_strategy,
     log_step,
     online_loss,
     refuse_masking,
-    statistics,
     take_step,
-)
-from salmask_plugin.adapters.lightly.adios_optimizers import (
-    OptimizerName,
-    check_optimizer,
-    classifier_group,
-    make_optimizer,
-    player_schedules,
 )
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, split_batch_norm
 from salmask_plugin.adapters.lightly.online import online_classifier
-from salmask_plugin.adapters.lightly.views import views_of
+from salmask_plugin.adapters.lightly.views import shuffles_of_step, views_of
 from salmask_plugin.adios import OcclusionModel, frozen, moco_occluder_term, moco_term
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.losses.info_nce import check_temperature
@@ -129,8 +121,6 @@ class ADIOSMoCoV2(LightningModule):
     ) -> None:
         super().__init__()
         refuse_masking(masking)
-        check_optimizer(optimizer, "optimizer")
-        check_optimizer(mask_optimizer, "mask_optimizer")
         check_temperature(temperature)
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum={momentum} must be in [0, 1].")
@@ -139,18 +129,20 @@ class ADIOSMoCoV2(LightningModule):
         self.automatic_optimization = False
         self.momentum = momentum
         self.temperature = temperature
-        self.learning_rate = learning_rate
-        self.mask_learning_rate = mask_learning_rate
-        self.weight_decay = weight_decay
-        self.mask_weight_decay = mask_weight_decay
-        self.optimizer = optimizer
-        self.mask_optimizer = mask_optimizer
-        self.trust_coefficient = trust_coefficient
-        self.warmup_epochs = warmup_epochs
-        self.warmup_start = warmup_start
         self.split_batch_size = split_batch_size
         self.occluder_updates_statistics = occluder_updates_statistics
 
+        self.players = Players(
+            optimizer=optimizer,
+            mask_optimizer=mask_optimizer,
+            learning_rate=learning_rate,
+            mask_learning_rate=mask_learning_rate,
+            weight_decay=weight_decay,
+            mask_weight_decay=mask_weight_decay,
+            trust_coefficient=trust_coefficient,
+            warmup_epochs=warmup_epochs,
+            warmup_start=warmup_start,
+        )
         self.game = OcclusionGame(
             masks_per_step=masks_per_step,
             mean_over_masks=True,
@@ -189,7 +181,7 @@ class ADIOSMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""
         clean, other = views_of(batch)
-        seen = self.game.batches_seen
+        seen = self.game.steps.batches_seen
         generator = self.game.generator(self.global_rank, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
         networks = (
@@ -199,7 +191,7 @@ class ADIOSMoCoV2(LightningModule):
             self.key_projection_head,
         )
 
-        with frozen(self.occluder):
+        with frozen(self.occluder), shuffles_of_step(self.game.steps, clean.device):
             masks = self.occluder(other).detach()
             choices = self.game.choose(masks, generator)
             query = self._encode_query(clean)
@@ -228,39 +220,20 @@ class ADIOSMoCoV2(LightningModule):
         self.queue(nn.functional.normalize(key, dim=1), update=True)
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
-        self.game.batches_seen += 1
+        self.game.steps.batches_seen += 1
 
     def configure_optimizers(self) -> Any:
         """One optimiser and one schedule per player, encoder first."""
-        networks = [*self.backbone.parameters(), *self.projection_head.parameters()]
-        encoder = make_optimizer(
-            self.optimizer,
-            [{"params": networks}, *classifier_group(self.online_classifier)],
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            trust_coefficient=self.trust_coefficient,
-        )
-        occluder = make_optimizer(
-            self.mask_optimizer,
-            self.occluder.parameters(),
-            learning_rate=self.mask_learning_rate,
-            weight_decay=self.mask_weight_decay,
-            trust_coefficient=self.trust_coefficient,
-        )
-        return player_schedules(
-            self,
-            [encoder, occluder],
-            warmup_epochs=self.warmup_epochs,
-            warmup_start=self.warmup_start,
-        )
+        encoder = [self.backbone, self.projection_head]
+        return self.players.configure(self, encoder, self.occluder, self.online_classifier)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that draws go on where they stopped."""
-        checkpoint["salmask_batches_seen"] = self.game.batches_seen
+        """Save the step, so that draws and key shuffles go on where they stopped."""
+        checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""
-        self.game.batches_seen = checkpoint["salmask_batches_seen"]
+        self.game.steps.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _encode_query(self, images: Tensor) -> Tensor:
         projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
@@ -275,19 +248,13 @@ class ADIOSMoCoV2(LightningModule):
         return in_float(batch_unshuffle(projections, order, distributed=distributed))
 
     def _encoder_term(self, clean_key: Tensor, clean_query: Tensor, occluded: Tensor) -> Tensor:
-        return moco_term(
-            clean_query,
-            clean_key,
+        query, key, queue = (
             self._encode_query(occluded),
             self._encode_key(occluded),
             self.queue.bank,
-            temperature=self.temperature,
         )
+        return moco_term(clean_query, clean_key, query, key, queue, temperature=self.temperature)
 
     def _occluder_term(self, clean_key: Tensor, occluded: Tensor) -> Tensor:
-        return moco_occluder_term(
-            self._encode_query(occluded),
-            clean_key,
-            self.queue.bank,
-            temperature=self.temperature,
-        )
+        query = self._encode_query(occluded)
+        return moco_occluder_term(query, clean_key, self.queue.bank, temperature=self.temperature)

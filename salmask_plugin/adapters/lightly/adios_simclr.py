@@ -11,22 +11,14 @@ from lightly.models.modules import SimCLRProjectionHead
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_game import (
-    MasksPerStep,
-    OcclusionGame,
+from salmask_plugin.adapters.lightly.adios_game import MasksPerStep, OcclusionGame, statistics
+from salmask_plugin.adapters.lightly.adios_players import OptimizerName, Players
+from salmask_plugin.adapters.lightly.adios_turns import (
     check_strategy,
     log_step,
     online_loss,
     refuse_masking,
-    statistics,
     take_step,
-)
-from salmask_plugin.adapters.lightly.adios_optimizers import (
-    OptimizerName,
-    check_optimizer,
-    classifier_group,
-    make_optimizer,
-    player_schedules,
 )
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.views import views_of
@@ -115,19 +107,20 @@ class ADIOSSimCLR(LightningModule):
     ) -> None:
         super().__init__()
         refuse_masking(masking)
-        check_optimizer(optimizer, "optimizer")
-        check_optimizer(mask_optimizer, "mask_optimizer")
         self.automatic_optimization = False
-        self.learning_rate = learning_rate
-        self.mask_learning_rate = mask_learning_rate
-        self.weight_decay = weight_decay
-        self.optimizer = optimizer
-        self.mask_optimizer = mask_optimizer
-        self.trust_coefficient = trust_coefficient
-        self.warmup_epochs = warmup_epochs
-        self.warmup_start = warmup_start
         self.occluder_updates_statistics = occluder_updates_statistics
 
+        self.players = Players(
+            optimizer=optimizer,
+            mask_optimizer=mask_optimizer,
+            learning_rate=learning_rate,
+            mask_learning_rate=mask_learning_rate,
+            weight_decay=weight_decay,
+            mask_weight_decay=weight_decay,
+            trust_coefficient=trust_coefficient,
+            warmup_epochs=warmup_epochs,
+            warmup_start=warmup_start,
+        )
         self.game = OcclusionGame(
             masks_per_step=masks_per_step,
             mean_over_masks=False,
@@ -161,7 +154,7 @@ class ADIOSSimCLR(LightningModule):
         clean, other = views_of(batch)
         if len(clean) * self.trainer.world_size == 1:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
-        seen = self.game.batches_seen
+        seen = self.game.steps.batches_seen
         generator = self.game.generator(self.global_rank, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
         networks = (self.backbone, self.projection_head)
@@ -190,39 +183,20 @@ class ADIOSSimCLR(LightningModule):
 
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
-        self.game.batches_seen += 1
+        self.game.steps.batches_seen += 1
 
     def configure_optimizers(self) -> Any:
         """One optimiser and one schedule per player, encoder first."""
-        networks = [*self.backbone.parameters(), *self.projection_head.parameters()]
-        encoder = make_optimizer(
-            self.optimizer,
-            [{"params": networks}, *classifier_group(self.online_classifier)],
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            trust_coefficient=self.trust_coefficient,
-        )
-        occluder = make_optimizer(
-            self.mask_optimizer,
-            self.occluder.parameters(),
-            learning_rate=self.mask_learning_rate,
-            weight_decay=self.weight_decay,
-            trust_coefficient=self.trust_coefficient,
-        )
-        return player_schedules(
-            self,
-            [encoder, occluder],
-            warmup_epochs=self.warmup_epochs,
-            warmup_start=self.warmup_start,
-        )
+        encoder = [self.backbone, self.projection_head]
+        return self.players.configure(self, encoder, self.occluder, self.online_classifier)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws go on where they stopped."""
-        checkpoint["salmask_batches_seen"] = self.game.batches_seen
+        checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""
-        self.game.batches_seen = checkpoint["salmask_batches_seen"]
+        self.game.steps.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _project(self, images: Tensor) -> Tensor:
         projections: Tensor = self.projection_head(self.backbone(images).flatten(1))

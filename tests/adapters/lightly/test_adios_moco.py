@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.adios_lars import ClippedLARS
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
-from salmask_plugin.adapters.lightly.adios_optimizers import ClippedLARS
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm
 
 SIZE = (16, 32)
@@ -151,7 +151,8 @@ def test_batch_norm_is_split_on_one_device() -> None:
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    whole = model(warmup_epochs=1)
+    options: dict[str, Any] = {"warmup_epochs": 1, "split_batch_size": 4}
+    whole = model(**options)
     fit(whole, epochs=3)
 
     class Stop(Callback):
@@ -162,13 +163,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
         keep = ModelCheckpoint(tmp_path / folder, filename="{epoch}", save_top_k=-1)
         return toy.trainer(3, callbacks=[*callbacks, keep], enable_checkpointing=True)
 
-    saving("first", Stop()).fit(model(warmup_epochs=1), batches())
-    resumed = model(warmup_epochs=1)
+    saving("first", Stop()).fit(model(**options), batches())
+    resumed = model(**options)
+    torch.manual_seed(5)  # key shuffles, which decide BatchNorm's groups, are of the step alone
     resumed.queue.bank.zero_()
     path = str(tmp_path / "first" / "epoch=0.ckpt")
     saving("second").fit(resumed, batches(), ckpt_path=path, weights_only=True)
-    # The keys are shuffled by the host's randomness, which changes the order of sums alone.
-    torch.testing.assert_close(resumed.state_dict(), whole.state_dict())
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
 def test_bf16_mixed_trains_both_players() -> None:
