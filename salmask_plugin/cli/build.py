@@ -15,8 +15,14 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.data import ImageSplits, TwoViewData, two_views
-from salmask_plugin.localizers import GivenLocalizer
+from salmask_plugin.localizers import (
+    CenterLocalizer,
+    GivenLocalizer,
+    SCDALocalizer,
+    UniformLocalizer,
+)
 from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.seeding import step_generator
 
 
 def build(node: dict[str, Any], **arguments: Any) -> Any:
@@ -50,12 +56,21 @@ def build_splits(settings: Settings) -> ImageSplits:
 
 
 def build_masking(settings: Settings) -> SaliencyMasking | None:
-    """Return the recipe, or None for the host's baseline. Draws nothing from global generators."""
+    """Return the recipe, or None for the host's baseline. Draws nothing from global generators.
+
+    The recipe is tried once on blank views, so that what cannot work fails before training.
+
+    Raises:
+        ValueError: for example if a view is too small for the blur.
+    """
     node = settings["masking"]
     if not node or "_target_" not in node:
         return None
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
+        if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
+            blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
+            masking(blank, blank, step_generator(settings["seed"], 0, 0))
     return masking
 
 
@@ -109,7 +124,7 @@ class PretrainData(pl.LightningDataModule):
     def train_dataloader(self) -> Any:
         """Return the loader; Lightning makes its first iterator before ``set_epoch``."""
         assert self.trainer is not None
-        finished = self.trainer.fit_loop.epoch_progress.current.processed
+        finished: int = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return self._data.train_loader(
             epoch=finished, rank=self.trainer.global_rank, world_size=self.trainer.world_size
         )

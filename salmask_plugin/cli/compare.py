@@ -91,13 +91,20 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
             f"compare.baseline={wanted['baseline']!r} is none of the rows: "
             f"{', '.join(wanted['rows'])}."
         )
-    if not wanted["seeds"] or not wanted["rows"]:
-        raise UserError("compare.seeds and compare.rows must not be empty.")
+    chosen = wanted["rows"] if wanted["only"] is None else wanted["only"]
+    for name in chosen:
+        if name not in wanted["rows"]:
+            raise UserError(
+                f"compare.only: {name!r} is none of the rows: {', '.join(wanted['rows'])}."
+            )
+    if not wanted["seeds"] or not chosen:
+        raise UserError("compare.seeds and the rows must not be empty.")
     rows = []
     study = study_name(settings)
     given = [text for text in options.overrides if not text.startswith(IDENTITY)]
     for seed in wanted["seeds"]:
-        for name, overrides in wanted["rows"].items():
+        for name in chosen:
+            overrides = wanted["rows"][name]
             label = f"{name}, seed {seed}"
             identity = [f"seed={seed}", f"recipe={name}", f"name={study}/{name}/seed{seed}"]
             arguments = [*given, *overrides, *identity]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def compose_settings(
 
 def register_resolvers() -> None:
     """Make our interpolations known to OmegaConf; safe to call again."""
-    resolvers = {
+    resolvers: dict[str, Callable[..., Any]] = {
         "kernel_size_for_view": lambda size, view: kernel_for_view(int(size), 1.0, int(view))[0],
         "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
         "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.metadata
 import platform
+from pathlib import Path
 
 PACKAGES = {
     "torch": "the core",
@@ -68,8 +69,25 @@ def _hosts() -> None:
 
 
 def _weights() -> None:
-    from salmask_plugin.localizers.pretrained import weights_status
+    import torch
+    from torchvision.models import ResNet50_Weights
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+    from salmask_plugin.localizers.pretrained import efficientnet_lite0
 
     print("\nLocalizer weights")
-    for name, found, remedy in weights_status():
-        print(f"  ok       {name}" if found else f"  missing  {name}: {remedy}")
+    try:
+        efficientnet_lite0()
+        print("  ok       efficientnet_lite0 (embedded)")
+    except (ImportError, ValueError) as error:
+        print(f"  missing  efficientnet_lite0: {error}")
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    for name, url in (
+        ("resnet50", ResNet50_Weights.IMAGENET1K_V2.url),
+        ("coco", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.url),
+    ):
+        file = folder / Path(url).name
+        if file.is_file():
+            print(f"  ok       {name} ({file.name})")
+        else:
+            print(f"  absent   {name}: downloaded at first use; offline, put {url} at {file}")

@@ -74,7 +74,8 @@ def write_gallery(
 ) -> Path:
     """Write the gallery of ``images`` under a recipe as a PNG, and return its path."""
     rows = gallery_rows(masking, clean_views(images, view_size), labels, seed=seed)
-    write_atomically(path, draw_gallery(rows, filtered=masking.view_filter is not None, title=title))
+    filtered = masking.view_filter is not None
+    write_atomically(path, draw_gallery(rows, filtered=filtered, title=title))
     return path
 
 

@@ -29,6 +29,7 @@ PAPER: dict[str, Any] = {
 """The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
 SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
 PAPER_LOCALIZER = "resnet50"
+BRANCHES = {"query": "the query", "key": "the key", "both": "both views"}
 FILLS = {
     "MeanFill": "the view's mean colour",
     "BlurFill": "the view's blurred content",
@@ -101,7 +102,7 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
             "every evaluation does so too."
         )
     if query:
-        which = {"query": "the query", "key": "the key", "both": "both views"}[masking["branch"]]
+        which = BRANCHES.get(masking["branch"], masking["branch"])
         chance = masking["probability"]
         lines.append(
             f"Mask: {which} loses {_sampler(query['sampler'])}"

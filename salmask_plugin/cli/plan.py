@@ -22,7 +22,7 @@ from salmask_plugin.cli.build import (
     build_splits,
 )
 from salmask_plugin.cli.config import compose_settings
-from salmask_plugin.cli.pretrain import expected_warnings
+from salmask_plugin.cli.quiet import expected_warnings
 
 WARM_UP, TIMED = 2, 5
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     clock = _StepClock()
     with tempfile.TemporaryDirectory() as folder, expected_warnings():
         trainer = build(
-            {**settings["trainer"], "max_epochs": -1},
+            settings["trainer"],
             max_steps=WARM_UP + TIMED,
             callbacks=[clock],
             logger=False,

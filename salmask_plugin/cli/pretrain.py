@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -31,6 +28,7 @@ from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
 from salmask_plugin.cli.history import History
 from salmask_plugin.cli.protocol import record_of
+from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
@@ -58,8 +56,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
         print(f"{folder} is already pretrained.")
         return
     print("\n".join(explain(settings)), flush=True)
-    splits = build_splits(settings)
     masking = build_masking(settings)
+    splits = build_splits(settings)
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     history = History()
@@ -99,21 +97,3 @@ def _trainer(settings: Settings, folder: Path, history: History) -> pl.Trainer:
             num_sanity_val_steps=0,
         )
     return trainer
-
-
-@contextmanager
-def expected_warnings() -> Iterator[None]:
-    """Silence what Lightning says about choices that are made on purpose."""
-    with warnings.catch_warnings():
-        for text in (
-            ".*does not have many workers.*",
-            ".*GPU available but not used.*",
-            ".*Checkpoint directory .* exists and is not empty.*",
-            ".*Experiment logs directory .* exists.*",
-            ".*smaller than the logging interval.*",
-            ".*validation_step.* but have no .*val_dataloader.*",
-            ".*no `val_dataloader`.*",
-            ".*isinstance.treespec.*LeafSpec.*",
-        ):
-            warnings.filterwarnings("ignore", message=text)
-        yield

@@ -11,7 +11,7 @@ import torch
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.explain import departures_from_paper
 from salmask_plugin.cli.history import History
-from salmask_plugin.data import ImageSplits
+from salmask_plugin.data import ImageSplits, unreadable_files
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
@@ -67,6 +67,11 @@ def record_of(
         environment=environment(gpus if trainer["accelerator"] != "cpu" else ()),
         config={**settings.values, "choices": settings.choices},
         notes=tuple(departures_from_paper(settings)),
+        warnings=tuple(
+            f"unreadable and passed over: {path.name}"
+            for split in (splits.train, splits.val)
+            for path in unreadable_files(split)
+        ),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -1,0 +1,38 @@
+"""Keep Lightning's advertisements and notices about deliberate choices off the terminal."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NOTICES = ("Tip:", "GPU available:", "TPU available:", "HPU available:", "`Trainer.fit` stopped")
+WARNINGS = (
+    ".*does not have many workers.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists.*",
+    ".*smaller than the logging interval.*",
+    ".*validation_step.* but have no .*val_dataloader.*",
+    ".*no `val_dataloader`.*",
+    ".*isinstance.treespec.*LeafSpec.*",
+)
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Silence the notices and warnings above, and no others."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    logger.addFilter(_is_news)
+    try:
+        with warnings.catch_warnings():
+            for text in WARNINGS:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        logger.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    return not any(notice in text for notice in NOTICES)

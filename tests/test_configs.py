@@ -1,0 +1,127 @@
+"""Every YAML leaf equals a constructor, key for key, and every combination of choices composes."""
+
+import inspect
+import itertools
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.utils import get_object
+
+from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolvers
+from salmask_plugin.cli.targets import check_targets
+
+ROOT = Path(__file__).resolve().parents[1]
+GROUPS = ("backbone", "data", "fill", "localizer", "masking", "method", "sampler", "view_filter")
+GIVEN_BY_THE_COMMAND = {"backbone", "feature_dim", "masking", "seed", "query_index", "num_classes"}
+ONLY_SOME_KEYS = {"Trainer", "MoCoV2Transform", "SimCLRTransform"}
+"""Classes of other libraries, whose further arguments keep their own defaults."""
+
+
+def leaves():
+    for group in GROUPS:
+        yield from sorted((CONFIGS / group).glob("*.yaml"))
+
+
+def nodes(value):
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        for item in value.values():
+            yield from nodes(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from nodes(item)
+
+
+def composed_keys(content, node):
+    """Keys of a node, with those that its file's defaults list puts there."""
+    keys = {key for key in node if not key.startswith("_")}
+    if node is content:
+        for entry in content.get("defaults", []):
+            if isinstance(entry, dict):
+                (group,) = entry
+                keys.add(group.split("@")[-1].split(".")[0])
+    return keys - {"defaults"}
+
+
+@pytest.mark.parametrize("path", list(leaves()), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_leaf_has_the_keys_of_its_constructor(path):
+    content = yaml.safe_load(path.read_text()) or {}
+    for node in nodes(content):
+        target = get_object(node["_target_"])
+        parameters = set(inspect.signature(target).parameters) - {"self"}
+        keys = composed_keys(content, node)
+        assert keys <= parameters, f"{path}: {keys - parameters}"
+        if target.__name__ in ONLY_SOME_KEYS or node.get("_partial_"):
+            continue
+        if path.parent.name == "masking" and target.__name__ == "Masking":
+            continue  # its sampler and fill come from the defaults list
+        missing = parameters - keys - GIVEN_BY_THE_COMMAND
+        assert not missing, f"{path}: {target.__name__} also takes {missing}"
+
+
+@pytest.mark.parametrize("localizer", ["efficientnet_lite0", "resnet50", "momentum", "uniform"])
+@pytest.mark.parametrize("masking", ["none", "mean", "blur", "highpass", "random", "mscn"])
+def test_every_recipe_composes_with_localizers(masking, localizer):
+    settings = compose_settings([f"masking={masking}", f"localizer={localizer}"])
+    assert settings.choices["masking"] == masking
+    check_targets(settings.values)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "experiment").rglob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_experiment_composes_with_all_its_rows(path):
+    name = path.relative_to(CONFIGS / "experiment").with_suffix("")
+    settings = compose_settings([f"experiment={name}", "++data.root=somewhere"])
+    for overrides in settings["compare"]["rows"].values():
+        compose_settings([f"experiment={name}", "++data.root=somewhere", *overrides])
+    assert settings["compare"]["baseline"] in settings["compare"]["rows"]
+
+
+def test_defaults_are_the_papers():
+    settings = compose_settings([])
+    assert settings["view_size"] == 224
+    assert settings["loader"]["batch_size"] == 128
+    assert settings["trainer"]["max_epochs"] == 200
+    assert settings["method"]["queue_size"] == 65536
+    assert settings["method"]["momentum"] == 0.999
+    assert settings["method"]["learning_rate"] == 0.015
+    mean = compose_settings(["masking=mean"])["masking"]
+    assert mean["query"]["sampler"]["ratio"] == [0.05, 0.25]
+    assert mean["negative"]["sampler"]["ratio"] == [0.4, 0.7]
+    assert mean["negative"]["sampler"]["background"] is False
+    highpass = compose_settings(["masking=highpass"])["masking"]
+    assert highpass["view_filter"] == {
+        "_target_": "salmask_plugin.HighPassFilter",
+        "kernel_size": 11,
+        "sigma": 5.0,
+    }
+    assert (highpass["query"]["fill"]["std"], highpass["negative"]["fill"]["std"]) == (0.18, 0.14)
+    assert highpass["query"]["sampler"]["weights"] == [0.20, 0.24, 0.56]
+
+
+def test_kernels_follow_the_view():
+    node = compose_settings(["masking=blur", "view_size=64"])["masking"]["query"]["fill"]
+    assert node["kernel_size"] == 9
+    assert node["sigma"] == pytest.approx(10 * 64 / 224)
+
+
+def test_resolvers_can_be_registered_again():
+    register_resolvers()
+    register_resolvers()
+
+
+def test_configs_are_reachable_beside_the_package():
+    assert CONFIGS.samefile(ROOT / "configs")
+
+
+def test_extras_bound_the_hosts():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert any(entry.replace(" ", "") == "lightly>=1.6,<2" for entry in extras["lightly"])
+    required = itertools.chain(extras["cli"], extras["solo"])
+    assert [e for e in required if e.startswith("hydra-core")] == ["hydra-core>=1.3,<1.4"] * 2
