@@ -22,6 +22,7 @@ class MeanFill:
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return (B, C, 1, 1), broadcastable to the images (B, C, H, W)."""
-        # Summed in float32: a half-precision sum over 50,000 pixels overflows or drifts.
+        # Asked for in float32: a half-precision sum over 50,000 pixels overflows or drifts, and not
+        # every device widens it by itself.
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         return images.mean((2, 3), keepdim=True, dtype=dtype).to(images.dtype)
