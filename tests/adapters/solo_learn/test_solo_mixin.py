@@ -1,0 +1,204 @@
+"""Masking inside a host's steps, on the smallest host that has solo-learn's hooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from torch import nn
+
+import salmask_plugin
+from salmask_plugin import HighPassFilter
+from salmask_plugin.adapters.solo_learn.generic import masked
+from salmask_plugin.adapters.solo_learn.registration import register_backbones
+
+GROUP = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
+
+
+class TinyNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv1(x).mean((2, 3))
+
+
+def backbone(name):
+    registry = {name: lambda method=None: TinyNet() for name in ("resnet18", "resnet50")}
+    register_backbones(registry)
+    return registry[name]("any")
+
+
+class Host(nn.Module):
+    """One training step per batch, one call of base_training_step per view, as in solo-learn."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.cfg = cfg
+        self.backbone = backbone(cfg.backbone.name)
+        self.global_rank, self.logged = 0, {}
+
+    def setup(self, stage):
+        self.stage = stage
+
+    def on_fit_start(self):
+        self.trainer = type("Trainer", (), {"is_global_zero": True})()
+
+    def log_dict(self, values, **_):
+        self.logged |= values
+
+    def base_training_step(self, images, targets):
+        return self.backbone(images)
+
+    def training_step(self, batch, batch_idx):
+        return [self.base_training_step(x, batch[2]) for x in batch[1]]
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["host"] = True
+
+    def on_load_checkpoint(self, checkpoint):
+        assert checkpoint["host"]
+
+
+class MomentumHost(Host):
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.momentum_backbone = backbone(cfg.backbone.name)
+
+    def _shared_step_momentum(self, images, targets):
+        return self.momentum_backbone(images)
+
+    def training_step(self, batch, batch_idx):
+        outputs = super().training_step(batch, batch_idx)
+        return outputs + [self._shared_step_momentum(x, batch[2]) for x in batch[1]]
+
+
+def make(host=Host, recipe="random", seed=5, **changes):
+    node = yaml.safe_load((GROUP / f"{recipe}.yaml").read_text())
+    node.update(localizer="uniform", negative=None, **changes)
+    cfg = OmegaConf.create(
+        {
+            "method": "salmask_host",
+            "backbone": {"name": "resnet18_highpass" if node["view_filter"] else "resnet18"},
+            "seed": seed,
+            "data": {"dataset": "custom"},
+            "augmentations": [{"crop_size": 56}],
+            "salmask": node,
+        }
+    )
+    return masked(host)(cfg)
+
+
+@pytest.fixture
+def batch(make_images):
+    first, second = make_images(batch=4, height=56, width=49), make_images(4, 56, 49)
+    return [torch.arange(4), [first, second + 1], torch.zeros(4)]
+
+
+def inputs_of(network):
+    seen = []
+    network.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    return seen
+
+
+def test_view_0_masked_and_view_1_clean_without_a_momentum_encoder(batch):
+    model = make()
+    seen = inputs_of(model.backbone)
+    model.training_step(batch, 0)
+    first, second = batch[1]
+    assert torch.equal(seen[1], second)
+    changed = (seen[0] != first).any(1)
+    # Cells of 8 x 7 px change whole or not at all, to one colour per image and channel.
+    cells = changed.view(4, 7, 8, 7, 7)
+    assert torch.equal(cells.amax((2, 4)), cells.float().amin((2, 4)).bool())
+    assert float(model.logged["mask_ratio"]) == pytest.approx(float(changed.float().mean()))
+    assert float(model.logged["foreground_share"]) == 1.0
+    for image in range(4):
+        assert len(seen[0][image, 0][changed[image]].unique()) == 1
+
+
+@pytest.mark.parametrize(
+    ("branch", "online", "momentum"),
+    [("query", True, False), ("key", False, True), ("both", True, True)],
+)
+def test_both_views_of_a_momentum_method(batch, branch, online, momentum):
+    model = make(MomentumHost, branch=branch)
+    seen, keys = inputs_of(model.backbone), inputs_of(model.momentum_backbone)
+    model.training_step(batch, 0)
+    for view in (0, 1):
+        assert (not torch.equal(seen[view], batch[1][view])) == online
+        assert (not torch.equal(keys[view], batch[1][view])) == momentum
+
+
+def test_masks_lie_behind_the_filter_which_is_applied_once(batch):
+    model = make(MomentumHost, recipe="highpass")
+    seen, keys = inputs_of(model.backbone), inputs_of(model.momentum_backbone)
+    model.training_step(batch, 0)
+    for view in (0, 1):
+        clean = HighPassFilter()(batch[1][view])
+        assert torch.equal(keys[view], clean)
+        same = seen[view] == clean
+        assert 0.5 < float(same.float().mean()) < 1.0
+        assert float(seen[view][~same].std()) == pytest.approx(0.18, rel=0.1)  # raw noise
+
+
+def test_steps_differ_and_a_resumed_run_goes_on(batch):
+    model = make()
+    seen = inputs_of(model.backbone)
+    model.training_step(batch, 0)
+    model.training_step(batch, 1)
+    assert not torch.equal(seen[0], seen[2])
+    checkpoint = {}
+    model.on_save_checkpoint(checkpoint)
+    assert checkpoint["host"]
+    assert checkpoint["salmask"]["batches_seen"] == 2
+    model.training_step(batch, 2)
+    resumed = make()
+    resumed.on_load_checkpoint(checkpoint)
+    again = inputs_of(resumed.backbone)
+    resumed.training_step(batch, 0)
+    assert torch.equal(again[0], seen[4])
+
+
+def test_refuses_to_resume_other_masking(batch):
+    checkpoint = {}
+    make().on_save_checkpoint(checkpoint)
+    with pytest.raises(ValueError, match=r"salmask\.branch \('query' there, 'both' here\)"):
+        make(branch="both").on_load_checkpoint(checkpoint)
+    with pytest.raises(ValueError, match="trained without salmask"):
+        make().on_load_checkpoint({"host": True})
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"rank": 1}])
+def test_seeds_and_ranks_draw_apart(batch, other):
+    one, two = make(), make(seed=other.get("seed", 5))
+    two.global_rank = other.get("rank", 0)
+    views = [model.make_views(batch[1]).online[0] for model in (one, two)]
+    assert not torch.equal(*views)
+
+
+def test_nothing_is_left_behind_when_a_step_fails(batch):
+    model = make()
+    model.backbone.conv1.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.training_step(batch, 0)
+    assert model._pending == {}
+    assert model._step is None
+
+
+def test_masking_adds_nothing_to_parameters_and_state():
+    model = make(MomentumHost)
+    assert model.masking is not None
+    assert list(model.state_dict()) == list(MomentumHost(model.cfg).state_dict())
+
+
+def test_says_so_at_the_start(capsys):
+    model = make()
+    model.setup("fit")
+    model.on_fit_start()
+    assert "masking is active: branch=query localizer=uniform" in capsys.readouterr().out
+    assert model.stage == "fit"
