@@ -41,15 +41,11 @@ from salmask_plugin.precision import in_float
 class ADIOSMoCoV2(LightningModule):
     """MoCo v2 against a model that learns what to occlude.
 
-    There is no reference implementation of ADIOS on MoCo; this port mirrors ADIOS on BYOL. Clean
-    view x1 and occluded views x2 (1 - m_n) pass both encoders; the encoder lowers the mean over n
-    of (NCE(f_q(x1), f_k(x2 m_n)) + NCE(f_q(x2 m_n), f_k(x1))) / 2, the occluder raises it less the
-    sparsity penalty. Keys carry no gradient, so the occluder learns from the second direction
-    alone, and the first is not computed on its turn. Both players see the same queue; f_k(x1) is
-    enqueued once, after both turns. The key encoder is updated once, before the keys.
-
-    The turns, memory, step counting, strategies and running statistics are those of
-    :class:`ADIOSSimCLR`.
+    There is no reference implementation of ADIOS on MoCo; this port mirrors ADIOS on BYOL. Both
+    views pass both encoders, one of them occluded: see :func:`~salmask_plugin.adios.moco_term`,
+    averaged over the masks played. Both players see the same queue; f_k(x1) is enqueued once, after
+    both turns. The key encoder is updated once, before the keys. The turns, memory, step counting,
+    strategies and running statistics are those of :class:`ADIOSSimCLR`.
 
     Args:
         backbone: images -> (B, feature_dim) features, or a map of that many values. It is trained
@@ -61,10 +57,7 @@ class ADIOSMoCoV2(LightningModule):
         num_classes: adds lightly's online linear classifier. None: none.
         masks_per_step: "one" random mask per image (ADIOS-s), or "all" N of them (ADIOS).
         num_masks: N. The paper's cost section says 6 slots.
-        width: of the occlusion model.
-        norm: of the occlusion model.
-        sparsity: lambda, weight of the penalty.
-        entropy: alpha_e; see :func:`~salmask_plugin.adios.area_entropy`.
+        width, norm, sparsity, entropy: as in :class:`ADIOSSimCLR`.
         projection_dim: D.
         queue_size: K keys in the queue. A multiple of the global batch.
         momentum: of the key encoder.
@@ -75,9 +68,7 @@ class ADIOSMoCoV2(LightningModule):
         mask_weight_decay: of the occluder.
         optimizer: of the encoder: "sgd" as in MoCo, or "lars" (clipped) as in ADIOS.
         mask_optimizer: of the occluder.
-        trust_coefficient: of LARS.
-        warmup_epochs: linear, for both players.
-        warmup_start: the first learning rate of both.
+        trust_coefficient, warmup_epochs, warmup_start: as in :class:`ADIOSSimCLR`.
         split_batch_size: as in :class:`MaskedMoCoV2`.
         occluder_updates_statistics: as in :class:`ADIOSSimCLR`.
 
