@@ -123,8 +123,8 @@ def moco_term(
     """Return the term L of MoCo-v2-ADIOS: both views pass both encoders.
 
     The mean of InfoNCE(f_q(x1), f_k(x2 masked)) and InfoNCE(f_q(x2 masked), f_k(x1)). It is this
-    project's port: there is no reference implementation of ADIOS on MoCo. It mirrors ADIOS on BYOL, whose two
-    directions it averages, so that a batch weighs as much as in MoCo's one-directional loss.
+    project's port: there is no reference implementation of ADIOS on MoCo. It mirrors ADIOS on BYOL,
+    whose two directions it averages, so that a batch weighs as much as in MoCo's own loss.
 
     Args:
         clean_query: (B, D), f_q(x1).

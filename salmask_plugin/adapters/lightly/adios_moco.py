@@ -59,9 +59,7 @@ class ADIOSMoCoV2(LightningModule):
         num_masks: N. The paper's cost section says 6 slots.
         width, norm, sparsity, entropy: as in :class:`ADIOSSimCLR`.
         projection_dim: D.
-        queue_size: K keys in the queue. A multiple of the global batch.
-        momentum: of the key encoder.
-        temperature: tau.
+        queue_size, momentum, temperature: as in :class:`MaskedMoCoV2`.
         learning_rate: of the encoder, for the whole batch, not scaled by it.
         mask_learning_rate: of the occluder.
         weight_decay: of the encoder.

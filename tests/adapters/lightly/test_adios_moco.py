@@ -54,7 +54,7 @@ def parameters(module: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in module.parameters()]
 
 
-def nce(query: Tensor, key: Tensor, queue: Tensor) -> Tensor:
+def info_nce(query: Tensor, key: Tensor, queue: Tensor) -> Tensor:
     query, key = F.normalize(query), F.normalize(key)
     logits = torch.cat(((query * key).sum(1, keepdim=True), query @ queue.T), 1) / 0.2
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long))
@@ -82,8 +82,8 @@ def test_full_adios_is_the_two_steps_written_out() -> None:
         total = torch.zeros(())
         for n in range(3):
             occluded = x2 * (1 - masks[:, n : n + 1])
-            total = total + nce(query(x1), key(occluded), queue) / 2
-            total = total + nce(query(occluded), key(x1), queue) / 2
+            total = total + info_nce(query(x1), key(occluded), queue) / 2
+            total = total + info_nce(query(occluded), key(x1), queue) / 2
         return total / 3
 
     for index, ((x1, x2), _) in enumerate(batches()):
