@@ -99,7 +99,8 @@ def build_data(
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
     transform = (
         two_views(
-            settings["view_size"], "simclr" if settings.choices["method"] == "simclr" else "moco_v2"
+            settings["view_size"],
+            "simclr" if settings.choices["method"].startswith("simclr") else "moco_v2",
         )
         if masks
         else build(settings["views"])

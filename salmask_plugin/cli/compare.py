@@ -106,8 +106,9 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
         for name in chosen:
             overrides = wanted["rows"][name]
             label = f"{name}, seed {seed}"
-            identity = [f"seed={seed}", f"recipe={name}", f"name={study}/{name}/seed{seed}"]
-            arguments = [*given, *overrides, *identity]
+            # A row may name its recipe itself: rows of two methods share the baseline's name.
+            identity = [f"seed={seed}", f"name={study}/{name}/seed{seed}"]
+            arguments = [*given, f"recipe={name}", *overrides, *identity]
             try:
                 composed = compose_settings(
                     arguments, config_dir=options.config_dir, trust=options.trust

@@ -88,6 +88,7 @@ def register_resolvers() -> None:
         "kernel_size_for_view": lambda size, view: kernel_for_view(int(size), 1.0, int(view))[0],
         "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
         "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
+        "bias_for_batch": lambda batch: math.log((2 * int(batch) - 2) / PAPER_QUEUE),
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, replace=True)

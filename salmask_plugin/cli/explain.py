@@ -67,7 +67,7 @@ def explain(settings: Settings) -> list[str]:
 
 def departures_from_paper(settings: Settings) -> list[str]:
     """Return one sentence per setting that differs from the paper's."""
-    paper = PAPER | (SIMCLR if settings.choices["method"] == "simclr" else {})
+    paper = PAPER | (SIMCLR if settings.choices["method"].startswith("simclr") else {})
     found = []
     for key, expected in paper.items():
         value = _lookup(settings.values, key)

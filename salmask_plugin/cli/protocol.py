@@ -16,6 +16,8 @@ from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
 OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
+METHODS = {"MaskedMoCoV2": "mocov2", "MaskedSimCLR": "simclr"}
+"""Names of methods in records, by class: a quick preset is the same method."""
 MASKING = ("hard_negative_bias", "positive_in_denominator")
 
 
@@ -36,7 +38,7 @@ def record_of(
     return RunRecord(
         name=str(settings["name"] or settings["recipe"] or settings.choices["masking"]),
         host="lightly",
-        method=settings.choices["method"],
+        method=method_name(settings),
         recipe=settings["recipe"] or settings.choices["masking"],
         seed=settings["seed"],
         data=DataSet(
@@ -82,6 +84,12 @@ def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord
         record = record.with_evaluation(name, evaluation)
     seconds = sum(found.seconds or 0.0 for found in record.evaluations.values())
     return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
+
+
+def method_name(settings: Settings) -> str:
+    """Return the method's name in records."""
+    target = str(settings["method"]["_target_"]).rsplit(".", 1)[-1]
+    return METHODS.get(target, settings.choices["method"])
 
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
