@@ -7,6 +7,7 @@ from salmask_plugin.data.augment import (
     two_views,
 )
 from salmask_plugin.data.caltech101 import caltech101
+from salmask_plugin.data.coco import CocoImages, coco
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
@@ -18,8 +19,10 @@ from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
+from salmask_plugin.data.whole import WholeViews
 
 __all__ = [
+    "CocoImages",
     "EpochSampler",
     "ImageFiles",
     "ImageSplits",
@@ -31,9 +34,11 @@ __all__ = [
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "WholeViews",
     "caltech101",
     "cifar10",
     "cifar100",
+    "coco",
     "evaluation_loaders",
     "evaluation_transform",
     "flowers102",

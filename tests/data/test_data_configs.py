@@ -18,6 +18,7 @@ def test_every_data_set_has_a_leaf():
         "caltech101",
         "cifar10",
         "cifar100",
+        "coco",
         "flowers102",
         "generated",
         "imagefolder",

@@ -1,0 +1,47 @@
+"""Whole pictures as views, their object masks beside them."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from salmask_plugin.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.data.two_view import mask_to_tensor
+
+
+class WholeViews:
+    """The whole picture, resized to a square and normalised: what no augmentation has cropped.
+
+    It takes the place of :class:`TwoViews`, so it returns the one view twice.
+
+    Args:
+        size: side of the views in pixels; the aspect ratio is not kept.
+
+    Raises:
+        ValueError: if size is below 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size={size} must be at least 1 pixel.")
+        self._view = v2.Compose(
+            [
+                v2.Resize((size, size), antialias=True),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+                v2.ToPureTensor(),
+            ]
+        )
+
+    def __call__(self, image: Image.Image, mask: Image.Image) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the view (3, size, size) and its mask (1, size, size) in [0, 1], each twice.
+
+        The mask is resized by nearest neighbour.
+        """
+        view, seen = self._view(image, tv_tensors.Mask(mask_to_tensor(mask)))
+        seen = seen.as_subclass(torch.Tensor).float() / 255
+        return [view, view], [seen, seen]
