@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Idle OpenMP threads sleep instead of spinning: on few cores they would slow the loader's workers.
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: help install demo test test-all check format bench preview clean
 

@@ -55,8 +55,14 @@ def explain(settings: Settings) -> list[str]:
         f"of {choices['data']}, {settings['trainer']['max_epochs']} epochs, batch "
         f"{settings['loader']['batch_size']} per process, seed {settings['seed']}."
     ]
-    lines += _masking(settings["masking"] or {}, choices)
     method = settings["method"]
+    if "ADIOS" in method["_target_"]:
+        lines.append(
+            f"Masking: learned. An occlusion model makes {method['num_masks']} soft masks and is "
+            f"trained against the encoder (ADIOS, masks per step: {method['masks_per_step']})."
+        )
+    else:
+        lines += _masking(settings["masking"] or {}, choices)
     known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
     lines.append("Loss: " + ", ".join(f"{key} {method[key]:g}" for key in known if key in method))
     departures = departures_from_paper(settings)

@@ -16,7 +16,12 @@ from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
 OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
-METHODS = {"MaskedMoCoV2": "mocov2", "MaskedSimCLR": "simclr"}
+METHODS = {
+    "ADIOSMoCoV2": "mocov2",
+    "ADIOSSimCLR": "simclr",
+    "MaskedMoCoV2": "mocov2",
+    "MaskedSimCLR": "simclr",
+}
 """Names of methods in records, by class: a quick preset is the same method."""
 MASKING = ("hard_negative_bias", "positive_in_denominator")
 
@@ -36,10 +41,10 @@ def record_of(
     devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return RunRecord(
-        name=str(settings["name"] or settings["recipe"] or settings.choices["masking"]),
+        name=str(settings["name"] or recipe_name(settings)),
         host="lightly",
         method=method_name(settings),
-        recipe=settings["recipe"] or settings.choices["masking"],
+        recipe=recipe_name(settings),
         seed=settings["seed"],
         data=DataSet(
             name=splits.name,
@@ -90,6 +95,15 @@ def method_name(settings: Settings) -> str:
     """Return the method's name in records."""
     target = str(settings["method"]["_target_"]).rsplit(".", 1)[-1]
     return METHODS.get(target, settings.choices["method"])
+
+
+def recipe_name(settings: Settings) -> str:
+    """Return what tables call the run: its own name, ADIOS, or the choice of masking."""
+    if settings["recipe"]:
+        return str(settings["recipe"])
+    if "ADIOS" in settings["method"]["_target_"]:
+        return "adios" if settings["method"]["masks_per_step"] == "all" else "adios_s"
+    return settings.choices["masking"]
 
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:

@@ -1,5 +1,7 @@
-"""lightly as host: a loss, a callback for unmodified modules, and MoCo v2 and SimCLR modules."""
+"""lightly as host: a loss, a callback for unmodified modules, and MoCo v2, SimCLR and ADIOS."""
 
+from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
+from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adapters.lightly.backbone import resnet
 from salmask_plugin.adapters.lightly.batch_norm import (
     frozen_running_statistics,
@@ -19,6 +21,8 @@ from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
 
 __all__ = [
+    "ADIOSMoCoV2",
+    "ADIOSSimCLR",
     "HardNegativeNTXentLoss",
     "KNNResult",
     "LinearResult",
