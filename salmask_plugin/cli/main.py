@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from salmask_plugin import __version__
 from salmask_plugin.cli.errors import UserError
@@ -17,8 +18,49 @@ COMMANDS = {
     "report": "Markdown and HTML report of the runs in a folder",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
     "explain": "the resolved recipe in plain words, with every departure from the paper",
+    "audit": "the share of object and background that recipes remove, on images with masks",
+    "variance": "how far the views of an image spread in a run's encoder (the paper's Table 7)",
     "plan": "hours, memory and images/s of a run, from a few timed steps",
     "doctor": "versions, devices, hosts and weights found, and what to do about what is missing",
+}
+FOLDERS = {
+    "evaluate": "run folder",
+    "report": "folder with runs",
+    "preview": "images",
+    "variance": "run folder",
+}
+IMAGES: dict[str, Any] = {"type": int, "metavar": "N", "help": "at most so many images"}
+SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": "which images"}
+FLAGS: dict[str, dict[str, dict[str, Any]]] = {
+    "pretrain": {
+        "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
+    },
+    "audit": {
+        "--images": {**IMAGES, "default": 500},
+        "--split": SPLIT,
+        "--object-share": {
+            "type": float,
+            "nargs": 2,
+            "metavar": ("LOW", "HIGH"),
+            "default": (0.01, 0.75),
+            "help": "leave views out whose object is a smaller or larger share of them",
+        },
+    },
+    "variance": {
+        "--images": {**IMAGES, "default": 1000},
+        "--split": SPLIT,
+        "--views": {"type": int, "metavar": "R", "default": 32, "help": "views per image"},
+        "--layer": {
+            "choices": ("projection", "backbone"),
+            "default": "projection",
+            "help": "whose output is measured",
+        },
+        "--batch-norm": {
+            "choices": ("batch", "running"),
+            "default": "batch",
+            "help": "statistics of the batch, as in training, or the running ones",
+        },
+    },
 }
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
@@ -36,13 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("--debug", action="store_true", help="show the whole traceback")
-        if name in ("evaluate", "report", "preview"):
-            what = {"evaluate": "run folder", "report": "folder with runs", "preview": "images"}
-            command.add_argument("folder", help=what[name])
-        if name == "pretrain":
-            command.add_argument(
-                "--evaluate", action="store_true", help="evaluate as well, in the same process"
-            )
+        if name in FOLDERS:
+            command.add_argument("folder", help=FOLDERS[name])
+        for flag, arguments in FLAGS.get(name, {}).items():
+            command.add_argument(flag, **arguments)
         if name != "doctor":
             command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
             command.add_argument("--config-dir", help="a folder with your own configuration groups")

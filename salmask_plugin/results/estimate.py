@@ -1,0 +1,79 @@
+"""A mean over images with its 95 % interval, and tables of such means."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from salmask_plugin.results.text import NOTHING, escape_markdown
+
+NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of a quantity over images.
+
+    Attributes:
+        count: images that have a value.
+        mean: over them; None without any.
+        interval: half-width of the 95 % interval of the mean, 1.96 standard errors (normal
+            approximation, images independent); None below two images.
+    """
+
+    count: int
+    mean: float | None
+    interval: float | None
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Return mean and interval of the values that are numbers; NaN means an image has none."""
+    known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
+    if not len(known):
+        return Estimate(0, None, None)
+    error = float(np.std(known, ddof=1)) / math.sqrt(len(known)) if len(known) > 1 else None
+    interval = None if error is None else NORMAL_95 * error
+    return Estimate(len(known), float(np.mean(known)), interval)
+
+
+def estimate_text(value: Estimate | None, digits: int = 3, scale: float = 1.0) -> str:
+    """Return "mean ± interval", each with ``digits`` decimals, times ``scale``."""
+    if value is None or value.mean is None:
+        return NOTHING
+    mean = f"{value.mean * scale:.{digits}f}"
+    return mean if value.interval is None else f"{mean} ± {value.interval * scale:.{digits}f}"
+
+
+def rows_markdown(titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    """Return a Markdown table, its first ``left`` columns flush left, the others right."""
+    rule = [":--" if index < left else "--:" for index in range(len(titles))]
+    lines = [f"| {' | '.join(map(escape_markdown, row))} |" for row in (titles, *rows)]
+    lines.insert(1, f"| {' | '.join(rule)} |")
+    return "\n".join(lines)
+
+
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return flat rows as CSV, one column per key of any row; an estimate becomes two columns."""
+    flat = [_flat(row) for row in rows]
+    names = dict.fromkeys(name for row in flat for name in row)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Estimate):
+            flat |= {name: value.mean, f"{name}_interval": value.interval}
+        else:
+            flat[name] = value
+    return flat
