@@ -77,6 +77,30 @@ def test_recipes_on_solo_learns_own_yaml(run, own_yaml, tmp_path, recipe, method
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["+salmask=mean"], "would be the baseline. Use method=salmask_mocov2plus"),
+        (["method=salmask_mocov2plus"], "needs a salmask node"),
+        (["+salmask=highpass", "method=salmask_mocov2plus"], "does not filter"),
+        ([*MASKED, "+salmask.ratio=0.3"], "salmask.ratio is not a setting"),
+        (["+salmask=mean", "method=salmask_byol"], "add salmask.negative=null"),
+    ],
+)
+def test_refused_before_training(run, own_yaml, tmp_path, overrides, message):
+    done = run("main_pretrain.py", *own_yaml(MOCO), *overrides, fails=True)
+    assert message in done.stdout
+    assert not (tmp_path / "trained_models").exists()
+
+
+@pytest.mark.slow
+def test_solo_learns_own_overrides_still_compose(run, own_yaml):
+    done = run("main_pretrain.py", *own_yaml(SIMCLR), "method=byol", "--cfg", "job")
+    assert "method: byol" in done.stdout
+    assert "salmask" not in done.stdout
+
+
+@pytest.mark.slow
 def test_two_processes(run, own_yaml, tmp_path):
     done = run(
         "main_pretrain.py",

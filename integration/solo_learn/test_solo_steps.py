@@ -230,6 +230,19 @@ def test_branch(build, batch, branch, masked):
     assert (not torch.equal(keys[0], batch[1][1])) == masked[1]
 
 
+def test_mscn_masks_both_branches_of_filtered_views(build, batch):
+    model = build("salmask_mocov2plus", recipe("mscn"), "resnet18_highpass")
+    online, keys = record_inputs(model.backbone), record_inputs(model.momentum_backbone)
+    model.training_step(batch, 0)
+    size, sigma = model.backbone.highpass_kernel.tolist()
+    assert len(keys) == 2  # no hard negatives
+    for seen in (online, keys):
+        for view in (0, 1):
+            clean = HighPassFilter(int(size), sigma)(batch[1][view])
+            share = float(torch.isclose(seen[view], clean, atol=1e-6).float().mean())
+            assert 0.5 < share < 0.99
+
+
 def test_masks_go_on_where_a_checkpoint_stopped(build, batch):
     first = build("salmask_mocov2", recipe("mean"))
     for index in range(3):
