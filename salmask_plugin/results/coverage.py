@@ -102,7 +102,7 @@ def draw_coverage(rows: Sequence[CoverageRow]) -> bytes:
     kinds = list(dict.fromkeys(row.views for row in rows))
     tallest = max(sum(row.views == kind for row in rows) for kind in kinds)
     with drawing():
-        figure = new_figure(len(kinds) * (1.3 + 0.42 * tallest), width=13.0)
+        figure = new_figure(len(kinds) * (1.6 + 0.42 * tallest), width=13.0)
         grid = figure.subplots(len(kinds), len(_PANELS), sharex=True, squeeze=False)
         for line, kind in zip(grid, kinds, strict=True):
             mine = [row for row in rows if row.views == kind]
@@ -134,8 +134,8 @@ def _panel(
             )
     labels = [f"{row.recipe}, {row.localizer}" for row in rows] if named else []
     axis.set_yticks(range(len(rows)), labels or [""] * len(rows))
-    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_ylim(len(rows) + 0.5, -0.6)  # room for the legend below the bars
     axis.set_xlim(0, 1)
     axis.grid(visible=False, axis="y")
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.8)
+        axis.legend(loc="lower center", ncols=2, fontsize=8)
