@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
             rows, splits, kind, split=options.split, count=options.images, limits=(low, high)
         )
     ]
-    name = f"{splits.name}-{settings.choices['localizer']}"
+    name = settings["name"] or f"{splits.name}-{settings.choices['localizer']}"
     folder = Path(settings["out"]) / "audit"
     protocol = {
         "data": splits.name,

@@ -44,6 +44,8 @@ def recipe_rows(
 ) -> list[RecipeRow]:
     """Compose the rows with the user's overrides; ``masking=`` in these leaves one row, its own.
 
+    That row is called as ``recipe=`` says, or like the choice of ``masking``.
+
     Args:
         options: of the command line: ``config_dir`` and ``trust``.
         rows: name -> overrides.
@@ -63,7 +65,8 @@ def recipe_rows(
             )
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
-        found.append(RecipeRow(name, settings, build_masking(settings)))
+        label = str(settings["recipe"] or name) if named else name
+        found.append(RecipeRow(label, settings, build_masking(settings)))
     return found
 
 

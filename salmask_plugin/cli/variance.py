@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> None:
     )
     path = folder / f"variance-{options.layer}-{options.batch_norm}"
     write_atomically(path.with_suffix(".json"), spread_json(results, protocol).encode())
-    write_atomically(path.with_suffix(".png"), draw_spread(results, words))
+    write_atomically(path.with_suffix(".png"), draw_spread(results, words.replace("; ", "\n")))
     print(spread_markdown(results))
     bound = 1e4 * options.views / (options.views - 1) / dimension
     print(f"\n{words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most {bound:.1f}.")

@@ -62,13 +62,14 @@ def test_given_masks_are_removed_and_the_same_seed_gives_the_same_numbers(tmp_pa
     assert float(first[0]["recall"]) > 0.9
     assert main(command) == 0
     assert read(tmp_path, "generated-given") == first
-    assert main([*command, "seed=1"]) == 0
-    assert read(tmp_path, "generated-given") != first
+    assert main([*command, "seed=1", "name=other"]) == 0
+    assert read(tmp_path, "generated-given") == first
+    assert read(tmp_path, "other") != first
 
 
 def test_a_recipe_with_a_localizer_of_its_own_has_no_control():
-    (row,) = rows_of("masking=random", "localizer=center")
-    assert row.localizer == "uniform"
+    (row,) = rows_of("masking=random", "localizer=center", "recipe=anywhere")
+    assert (row.name, row.localizer) == ("anywhere", "uniform")
     assert [row.localizer for row in rows_of("masking=mean", "localizer=center")] == ["center"]
 
 
