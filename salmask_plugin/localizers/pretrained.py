@@ -60,7 +60,7 @@ def efficientnet_lite0(*, precision: Precision = "float32") -> FrozenNetwork:
         precision=precision,
         name="efficientnet_lite0",
         trained_on=IMAGENET_LABELS,
-    )
+    ).folded()
 
 
 def torchvision_resnet50(
@@ -92,7 +92,7 @@ def torchvision_resnet50(
     load_strictly(network, state, str(file))
     return FrozenNetwork(
         network, precision=precision, name="torchvision_resnet50", trained_on=origin
-    )
+    ).folded()
 
 
 def coco_fasterrcnn_resnet50(
@@ -129,7 +129,7 @@ def coco_fasterrcnn_resnet50(
     load_strictly(network, state, str(file))
     return FrozenNetwork(
         network, precision=precision, name="coco_fasterrcnn_resnet50", trained_on=origin
-    )
+    ).folded()
 
 
 def timm_network(
@@ -192,7 +192,7 @@ def timm_network(
         precision=precision,
         name=name,
         trained_on=trained_on,
-    )
+    ).folded()
 
 
 def random_resnet50(seed: int = 0, *, precision: Precision = "float32") -> FrozenNetwork:
@@ -208,7 +208,7 @@ def random_resnet50(seed: int = 0, *, precision: Precision = "float32") -> Froze
         network = _trunk(resnet50(weights=None))
     return FrozenNetwork(
         network, precision=precision, name=f"random_resnet50(seed={seed})", trained_on=RANDOM
-    )
+    ).folded()
 
 
 @contextmanager
