@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from salmask_plugin.adapters.lightly.batch_norm import frozen_running_statistics
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.cli.build import build, build_masking, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
@@ -36,6 +35,7 @@ from salmask_plugin.results.spread import (
     spread_markdown,
 )
 from salmask_plugin.results.store import write_atomically
+from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
 
 NEGATIVE_OFF = "masking.negative=null"

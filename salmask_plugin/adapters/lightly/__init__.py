@@ -3,11 +3,7 @@
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adapters.lightly.backbone import resnet
-from salmask_plugin.adapters.lightly.batch_norm import (
-    frozen_running_statistics,
-    plain_batch_norm,
-    split_batch_norm,
-)
+from salmask_plugin.adapters.lightly.batch_norm import plain_batch_norm, split_batch_norm
 from salmask_plugin.adapters.lightly.callback import SaliencyMaskingCallback
 from salmask_plugin.adapters.lightly.evaluation import (
     KNNResult,
@@ -19,6 +15,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
+from salmask_plugin.running_statistics import frozen_running_statistics
 
 __all__ = [
     "ADIOSMoCoV2",

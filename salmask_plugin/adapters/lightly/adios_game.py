@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.batch_norm import frozen_running_statistics
 from salmask_plugin.adapters.lightly.views import StepMasking
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.masking import (
@@ -20,6 +19,7 @@ from salmask_plugin.adios.masking import (
     select_masks,
 )
 from salmask_plugin.adios.objective import occluder_regularizer
+from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
 
 MasksPerStep = Literal["all", "one"]

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from salmask_plugin.adapters.lightly.batch_norm import (
     GroupedBatchNorm,
     describe_groups,
-    frozen_running_statistics,
     split_batch_norm,
 )
 from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
@@ -35,6 +34,7 @@ from salmask_plugin.adapters.lightly.views import (
     views_of,
 )
 from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.running_statistics import frozen_running_statistics
 
 
 class MaskedMoCoV2(LightningModule):

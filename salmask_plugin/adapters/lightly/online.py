@@ -9,8 +9,8 @@ import torch
 from lightly.utils.benchmarking import OnlineLinearClassifier
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.batch_norm import frozen_running_statistics
 from salmask_plugin.adapters.lightly.views import StepMasking, views_of
+from salmask_plugin.running_statistics import frozen_running_statistics
 
 
 def online_classifier(feature_dim: int, num_classes: int | None) -> OnlineLinearClassifier | None:

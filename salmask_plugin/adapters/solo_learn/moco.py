@@ -15,7 +15,7 @@ from torch import Tensor
 from salmask_plugin.adapters.solo_learn.backbone import already_filtered
 from salmask_plugin.adapters.solo_learn.losses import Rows, moco_rows, with_hard_negatives
 from salmask_plugin.adapters.solo_learn.mixin import SaliencyMaskingMixin
-from salmask_plugin.adapters.solo_learn.statistics import frozen_running_statistics
+from salmask_plugin.running_statistics import frozen_running_statistics
 
 
 class SalmaskMoCoV2Plus(SaliencyMaskingMixin, MoCoV2Plus):

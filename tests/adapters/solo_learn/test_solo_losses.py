@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from salmask_plugin import info_nce
 from salmask_plugin.adapters.solo_learn.losses import moco_rows, nt_xent_rows, with_hard_negatives
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
-from salmask_plugin.adapters.solo_learn.statistics import frozen_running_statistics
+from salmask_plugin.running_statistics import frozen_running_statistics
 
 SETTINGS = MaskingSettings(recipe="test", rho=1.7, hard_negative_bias=0.3)
 

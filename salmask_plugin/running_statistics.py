@@ -1,0 +1,35 @@
+"""A training-mode forward that leaves no trace in BatchNorm's running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def frozen_running_statistics(*modules: nn.Module) -> Iterator[None]:
+    """Normalise by the batch, as the mode says, but update no running statistics inside.
+
+    A hard negative has lost its object: what it looks like must not become part of the statistics
+    that the network is evaluated with.
+    """
+    layers = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.training and layer.track_running_stats
+    ]
+    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    try:
+        for layer in layers:
+            # Both are needed: lightly's layer ignores the flag, torch's counts batches with it.
+            layer.track_running_stats = False
+            layer.running_mean = layer.running_var = None
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, kept, strict=True):
+            layer.track_running_stats = True
+            layer.running_mean, layer.running_var = mean, variance
