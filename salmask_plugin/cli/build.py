@@ -97,6 +97,11 @@ def build_data(
     masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
+    if settings["loader"]["batch_size"] < 2:
+        raise UserError(
+            f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
+            "normalisation needs other images."
+        )
     transform = (
         two_views(
             settings["view_size"],

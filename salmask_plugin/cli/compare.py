@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         title=f"Comparison {study.name}",
         baseline=settings["compare"]["baseline"],
         notes=tuple(settings["compare"]["notes"]),
+        include=[Path(place) for place in settings["compare"]["include"]],
     )
     print("\n" + written.table)
     print(f"\nReport: {written.html}\n        {written.markdown}")

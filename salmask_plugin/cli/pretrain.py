@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from salmask_plugin.cli import evaluate
 from salmask_plugin.cli.build import (
@@ -33,6 +34,10 @@ from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
 
+say = rank_zero_only(print)
+"""Print once, whatever the number of processes."""
+
+
 def run(options: argparse.Namespace) -> None:
     """Pretrain (or resume), write the record, and evaluate if asked to."""
     settings = compose_settings(
@@ -53,9 +58,9 @@ def pretrain(settings: Settings, folder: Path) -> None:
     """
     keep_settings(folder, settings)
     if (folder / RECORD_NAME).is_file() and read_record(folder).status == "finished":
-        print(f"{folder} is already pretrained.")
+        say(f"{folder} is already pretrained.")
         return
-    print("\n".join(explain(settings)), flush=True)
+    say("\n".join(explain(settings)), flush=True)
     masking = build_masking(settings)
     splits = build_splits(settings)
     data = build_data(settings, splits, masking)
@@ -64,7 +69,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     trainer = _trainer(settings, folder, history)
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
-        print(f"Resuming from {resumed}.", flush=True)
+        say(f"Resuming from {resumed}.", flush=True)
     with expected_warnings():
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.interrupted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,29 +55,33 @@ def report_folder(
     baseline: str,
     notes: tuple[str, ...] = (),
     out: Path | None = None,
+    include: Sequence[Path] = (),
 ) -> Written:
-    """Write the report of all runs below ``folder`` into ``folder/report``.
+    """Write the report of all runs below ``folder`` and ``include`` into ``folder/report``.
 
     A record that cannot be read is named in the report and on the terminal.
 
     Raises:
         UserError: if there is no run at all.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder.")
-    found = load_records(folder)
-    if not found.records and not found.problems:
+    for place in (folder, *include):
+        if not place.is_dir():
+            raise UserError(f"{place} is not a folder.")
+    loaded = [load_records(place) for place in (folder, *include)]
+    records = [record for found in loaded for record in found.records]
+    troubles = [problem for found in loaded for problem in found.problems]
+    if not records and not troubles:
         raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
     paths = write_report(
         out or folder / "report",
-        found.records,
+        records,
         galleries=_galleries(folder),
         title=title,
-        notes=[*notes, *found.problems],
+        notes=[*notes, *troubles],
         baseline=baseline,
     )
-    table = to_markdown(compare(found.records, baseline=baseline))
-    problems = "\n".join(f"not used: {problem}" for problem in found.problems)
+    table = to_markdown(compare(records, baseline=baseline))
+    problems = "\n".join(f"not used: {problem}" for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 
 

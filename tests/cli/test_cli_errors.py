@@ -36,6 +36,7 @@ def test_a_bad_setting_is_named(overrides, words, capsys):
         (["masking=mean", "masking.branch=left"], ["branch='left'"]),
         (["masking=blur", "masking.query.fill.kernel_size=4"], ["kernel_size=4", "odd"]),
         (["data.train_images=100", "loader.batch_size=128"], ["batch_size=128", "100"]),
+        (["loader.batch_size=1"], ["batch_size=1 must be at least 2"]),
     ],
 )
 def test_a_value_out_of_range_stops_before_training(overrides, words, capsys, tmp_path):

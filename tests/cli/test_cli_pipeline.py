@@ -99,7 +99,7 @@ def test_evaluation_can_be_repeated_with_another_protocol(finished, tmp_path, ca
     assert main(["evaluate", str(finished), "evaluation.knn.k=5"]) == 0
 
 
-def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
+def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd):
     chosen = "compare.only=[none,mean]"
     command = ["compare", *TINY, chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
     assert main(command) == 0
@@ -109,8 +109,11 @@ def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
     assert "mean" in (report / "report.md").read_text()
     html = (report / "report.html").read_text()
     assert "data:image/png;base64" in html
-    assert main(command) == 0
-    assert capfd.readouterr().out.count("finished  ") == 2
+    assert main([*command, f"compare.include=[{finished.parent}]"]) == 0
+    again = capfd.readouterr().out
+    assert again.count("finished  ") == 2
+    assert "3 epochs" in again  # the included run, in a table of its own
+    assert "1 epoch" in again
     baseline = read_record(tmp_path / "demo" / "none" / "seed0")
     masked = read_record(tmp_path / "demo" / "mean" / "seed0")
     assert baseline.masking == {}

@@ -1,0 +1,42 @@
+"""`salmask pretrain` on two processes: Lightning starts the second one from the same command line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from salmask_plugin.results import read_record
+
+COMMAND = [
+    "experiment=demo",
+    "localizer=uniform",
+    "masking=mean",
+    "data.train_images=64",
+    "data.val_images=24",
+    "data.classes=4",
+    "view_size=32",
+    "loader.batch_size=16",
+    "loader.workers=0",
+    "method.queue_size=64",
+    "trainer.max_epochs=1",
+    "trainer.devices=2",
+    "trainer.strategy=ddp",
+]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "salmask_plugin.cli", "pretrain", *COMMAND, f"out={tmp_path}"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.iterdir()
+    record = read_record(folder)
+    assert record.batch_size == 32
+    assert record.status == "finished"
+    assert done.stdout.count("Method: mocov2") == 1
