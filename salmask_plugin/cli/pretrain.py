@@ -33,7 +33,6 @@ from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
-
 say = rank_zero_only(print)
 """Print once, whatever the number of processes."""
 
