@@ -1,4 +1,4 @@
-"""`salmask pretrain` on two processes: Lightning starts the second one from the same command line."""
+"""`salmask pretrain` on two processes: Lightning starts the second from the same line."""
 
 import os
 import subprocess
