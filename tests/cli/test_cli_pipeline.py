@@ -99,6 +99,18 @@ def test_evaluation_can_be_repeated_with_another_protocol(finished, tmp_path, ca
     assert main(["evaluate", str(finished), "evaluation.knn.k=5"]) == 0
 
 
+def test_batch_norm_can_be_reestimated_before_evaluation(finished):
+    before = weights(finished)
+    plain = read_record(finished).evaluations["knn"].protocol
+    assert main(["evaluate", str(finished), "evaluation.reestimate_batch_norm=true"]) == 0
+    for name in ("knn", "linear"):
+        protocol = read_record(finished).evaluations[name].protocol
+        assert protocol["batch_norm"] == "re-estimated on 3 batches of 16 clean views"
+    assert all(torch.equal(before[key], value) for key, value in weights(finished).items())
+    assert main(["evaluate", str(finished)]) == 0
+    assert read_record(finished).evaluations["knn"].protocol == plain
+
+
 def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
     chosen = "compare.only=[none,mean]"
     command = ["compare", *TINY, chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
