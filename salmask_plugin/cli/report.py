@@ -8,6 +8,7 @@ from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import GALLERY
+from salmask_plugin.cli.reported import open_points, reported_columns
 from salmask_plugin.results import compare, load_records, to_markdown
 from salmask_plugin.results.report import write_report
 from salmask_plugin.results.store import RECORD_NAME, read_record
@@ -57,7 +58,8 @@ def report_folder(
 ) -> Written:
     """Write the report of all runs below ``folder`` into ``folder/report``.
 
-    A record that cannot be read is named in the report and on the terminal.
+    A record that cannot be read is named in the report and on the terminal. Runs of a study that
+    knows the paper's values have these in a column, and the paper's open points among the notes.
 
     Raises:
         UserError: if there is no run at all.
@@ -67,15 +69,17 @@ def report_folder(
     found = load_records(folder)
     if not found.records and not found.problems:
         raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
+    columns = reported_columns(found.records)
     paths = write_report(
         out or folder / "report",
         found.records,
         galleries=_galleries(folder),
         title=title,
-        notes=[*notes, *found.problems],
+        notes=[*notes, *open_points(found.records), *found.problems],
         baseline=baseline,
+        extra_columns=columns,
     )
-    table = to_markdown(compare(found.records, baseline=baseline))
+    table = to_markdown(compare(found.records, baseline=baseline, extra_columns=columns))
     problems = "\n".join(f"not used: {problem}" for problem in found.problems)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 

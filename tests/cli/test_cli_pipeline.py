@@ -130,6 +130,16 @@ def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
     assert main(["report", str(tmp_path / "demo")]) == 0
 
 
+def test_compare_prints_the_papers_values_beside_ours(tmp_path, capfd):
+    targets = ["+compare.targets.none.Paper=56", "compare.open=[The batch.]"]
+    command = ["compare", *TINY, "compare.only=[none]", *targets, f"out={tmp_path}"]
+    assert main([*command, "trainer.max_epochs=1"]) == 0
+    assert "56.00" in capfd.readouterr().out
+    assert main(["report", str(tmp_path / "demo")]) == 0
+    assert "56.00" in capfd.readouterr().out
+    assert "The batch." in (tmp_path / "demo" / "report" / "report.md").read_text()
+
+
 def test_compare_names_the_row_that_does_not_compose(tmp_path, capsys):
     bad = "+compare.rows.bad=['masking=men']"
     assert main(["compare", *TINY, bad, f"out={tmp_path}"]) == 2
