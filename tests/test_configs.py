@@ -91,7 +91,7 @@ def test_every_experiment_composes_with_all_its_rows(path, scale):
         if scale == "quick":
             assert settings["trainer"]["max_epochs"] <= 6
             assert settings["view_size"] == 32
-            assert settings.choices["method"].endswith("_quick")
+            assert settings.choices["method"].endswith(("_quick", "_tuned"))
     assert study["baseline"] in study["rows"]
     assert set(study["targets"]) <= set(study["rows"])
 

@@ -112,11 +112,13 @@ def test_batch_norm_can_be_reestimated_before_evaluation(finished):
 
 
 def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
-    chosen = "compare.only=[none,mean]"
-    command = ["compare", *TINY, chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
+    chosen = ["compare.only=[none,mean]", "+compare.targets.none.Paper=56"]
+    chosen += ["compare.open=[The batch.]"]
+    command = ["compare", *TINY, *chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
     assert main(command) == 0
     first = capfd.readouterr().out
     assert first.count("to do") == 2
+    assert "| 56.00" in first
     report = tmp_path / "demo" / "report"
     assert "mean" in (report / "report.md").read_text()
     html = (report / "report.html").read_text()
@@ -127,17 +129,10 @@ def test_compare_runs_rows_and_skips_what_is_finished(tmp_path, capfd):
     masked = read_record(tmp_path / "demo" / "mean" / "seed0")
     assert baseline.masking == {}
     assert masked.masking["hard_negative_bias"] < 0
+    capfd.readouterr()
     assert main(["report", str(tmp_path / "demo")]) == 0
-
-
-def test_compare_prints_the_papers_values_beside_ours(tmp_path, capfd):
-    targets = ["+compare.targets.none.Paper=56", "compare.open=[The batch.]"]
-    command = ["compare", *TINY, "compare.only=[none]", *targets, f"out={tmp_path}"]
-    assert main([*command, "trainer.max_epochs=1"]) == 0
-    assert "56.00" in capfd.readouterr().out
-    assert main(["report", str(tmp_path / "demo")]) == 0
-    assert "56.00" in capfd.readouterr().out
-    assert "The batch." in (tmp_path / "demo" / "report" / "report.md").read_text()
+    assert "| 56.00" in capfd.readouterr().out
+    assert "The batch." in (report / "report.md").read_text()
 
 
 def test_compare_names_the_row_that_does_not_compose(tmp_path, capsys):
