@@ -23,7 +23,7 @@ TINY = [
     "data.train_images=8",
     "data.val_images=8",
     "data.classes=4",
-    "localizer=uniform",
+    "localizer=center",
     "loader.batch_size=8",
     "loader.workers=0",
 ]
