@@ -143,7 +143,7 @@ def _sampler(node: dict[str, Any]) -> str:
         place = "the inside" if node["inside"] else "everything outside"
         return f"{place} of a random window of {node['size']:.0%} of the side"
     low, high = node.get("ratio", (0, 0))
-    share = f"{low:.0%} to {high:.0%} of the"
+    share = (f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}") + " of the"
     if name == "GridMask":
         channels = ", drawn per channel" if node["per_channel"] else ""
         pool = "cells, object and background alike" if node["background"] else "object's cells"
