@@ -1,6 +1,6 @@
 """Saliency-guided masking for contrastive self-supervised learning on ConvNets."""
 
-from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill
+from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill, TileFill
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import (
     CachedLocalizer,
@@ -17,6 +17,7 @@ from salmask_plugin.masks import (
     FocalMask,
     GridMask,
     MaskMixture,
+    MatchedMask,
     SystematicMask,
     TopMask,
     foreground,
@@ -38,6 +39,7 @@ __all__ = [
     "MaskMixture",
     "MaskedViews",
     "Masking",
+    "MatchedMask",
     "MeanFill",
     "MomentumLocalizer",
     "NoiseFill",
@@ -45,6 +47,7 @@ __all__ = [
     "SCDALocalizer",
     "SaliencyMasking",
     "SystematicMask",
+    "TileFill",
     "TopMask",
     "UniformLocalizer",
     "foreground",

@@ -28,12 +28,13 @@ ROOMS = {
     "losses": {"types", "precision"},
     "localizers": {"types", "precision"},
     "masking": LEAVES | STAGES,
+    "released": CORE,
     "adios": CORE,
     "evaluation": CORE,
     "data": {"types", "seeding"},
     "results": set(),
-    "adapters": CORE | {"adios", "data", "evaluation", "results"},
-    "cli": CORE | {"adios", "adapters", "data", "evaluation", "results"},
+    "adapters": CORE | {"adios", "data", "evaluation", "released", "results"},
+    "cli": CORE | {"adios", "adapters", "data", "evaluation", "released", "results"},
 }
 
 # guest -> the only places that may import it, at any depth of a function.

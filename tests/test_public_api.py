@@ -25,12 +25,14 @@ SURFACE = {
         "GridMask",
         "FocalMask",
         "MaskMixture",
+        "MatchedMask",
         "TopMask",
         "SystematicMask",
         # what is shown there
         "MeanFill",
         "BlurFill",
         "NoiseFill",
+        "TileFill",
         # the whole view
         "HighPassFilter",
         # the loss
@@ -42,10 +44,12 @@ SURFACE = {
         "GridMask",
         "FocalMask",
         "MaskMixture",
+        "MatchedMask",
         "TopMask",
         "SystematicMask",
     },
-    "salmask_plugin.fills": {"MeanFill", "BlurFill", "NoiseFill"},
+    "salmask_plugin.fills": {"MeanFill", "BlurFill", "NoiseFill", "TileFill"},
+    "salmask_plugin.released": {"FirstNegative", "RowSortedLocalizer"},
     "salmask_plugin.losses": {
         "info_nce",
         "InfoNCELoss",

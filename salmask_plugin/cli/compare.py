@@ -16,8 +16,9 @@ from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.runs import run_folder
 from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
 
-IDENTITY = ("name=", "seed=", "recipe=")
+IDENTITY = ("name=", "seed=", "recipe=", "compare.row=")
 """Settings that a comparison gives each of its runs itself."""
+PAPER_SCALE = "paper"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def study_name(settings: Settings) -> str:
     if settings["name"]:
         return str(settings["name"])
     if experiment not in ("None", "null"):
-        return experiment.replace("/", "-")
+        scale = settings.choices.get("scale", PAPER_SCALE)
+        suffix = "" if scale == PAPER_SCALE else f"-{scale}"
+        return experiment.replace("/", "-") + suffix
     return "-".join(["compare", settings.choices["data"], settings.choices["method"]])
 
 
@@ -109,7 +112,7 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
             overrides = wanted["rows"][name]
             label = f"{name}, seed {seed}"
             # A row may name its recipe itself: rows of two methods share the baseline's name.
-            identity = [f"seed={seed}", f"name={study}/{name}/seed{seed}"]
+            identity = [f"seed={seed}", f"name={study}/{name}/seed{seed}", f"compare.row={name}"]
             arguments = [*given, f"recipe={name}", *overrides, *identity]
             try:
                 composed = compose_settings(

@@ -10,7 +10,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from salmask_plugin.adapters.lightly.evaluation import knn_evaluation, linear_evaluation
+from salmask_plugin.adapters.lightly.evaluation import (
+    knn_evaluation,
+    linear_evaluation,
+    reestimate_batch_norm,
+)
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
@@ -51,10 +55,11 @@ def evaluate(settings: Settings, folder: Path) -> RunRecord:
     masking = build_masking(settings)
     module = load_module(settings, splits, masking, checkpoint)
     record = read_record(folder)
+    shared = _reestimated(settings, splits, module)
     for name, evaluation in (("knn", _knn), ("linear", _linear)):
         started = time.perf_counter()
         metrics, curves, protocol = evaluation(settings, splits, module)
-        result = Evaluation(metrics, protocol, curves, time.perf_counter() - started)
+        result = Evaluation(metrics, {**protocol, **shared}, curves, time.perf_counter() - started)
         record = with_results(record, {name: result})
         write_record(folder, record)
         print(f"{name}: " + "  ".join(f"{key} {value:.2%}" for key, value in metrics.items()))
@@ -94,6 +99,26 @@ def load_module(
 
 
 Result = tuple[dict[str, float], dict[str, tuple[float, ...]], dict[str, Any]]
+
+
+def _reestimated(
+    settings: Settings, splits: ImageSplits, module: pl.LightningModule
+) -> dict[str, Any]:
+    """Re-estimate BatchNorm's statistics if asked to; return what that adds to the protocol."""
+    # Run folders written before the setting existed lack the key.
+    if not settings["evaluation"].get("reestimate_batch_norm", False):
+        return {}
+    train, _ = evaluation_loaders(
+        splits,
+        view_size=settings["view_size"],
+        batch_size=settings["loader"]["batch_size"],
+        workers=settings["loader"]["workers"],
+        train_transform=linear_train_transform(settings["view_size"]),
+        seed=settings["seed"],
+    )
+    batches = reestimate_batch_norm(module, train)
+    size = settings["loader"]["batch_size"]
+    return {"batch_norm": f"re-estimated on {batches} batches of {size} clean views"}
 
 
 def _knn(settings: Settings, splits: ImageSplits, module: pl.LightningModule) -> Result:

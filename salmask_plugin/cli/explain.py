@@ -34,6 +34,7 @@ FILLS = {
     "MeanFill": "the view's mean colour",
     "BlurFill": "the view's blurred content",
     "NoiseFill": "Gaussian noise",
+    "TileFill": "small tiles of the view at random places",
 }
 
 
@@ -98,6 +99,8 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
     lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
     if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
         lines = ["Saliency: none; masks fall anywhere."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("RowSortedLocalizer"):
+        lines.append("Released code: the rows of the saliency map are sorted (defect B1).")
     view_filter, query, negative = (
         masking.get(part) for part in ("view_filter", "query", "negative")
     )
@@ -121,6 +124,8 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
             f"Hard negatives: {count} per image, the {source} view without "
             f"{_sampler(negative['sampler'])}; shown instead: {_fill(negative['fill'])}."
         )
+        if negative["_target_"].endswith("FirstNegative"):
+            lines.append("Released code: the first image's negative serves the batch (defect B2).")
     else:
         lines.append("Hard negatives: none.")
     return lines
@@ -138,11 +143,14 @@ def _sampler(node: dict[str, Any]) -> str:
         place = "the inside" if node["inside"] else "everything outside"
         return f"{place} of a random window of {node['size']:.0%} of the side"
     low, high = node.get("ratio", (0, 0))
-    share = f"{low:.0%} to {high:.0%} of the"
+    share = (f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}") + " of the"
     if name == "GridMask":
         channels = ", drawn per channel" if node["per_channel"] else ""
         pool = "cells, object and background alike" if node["background"] else "object's cells"
         return f"{share} {pool}{channels}"
+    if name == "MatchedMask":
+        pool = "all cells" if node["pool"] == "anywhere" else "the background's"
+        return f"as many cells as {low:.0%} to {high:.0%} of the object's, drawn from {pool}"
     kinds = {"TopMask": "most salient cells", "SystematicMask": "cells, evenly along the saliency"}
     return f"{share} {kinds.get(name, 'cells (' + name + ')')}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import GALLERY
+from salmask_plugin.cli.reported import open_points, reported_columns
 from salmask_plugin.results import compare, load_records, to_markdown
 from salmask_plugin.results.report import write_report
 from salmask_plugin.results.store import RECORD_NAME, read_record
@@ -59,7 +60,8 @@ def report_folder(
 ) -> Written:
     """Write the report of all runs below ``folder`` and ``include`` into ``folder/report``.
 
-    A record that cannot be read is named in the report and on the terminal.
+    A record that cannot be read is named in the report and on the terminal. Runs of a study that
+    knows the paper's values have these in a column, and the paper's open points among the notes.
 
     Raises:
         UserError: if there is no run at all.
@@ -72,16 +74,19 @@ def report_folder(
     troubles = [problem for found in loaded for problem in found.problems]
     if not records and not troubles:
         raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
+    columns = reported_columns(records)
     paths = write_report(
         out or folder / "report",
         records,
         galleries=_galleries(folder),
         title=title,
-        notes=[*notes, *troubles],
+        notes=[*notes, *open_points(records), *troubles],
         baseline=baseline,
+        extra_columns=columns,
     )
-    table = to_markdown(compare(records, baseline=baseline))
-    problems = "\n".join(f"not used: {problem}" for problem in troubles)
+    table = to_markdown(compare(records, baseline=baseline, extra_columns=columns))
+    problems = "
+".join(f"not used: {problem}" for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 
 

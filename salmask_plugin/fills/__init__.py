@@ -3,5 +3,6 @@
 from salmask_plugin.fills.blur import BlurFill
 from salmask_plugin.fills.mean import MeanFill
 from salmask_plugin.fills.noise import NoiseFill
+from salmask_plugin.fills.tile import TileFill
 
-__all__ = ["BlurFill", "MeanFill", "NoiseFill"]
+__all__ = ["BlurFill", "MeanFill", "NoiseFill", "TileFill"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from salmask_plugin.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.results.codec import encode
-from salmask_plugin.results.compare import compare
+from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.curves import accuracy_curves, diagnostics, loss_curves
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.summary import summarize_study
@@ -103,10 +103,11 @@ def build(
     title: str,
     notes: Sequence[str],
     baseline: str = "none",
+    extra_columns: ExtraColumns | None = None,
 ) -> Content:
     """Gather a report's content. The same arguments give the same content."""
     records = sorted(records, key=lambda record: (record.name, record.finished_at or ""))
-    comparison = compare(records, baseline=baseline)
+    comparison = compare(records, baseline=baseline, extra_columns=extra_columns)
     caption = (
         "Foreground: cells the masks call object, the rest darkened. The hard negative hides "
         "object cells and keeps the background."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salmask_plugin.results.compare import compare
+from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.content import Content, build
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.store import shorten_text, write_atomically
@@ -45,6 +45,7 @@ def write_report(
     title: str = "Saliency masking: comparison",
     notes: Sequence[str] = (),
     baseline: str = "none",
+    extra_columns: ExtraColumns | None = None,
 ) -> ReportPaths:
     """Write ``report.html``, ``report.md``, ``table.csv`` and ``figures/`` into ``folder``.
 
@@ -57,6 +58,7 @@ def write_report(
         title: of the report.
         notes: further sentences, such as the problems of :func:`load_records`.
         baseline: recipe of the baseline rows.
+        extra_columns: further columns of text in the tables.
 
     Raises:
         ValueError: if a gallery is no PNG.
@@ -65,13 +67,14 @@ def write_report(
     folder = Path(folder)
     pictures = {name: _png(name, picture) for name, picture in (galleries or {}).items()}
     texts = [shorten_text(text) for text in notes]
-    content = build(records, pictures, title, texts, baseline)
+    content = build(records, pictures, title, texts, baseline, extra_columns)
     figures = _write_figures(folder, content)
     names = {title: f"figures/{path.name}" for title, path in figures.items()}
     html, markdown, table = folder / "report.html", folder / "report.md", folder / "table.csv"
     write_atomically(html, _render("report.html.j2", content, names, autoescape=True))
     write_atomically(markdown, _render("report.md.j2", content, names, autoescape=False))
-    write_atomically(table, to_csv(compare(records, baseline=baseline)).encode())
+    comparison = compare(records, baseline=baseline, extra_columns=extra_columns)
+    write_atomically(table, to_csv(comparison).encode())
     return ReportPaths(html, markdown, table, tuple(figures.values()))
 
 

@@ -99,12 +99,26 @@ def test_evaluation_can_be_repeated_with_another_protocol(finished, tmp_path, ca
     assert main(["evaluate", str(finished), "evaluation.knn.k=5"]) == 0
 
 
+def test_batch_norm_can_be_reestimated_before_evaluation(finished):
+    before = weights(finished)
+    plain = read_record(finished).evaluations["knn"].protocol
+    assert main(["evaluate", str(finished), "evaluation.reestimate_batch_norm=true"]) == 0
+    for name in ("knn", "linear"):
+        protocol = read_record(finished).evaluations[name].protocol
+        assert protocol["batch_norm"] == "re-estimated on 3 batches of 16 clean views"
+    assert all(torch.equal(before[key], value) for key, value in weights(finished).items())
+    assert main(["evaluate", str(finished)]) == 0
+    assert read_record(finished).evaluations["knn"].protocol == plain
+
+
 def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd):
-    chosen = "compare.only=[none,mean]"
-    command = ["compare", *TINY, chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
+    chosen = ["compare.only=[none,mean]", "+compare.targets.none.Paper=56"]
+    chosen += ["compare.open=[The batch.]"]
+    command = ["compare", *TINY, *chosen, f"out={tmp_path}", "trainer.max_epochs=1"]
     assert main(command) == 0
     first = capfd.readouterr().out
     assert first.count("to do") == 2
+    assert "| 56.00" in first
     report = tmp_path / "demo" / "report"
     assert "mean" in (report / "report.md").read_text()
     html = (report / "report.html").read_text()
@@ -118,7 +132,10 @@ def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd)
     masked = read_record(tmp_path / "demo" / "mean" / "seed0")
     assert baseline.masking == {}
     assert masked.masking["hard_negative_bias"] < 0
+    capfd.readouterr()
     assert main(["report", str(tmp_path / "demo")]) == 0
+    assert "| 56.00" in capfd.readouterr().out
+    assert "The batch." in (report / "report.md").read_text()
 
 
 def test_compare_names_the_row_that_does_not_compose(tmp_path, capsys):

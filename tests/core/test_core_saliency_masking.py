@@ -14,6 +14,8 @@ from salmask_plugin import (
     MeanFill,
     NoiseFill,
     SaliencyMasking,
+    TileFill,
+    UniformLocalizer,
     foreground,
 )
 from salmask_plugin.types import MaskedViews
@@ -295,3 +297,22 @@ def test_localizer_with_wrong_maps_is_an_error(views):
 
     with pytest.raises(ValueError, match=r"saliency has shape \(5, 1, 4, 6\)"):
         run(replace(make(), localizer=Column()), views)
+
+
+def test_nonsemantic_negatives_are_the_query_view_in_tiles(make_images):
+    """Ge et al.: from the query view, which itself stays whole; no pixel is kept in place."""
+    query, key = make_images(4, 64, 64), make_images(4, 64, 64)
+    masking = SaliencyMasking(
+        UniformLocalizer(),
+        negative=Masking(GridMask((1.0, 1.0)), TileFill()),
+        negative_source="query",
+    )
+    views = masking(query, key, torch.Generator().manual_seed(1))
+    assert torch.equal(views.query, query)
+    assert torch.equal(views.key, key)
+    assert views.query_mask is None
+    assert views.negative_masks.all()
+    for own, view, other in zip(views.negatives[:, 0], query, key, strict=True):
+        for channel in range(3):
+            assert torch.isin(own[channel], view[channel]).all()
+            assert not torch.isin(own[channel], other[channel]).all()

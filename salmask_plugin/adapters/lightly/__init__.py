@@ -11,6 +11,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
     extract_features,
     knn_evaluation,
     linear_evaluation,
+    reestimate_batch_norm,
 )
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
@@ -32,6 +33,7 @@ __all__ = [
     "knn_evaluation",
     "linear_evaluation",
     "plain_batch_norm",
+    "reestimate_batch_norm",
     "resnet",
     "split_batch_norm",
 ]

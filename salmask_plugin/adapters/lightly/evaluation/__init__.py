@@ -1,5 +1,6 @@
 """kNN and linear evaluation of a frozen model by lightly's classifiers."""
 
+from salmask_plugin.adapters.lightly.evaluation.batch_norm import reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import extract_features
 from salmask_plugin.adapters.lightly.evaluation.knn import KNNResult, knn_evaluation
 from salmask_plugin.adapters.lightly.evaluation.linear import LinearResult, linear_evaluation
@@ -10,4 +11,5 @@ __all__ = [
     "extract_features",
     "knn_evaluation",
     "linear_evaluation",
+    "reestimate_batch_norm",
 ]

@@ -1,0 +1,35 @@
+"""The values that the paper reports for a study, and what it leaves open, from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from salmask_plugin.results import RunRecord
+from salmask_plugin.results.grouping import Setting
+
+
+def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, str], str]]:
+    """Return title -> (method, recipe) -> text: the paper's values beside the runs' own.
+
+    A run's configuration names its row and the targets of its study.
+    """
+    columns: dict[str, dict[tuple[str, str], str]] = {}
+    for record in records:
+        study = _study(record)
+        for title, value in (study.get("targets") or {}).get(study.get("row"), {}).items():
+            place = (Setting.of(record).method, record.recipe)
+            columns.setdefault(str(title), {})[place] = f"{value:.2f}"
+    return columns
+
+
+def open_points(records: Sequence[RunRecord]) -> list[str]:
+    """Return what the paper leaves open about the runs' studies, each point once."""
+    points = [point for record in records for point in _study(record).get("open") or ()]
+    return [f"Left open by the paper. {point}" for point in dict.fromkeys(points)]
+
+
+def _study(record: RunRecord) -> Mapping[str, Any]:
+    """The settings of the comparison; records of other hosts have none."""
+    study = record.config.get("compare")
+    return study if isinstance(study, Mapping) else {}

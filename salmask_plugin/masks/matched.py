@@ -1,0 +1,53 @@
+"""Mask as many cells as a hard negative of the paper would, but elsewhere: the area control."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from salmask_plugin.masks.cells import check_ratio, draw_ratio, foreground
+from salmask_plugin.types import CellMask, Saliency
+
+Pool = Literal["anywhere", "background"]
+
+
+@dataclass(frozen=True)
+class MatchedMask:
+    """Mask the number of cells that ``GridMask(ratio, background=False)`` would, from another pool.
+
+    With F foreground cells and a drawn ratio beta these are max(1, round(F beta)) cells. What such
+    negatives gain comes from the masked area, not from losing the object. Not in the paper.
+
+    Args:
+        ratio: (low, high) of the uniform draw of beta, one per image.
+        pool: "anywhere" draws from all cells; "background" from those that are not foreground, all
+            of which go where they are fewer than wanted. A map without background loses one cell:
+            a negative that shows everything would be a second positive.
+        tolerance: of :func:`~salmask_plugin.foreground`.
+    """
+
+    ratio: tuple[float, float] = (0.4, 0.7)
+    pool: Pool = "anywhere"
+    tolerance: float = 0.6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        if self.pool not in get_args(Pool):
+            raise ValueError(f"pool={self.pool!r} must be one of {get_args(Pool)}.")
+        if not math.isfinite(self.tolerance):
+            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+
+    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
+        objects = foreground(saliency, self.tolerance).flatten(1)  # (B, N)
+        beta = draw_ratio(self.ratio, saliency, generator)[:, 0, 0]
+        order = torch.rand(objects.shape, generator=generator, device=saliency.device)
+        masked = (objects.sum(1, keepdim=True) * beta).round()
+        if self.pool == "background":
+            order = order + objects  # the background's cells rank first
+            masked = masked.minimum((~objects).sum(1, keepdim=True))
+        mask = order.argsort(1).argsort(1) < masked.clamp(min=1)
+        return mask.view(saliency.shape)[:, None]
