@@ -85,8 +85,7 @@ def report_folder(
         extra_columns=columns,
     )
     table = to_markdown(compare(records, baseline=baseline, extra_columns=columns))
-    problems = "
-".join(f"not used: {problem}" for problem in troubles)
+    problems = "\n".join(f"not used: {problem}" for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 
 
