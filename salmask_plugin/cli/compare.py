@@ -55,6 +55,10 @@ def run(options: argparse.Namespace) -> None:
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
         print(f"  {'finished' if is_finished(row.folder) else 'to do   '}  {row.name}")
+    if settings["compare"]["duration"]:
+        print(f"All of them take {settings['compare']['duration']}.")
+    for note in settings["compare"]["notes"]:
+        print(note)
     failed = _run_rows(rows, options)
     written = report_folder(
         study,
