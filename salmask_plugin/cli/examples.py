@@ -10,14 +10,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from salmask_plugin.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.localizers import GivenLocalizer, MomentumLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.masks import foreground
 from salmask_plugin.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.results.store import write_atomically
 from salmask_plugin.seeding import step_generator
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
@@ -31,7 +30,7 @@ def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
             v2.CenterCrop(view_size),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(MEAN, STD),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
     return torch.stack([torch.as_tensor(transform(image)) for image in images])

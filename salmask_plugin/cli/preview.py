@@ -8,10 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from salmask_plugin.cli.build import build_masking
-from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
+from salmask_plugin.cli.rows import recipe_rows, with_embedded_localizer
 from salmask_plugin.data import UnreadableImageError, read_image
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -29,14 +28,9 @@ def run(options: argparse.Namespace) -> None:
         UserError: if the folder has no readable image, or the recipe shows nothing.
     """
     paths, images = _some_images(Path(options.folder))
-    given = list(options.overrides)
-    if not any(text.startswith("localizer=") for text in given):
-        given.append("localizer=efficientnet_lite0")
-    named = any(text.startswith("masking=") for text in given)
-    for recipe in [None] if named else RECIPES:
-        overrides = given if recipe is None else [*given, f"masking={recipe}"]
-        settings = compose_settings(overrides, config_dir=options.config_dir, trust=options.trust)
-        masking = build_masking(settings)
+    rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
+    for row in recipe_rows(options, rows, with_embedded_localizer(options.overrides)):
+        settings, masking = row.settings, row.masking
         name, localizer = settings.choices["masking"], settings.choices["localizer"]
         if masking is None or not can_be_shown(masking):
             raise UserError(
