@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from salmask_plugin.cli.agreement import report_agreement
 from salmask_plugin.cli.build import build, build_splits
 from salmask_plugin.cli.cached_data import check_some_pixels, identity_of
 from salmask_plugin.cli.config import Settings, compose_settings
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(
             f"{store.folder} cannot be written ({error}); the same command goes on from here."
         ) from error
+    if options.agreement is not None:
+        report_agreement(store, settings, splits, options.agreement)
     print(f"Complete. Train with: localizer=cached localizer.folder={store.folder}")
 
 
@@ -79,7 +82,7 @@ def localizer_for_grid(settings: Settings, grid: int) -> SCDALocalizer:
         )
     if grid < 2:
         raise UserError(f"--grid {grid} must be at least 2.")
-    rows = localizer(torch.zeros(1, 3, PROBE, PROBE)).shape[1]
+    rows = replace(localizer, input_size=PROBE)(torch.zeros(1, 3, PROBE, PROBE)).shape[1]
     side = round(grid * PROBE / rows)
     fitted = replace(localizer, input_size=(side, side))
     found = tuple(fitted(torch.zeros(1, 3, side, side)).shape[1:])

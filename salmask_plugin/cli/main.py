@@ -48,6 +48,11 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "action": "store_true",
             "help": "decode every image and compare it with its digest; changed ones are redone",
         },
+        "--agreement": {
+            "type": int,
+            "metavar": "N",
+            "help": "compare with the localizer's maps of the views of N images",
+        },
     },
     "audit": {
         "--images": {**IMAGES, "default": 500},
