@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "Markdown and HTML report of the runs in a folder",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
     "explain": "the resolved recipe in plain words, with every departure from the paper",
+    "cache": "saliency of every training image, once, for localizer=cached; resumes",
     "audit": "the share of object and background that recipes remove, on images with masks",
     "variance": "how far the views of an image spread in a run's encoder (the paper's Table 7)",
     "plan": "hours, memory and images/s of a run, from a few timed steps",
@@ -25,6 +26,7 @@ COMMANDS = {
 }
 FOLDERS = {
     "evaluate": "run folder",
+    "cache": "folder of the maps",
     "report": "folder with runs",
     "preview": "images",
     "variance": "run folder",
@@ -34,6 +36,23 @@ SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": 
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
+    },
+    "cache": {
+        "--grid": {
+            "type": int,
+            "metavar": "N",
+            "default": 14,
+            "help": "store maps of N x N cells; the localizer sees the images enlarged for it",
+        },
+        "--verify": {
+            "action": "store_true",
+            "help": "decode every image and compare it with its digest; changed ones are redone",
+        },
+        "--agreement": {
+            "type": int,
+            "metavar": "N",
+            "help": "compare with the localizer's maps of the views of N images",
+        },
     },
     "audit": {
         "--images": {**IMAGES, "default": 500},
