@@ -24,7 +24,8 @@ from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
 
-BATCH = 32
+BATCH, CHUNK = 32, 256
+"""Images per forward, and per digest: what a kill costs at most."""
 PROBE = 224
 """Side in pixels of the blank image that tells a network's stride."""
 
@@ -74,7 +75,8 @@ def localizer_for_grid(settings: Settings, grid: int) -> SCDALocalizer:
     Raises:
         UserError: if it is no network's, or no size gives this grid.
     """
-    localizer = build(settings["localizer"]) if settings["localizer"] else None
+    node = settings["localizer"]
+    localizer = None if node.get("_partial_") else build(node)
     if not isinstance(localizer, SCDALocalizer):
         raise UserError(
             f"localizer={settings.choices['localizer']} has no maps of whole images to keep; "
@@ -114,6 +116,7 @@ def open_store(
         grid=(grid, grid),
         name=settings.choices["localizer"],
         labels_sha256=str(identity["labels_sha256"]),
+        chunk=CHUNK,
     )
     try:
         return MapStore.create(folder, manifest)
@@ -157,7 +160,7 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
             changed = np.flatnonzero((expected != 0) & (expected != digests.numpy()))
             if len(changed):
                 first = batches[chunk][changed[0]]
-                print(f"{len(changed)} changed images in chunk {chunk}, the first: {first}")
+                print(f"chunk {chunk}: {len(changed)} changed, the first is image {first}")
                 found[chunk] = "of changed images"
             bar.update(len(digests))
     return found
