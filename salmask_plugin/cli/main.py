@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "kNN and linear evaluation of a finished run",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
+    "results": "the kept records of several studies as one page, with paired differences",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
     "explain": "the resolved recipe in plain words, with every departure from the paper",
     "cache": "saliency of every training image, once, for localizer=cached; resumes",
@@ -28,6 +29,7 @@ FOLDERS = {
     "evaluate": "run folder",
     "cache": "folder of the maps",
     "report": "folder with runs",
+    "results": "folder of studies",
     "preview": "images",
     "variance": "run folder",
 }
