@@ -208,6 +208,8 @@ def test_a_changed_image_is_named_and_its_chunk_redone(tmp_path, capsys):
     [
         ((), [*DATA, "localizer=uniform"], "has no maps of whole images"),
         ((), [*DATA, "localizer=momentum", "localizer.layer=x"], "has no maps of whole images"),
+        (("--size", "100"), CACHE, "a multiple of 32, such as 96"),
+        (("--size", "8"), CACHE, "--size 8 must be at least 32"),
         (("--grid", "1"), CACHE, "--grid 1 must be at least 2"),
         (("--agreement", "1"), CACHE, "--agreement 1 must be at least 2"),
     ],
@@ -220,6 +222,15 @@ def test_mistakes_are_said_in_a_line(folder, capsys, flags, settings, message):
 def test_a_cache_that_is_not_there(tmp_path, capsys):
     assert train(tmp_path / "nowhere", tmp_path) == 2
     assert "`salmask cache` makes one" in capsys.readouterr().err
+
+
+def test_finer_grids_look_again_and_other_sizes_are_other_caches(folder, tmp_path, capsys):
+    """96 px are 3 x 3 cells; for at least 4 x 4 the network looks from four places."""
+    small = [*CACHE, "data.train_images=8"]
+    assert run_cache(tmp_path / "fine", "--size", "96", settings=small) == 0
+    assert MapStore(tmp_path / "fine").manifest.grid == (6, 6)
+    assert run_cache(folder, "--size", "96") == 2
+    assert "in another folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
