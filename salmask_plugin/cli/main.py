@@ -91,6 +91,22 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose flags may stand anywhere among the settings."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse with positional arguments and flags intermixed."""
+        if self._inside:  # argparse's intermixed parsing is made of calls of the ordinary one
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser: one subcommand per module of this package."""
     parser = argparse.ArgumentParser(
@@ -100,7 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
         "Docs: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"salmask_plugin {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("--debug", action="store_true", help="show the whole traceback")
