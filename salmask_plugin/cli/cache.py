@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
     manifest = store.manifest
     (rows, columns), megabytes = manifest.grid, manifest.bytes_per_image * manifest.count / 1e6
     print(
-        f"{manifest.dataset}: {manifest.count} images, {rows} x {columns} cells by {manifest.name}, "
-        f"which sees each at {localizer.size} px, {localizer.shifts**2} time(s); "
+        f"{manifest.dataset}: {manifest.count} images, {rows} x {columns} cells by "
+        f"{manifest.name}, which sees each at {localizer.size} px, {localizer.shifts**2} time(s); "
         f"{manifest.bytes_per_image} bytes per image, {megabytes:.1f} MB in {store.folder}",
         flush=True,
     )
@@ -93,11 +93,14 @@ def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> Shift
     for flag, value, least in (("--grid", grid, 2), ("--size", size, 32)):
         if value < least:
             raise UserError(f"{flag} {value} must be at least {least}.")
-    cells = localizer.network(torch.zeros(1, 3, size, size)).shape[-1]
-    if size % cells:
+    cells, twice = (
+        localizer.network(torch.zeros(1, 3, side, side)).shape[-1] for side in (size, 2 * size)
+    )
+    if size % cells or twice != 2 * cells:
         raise UserError(
-            f"--size {size}: this network makes {cells} x {cells} cells of it, which do not divide "
-            f"it; a multiple of 32, such as {max(64, round(size / 32) * 32)}, is right for most."
+            f"--size {size} is no multiple of this network's stride: it makes {cells} cells a side "
+            f"of it, and {twice} of twice as much; a multiple of 32, such as "
+            f"{max(64, round(size / 32) * 32)}, is right for most."
         )
     return ShiftedLocalizer(localizer.network, size, shifts=-(-grid // cells))
 
