@@ -96,7 +96,7 @@ class Breaking(nn.Module):
 
 
 def breaking(kind: Any, step: int) -> LightningModule:
-    """A module whose loss is NaN from ``step`` on. MoCo's key encoder is a copy with its own count."""
+    """A module whose loss is NaN from ``step`` on; MoCo's key encoder counts for itself."""
     if kind is MaskedMoCoV2:
         return MaskedMoCoV2(Breaking(step), feature_dim=3, queue_size=24)
     return MaskedSimCLR(Breaking(2 * step), feature_dim=3, warmup_epochs=0)
