@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
-from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from salmask_plugin.adapters.lightly.adios_turns import (
     refuse_masking,
     take_step,
 )
+from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.views import views_of
 from salmask_plugin.adios import OcclusionModel, frozen
@@ -132,7 +132,7 @@ class ADIOSSimCLR(LightningModule):
         self.projection_head = SimCLRProjectionHead(
             feature_dim, projection_hidden_dim, projection_dim, batch_norm=False
         )
-        self.criterion = NTXentLoss(temperature=temperature, gather_distributed=True)
+        self.criterion = HardNegativeNTXentLoss(temperature=temperature, gather_distributed=True)
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
 

@@ -43,7 +43,7 @@ def momentum(masking: Callable[..., Any], **options: Any) -> LightningModule:
 
 def adios(kind: Any, **options: Any) -> LightningModule:
     module: LightningModule = kind(
-        toy.network(), feature_dim=10, image_size=(16, 20), warmup_epochs=0, width=4, **options
+        toy.network(), feature_dim=10, image_size=(16, 20), warmup_epochs=0, width=8, **options
     )
     return module
 
