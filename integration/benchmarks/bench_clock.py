@@ -8,6 +8,9 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 Work = Callable[[], Any]
 
@@ -76,18 +79,39 @@ def peak_memory(work: Work, device: str) -> int:
         before = torch.cuda.memory_allocated()
         work()
         return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
+    with LiveBytes() as live:
         work()
-    assert profile.profiler is not None and profile.profiler.kineto_results is not None
-    changes = [
-        (event.start_ns(), event.nbytes())
-        for event in profile.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    ]
-    now = highest = 0
-    for _, change in sorted(changes, key=lambda item: item[0]):
-        now += change
-        highest = max(highest, now)
-    return highest
+    return live.highest
+
+
+class LiveBytes(TorchDispatchMode):
+    """Count the bytes of tensors made inside and still alive, at their highest.
+
+    What a library allocates inside an operation is not seen.
+
+    Attributes:
+        highest: bytes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._given: set[int] = set()
+        self.highest = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self._given |= set(_storages((args, kwargs))) - self._made.keys()
+        result = func(*args, **(kwargs or {}))
+        for key, storage in _storages(result).items():
+            if key not in self._given:
+                self._made[key] = StorageWeakRef(storage), storage.nbytes()
+        self._made = {key: kept for key, kept in self._made.items() if not kept[0].expired()}
+        self.highest = max(self.highest, sum(size for _, size in self._made.values()))
+        return result
+
+
+def _storages(values: Any) -> dict[int, Any]:
+    tensors = (leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor))
+    return {storage._cdata: storage for storage in (t.untyped_storage() for t in tensors)}

@@ -199,11 +199,11 @@ def step_of(
         optimizers = [torch.optim.SGD(module.trained(), lr=0.015, momentum=0.9, weight_decay=1e-4)]
 
     def step() -> None:
-        optimizers[0].zero_grad(set_to_none=True)
         with mixed:
             loss = module.training_step(batch, 0)
         loss.backward()
         optimizers[0].step()
+        optimizers[0].zero_grad(set_to_none=True)
 
     return step
 
