@@ -54,20 +54,20 @@ class StepLog:
     def step(
         self,
         module: LightningModule,
-        loss: Tensor,
         views: MaskedViews,
         statistics: LossStatistics | None = None,
         *,
-        step: int,
+        loss: Tensor | None = None,
+        step: int = 0,
         negatives: int = 0,
     ) -> None:
         """Log one training step of ``module``.
 
         Args:
             module: whose step it is.
-            loss: of this process.
             views: what the encoders saw.
             statistics: of the loss.
+            loss: of this process; None where the module logs its own.
             step: training batches before this one.
             negatives: other images that each query sees.
 
@@ -75,11 +75,13 @@ class StepLog:
             FloatingPointError: every ``log_every_n_steps`` steps and in the last of an epoch, if
                 the loss of any step so far was not finite.
         """
-        metrics = {"train_loss": loss.detach().float()}
+        metrics = {} if loss is None else {"train_loss": loss.detach().float()}
         metrics |= step_metrics(views, statistics, tolerance=self._tolerance)
-        means = mean_over_processes(torch.stack(list(metrics.values())))
-        metrics = dict(zip(metrics, means.unbind(), strict=True))
-        self.finite.add(metrics["train_loss"], step=step)
+        if metrics:
+            means = mean_over_processes(torch.stack(list(metrics.values())))
+            metrics = dict(zip(metrics, means.unbind(), strict=True))
+        if loss is not None:
+            self.finite.add(metrics["train_loss"], step=step)
         for name, value in metrics.items():
             shown = name == "train_loss"
             module.log(name, value, prog_bar=shown, batch_size=len(views.query))

@@ -120,9 +120,9 @@ class MaskedSimCLR(LightningModule):
         loss: Tensor = self.criterion(query, key, hard_negatives)
         self.step_log.step(
             self,
-            loss,
             views,
             self.criterion.statistics,
+            loss=loss,
             step=self.step_masking.batches_seen,
             negatives=negatives,
         )
