@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from salmask_plugin import CachedLocalizer
 from salmask_plugin.adapters.lightly import resnet
+from salmask_plugin.adapters.lightly.cached_maps import look_up
 from salmask_plugin.cli.build import build
 from salmask_plugin.cli.config import compose_settings
-from salmask_plugin.localizers.cached import CacheManifest
+from salmask_plugin.localizers.map_store import CacheManifest
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.types import Images, Saliency
 
 MASKS_ONLY = "masking.negative=null"
 RESNET50 = "localizer=random_resnet50"  # the arithmetic of the pretrained one, without its download
@@ -111,27 +111,27 @@ def baseline_of(name: str) -> str:
     return "SimCLR baseline" if name.startswith("SimCLR") else "baseline"
 
 
-@dataclass
-class CachedViews:
-    """A cache's look-up for both views, with crops as a loader would hand them over."""
+def cache_of(setting: Setting) -> CachedLocalizer:
+    """Return a cache of random maps."""
+    maps = np.random.default_rng(0).random((4 * setting.batch, 14, 14), dtype=np.float32)
+    manifest = CacheManifest("random", "none", "none", "bench", len(maps), (14, 14))
+    return CachedLocalizer(maps.astype(np.float16), manifest)
 
-    batch: int
-    device: str
-    cache: CachedLocalizer = field(init=False)
 
-    def __post_init__(self) -> None:
-        draw = np.random.default_rng(0)
-        maps = draw.random((4 * self.batch, 14, 14), dtype=np.float32).astype(np.float16)
-        manifest = CacheManifest("random", "none", "none", "bench", len(maps), (14, 14))
-        self.cache = CachedLocalizer(maps, manifest)
-        corner = torch.rand(2 * self.batch, 2) * 0.4
-        self.boxes = torch.cat((corner, corner + 0.5), 1).to(self.device)
-        self.indices = torch.arange(2 * self.batch) % len(maps)
-        self.flipped = (torch.rand(2 * self.batch) < 0.5).to(self.device)
+def placements_of(setting: Setting) -> Tensor:
+    """Crops of one view, (B, 5): x0, y0, x1, y1, flipped."""
+    corner = torch.rand(setting.batch, 2) * 0.4
+    return torch.cat((corner, corner + 0.5, torch.rand(setting.batch, 1).round()), 1)
 
-    def __call__(self, images: Images) -> Saliency:
-        """Return the maps of both views."""
-        return self.cache(self.indices, self.boxes, self.flipped)
+
+def batch_with_maps(setting: Setting, views: list[Tensor]) -> list[Any]:
+    """A batch as ``MapsOfViews`` collates it: workers look the maps up, the step is given them."""
+    indices = torch.arange(setting.batch)
+    cache = cache_of(setting)
+    maps = [look_up(cache, indices, placements_of(setting)) for _ in views]
+    to = views[0].device
+    labels = torch.zeros(setting.batch, dtype=torch.long)
+    return [views, labels.to(to), [each.to(to) for each in maps], indices.to(to)]
 
 
 def settings_of(row: Row, setting: Setting) -> Any:
@@ -145,13 +145,13 @@ def settings_of(row: Row, setting: Setting) -> Any:
     )
 
 
-def masking_of(row: Row, setting: Setting, device: str) -> SaliencyMasking | None:
+def masking_of(row: Row, setting: Setting) -> SaliencyMasking | None:
     """Build the recipe of a row."""
     node = settings_of(row, setting)["masking"]
     if not node or "_target_" not in node:
         return None
     masking: SaliencyMasking = build(node)
-    return replace(masking, localizer=CachedViews(setting.batch, device)) if row.cached else masking
+    return replace(masking, localizer=cache_of(setting)) if row.cached else masking
 
 
 def step_of(
@@ -164,7 +164,7 @@ def step_of(
         module: Any = StockMoCo(backbone, features, setting.batch)
     else:
         settings = settings_of(row, setting)
-        masking = masking_of(row, setting, device)
+        masking = masking_of(row, setting)
         module = build(
             settings["method"], backbone=backbone, feature_dim=features, masking=masking, seed=0
         )
@@ -172,7 +172,7 @@ def step_of(
     channels_last = device == "cuda"
     if channels_last:
         module.to(memory_format=torch.channels_last)
-    batch = (views, torch.zeros(setting.batch, dtype=torch.long, device=device))
+    batch = batch_with_maps(setting, views)
     mixed = torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
     if not row.stock:
         module.trainer = SimpleNamespace(

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from bench_clock import take_turns
-from bench_rows import ROWS, CachedViews, Setting, masking_of
+from bench_rows import (
+    ROWS,
+    Setting,
+    batch_with_maps,
+    cache_of,
+    masking_of,
+    placements_of,
+)
 from lightly.models.modules import MoCoProjectionHead
 from lightly.models.utils import update_momentum
 from lightly.transforms import MoCoV2Transform
@@ -19,11 +26,10 @@ from torch import Tensor
 
 from salmask_plugin import step_generator
 from salmask_plugin.adapters.lightly import HardNegativeNTXentLoss, resnet, split_batch_norm
+from salmask_plugin.adapters.lightly.cached_maps import look_up
 from salmask_plugin.running_statistics import frozen_running_statistics
-from salmask_plugin.types import Saliency
 
 LOCALIZERS = {
-    "localizer: cached": "mean, cached",
     "localizer: EfficientNet-Lite0": "mean, EfficientNet-Lite0",
     "localizer: ResNet-50": "mean, ResNet-50",
 }
@@ -39,7 +45,8 @@ def stages_of(
 ) -> dict[str, Callable[[], Any]]:
     """Return every stage of a MoCo v2 step as a call of its own, for one batch.
 
-    "augmentation" is the loader's work on one core, which workers do beside the step.
+    "augmentation" and "maps from a cache" are work of the loader on one core, which its workers do
+    beside the step.
     """
     return {
         **_before(setting, views, device),
@@ -56,6 +63,8 @@ def _before(setting: Setting, views: list[Tensor], device: str) -> dict[str, Cal
     stages: dict[str, Callable[[], Any]] = {
         "augmentation": lambda: [transform(image) for _ in range(setting.batch)]
     }
+    cache, indices, at = cache_of(setting), torch.arange(setting.batch), placements_of(setting)
+    stages["maps from a cache"] = lambda: [look_up(cache, indices, at) for _ in views]
     if device == "cuda":
         pinned = [view.cpu().pin_memory() for view in views]
         stages["transfer"] = lambda: [view.to(device, non_blocking=True) for view in pinned]
@@ -66,8 +75,7 @@ def _masking(
     setting: Setting, views: list[Tensor], device: str, dtype: torch.dtype
 ) -> dict[str, Callable[[], Any]]:
     both = torch.cat(views)
-    maps: Saliency = CachedViews(setting.batch, device)(both)
-    halves = maps[: setting.batch], maps[setting.batch :]
+    halves = tuple(batch_with_maps(setting, views)[2])
     generator = step_generator(0, 0, 0, device)
     stages: dict[str, Callable[[], Any]] = {}
 
@@ -79,11 +87,11 @@ def _masking(
         return run
 
     for name, row in LOCALIZERS.items():
-        masking = masking_of(ROWS[row], setting, device)
+        masking = masking_of(ROWS[row], setting)
         assert masking is not None
         stages[name] = mixed(lambda localizer=masking.localizer: localizer(both))
     for name, row in RECIPES.items():
-        masking = masking_of(ROWS[row], setting, device)
+        masking = masking_of(ROWS[row], setting)
         assert masking is not None
         alone = replace(masking, negative=None)
         for label, made in ((name, masking), (f"{name}, no negatives", alone)):

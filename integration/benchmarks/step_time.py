@@ -44,9 +44,18 @@ CORE = (
     "mean, EfficientNet-Lite0",
     "mean, ResNet-50",
 )
+MORE = (
+    "blur, masks only, cached",
+    "highpass, masks only, cached",
+    "mscn, uniform",
+    "ADIOS-s",
+    "SimCLR baseline",
+    "SimCLR mean, masks only, cached",
+    "SimCLR mean, cached",
+)
 PRESETS: dict[str, list[Setting]] = {
     "cpu": [
-        Setting("resnet18", "cifar", 32, 32, 64, EVERY),
+        Setting("resnet18", "cifar", 32, 32, 64, CORE + MORE),
         Setting("resnet18", "standard", 64, 32, 64, CORE),
         Setting("resnet50", "standard", 224, 4, 224, CORE),
     ],

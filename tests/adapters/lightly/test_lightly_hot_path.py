@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import lightly_toy as toy
+import numpy as np
 import pytest
 import torch
 from oracles.waiting import NoWaiting
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
-from salmask_plugin import MomentumLocalizer
+from salmask_plugin import CachedLocalizer, MomentumLocalizer
 from salmask_plugin.adapters.lightly import (
     ADIOSMoCoV2,
     ADIOSSimCLR,
@@ -23,6 +24,8 @@ from salmask_plugin.adapters.lightly import (
     MaskedMoCoV2,
     MaskedSimCLR,
 )
+from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews
+from salmask_plugin.localizers.map_store import CacheManifest
 
 pytestmark = pytest.mark.filterwarnings("ignore:The hard negatives dominate")
 
@@ -53,6 +56,7 @@ MODULES: dict[str, Callable[[], LightningModule]] = {
     "moco": lambda: moco(toy.masking(num_negatives=2)),
     "moco strict": lambda: moco(toy.masking(), positive_in_denominator=False),
     "moco momentum": lambda: momentum(moco),
+    "moco cached": lambda: moco(toy.masking(localizer=cached())),
     "simclr baseline": simclr,
     "simclr": lambda: simclr(toy.masking()),
     "simclr strict": lambda: simclr(toy.masking(), positive_in_denominator=False),
@@ -61,9 +65,26 @@ MODULES: dict[str, Callable[[], LightningModule]] = {
 }
 
 
-def batches(count: int = 64) -> DataLoader[Any]:
-    """Eight pairs each, large enough for the occlusion model."""
-    return DataLoader(toy.Pairs(count, 16, 20), batch_size=8)
+def cached() -> CachedLocalizer:
+    maps = np.random.default_rng(0).random((64, 6, 6), dtype=np.float32)
+    manifest = CacheManifest("noise", "none", "none", "toy", 64, (6, 6))
+    return CachedLocalizer(maps, manifest, grid=(4, 4))
+
+
+class Placed(toy.Pairs):
+    """Pairs with placements, large enough for the occlusion model."""
+
+    def __init__(self) -> None:
+        super().__init__(64, 16, 20)
+
+    def __getitem__(self, index: int) -> Any:
+        views, label = super().__getitem__(index)
+        return views, label, [torch.tensor([0.1, 0.2, 0.9, 0.8, index % 2])] * 2, index
+
+
+def batches() -> DataLoader[Any]:
+    """Eight pairs each, with maps."""
+    return DataLoader(Placed(), batch_size=8, collate_fn=MapsOfViews(cached()))
 
 
 def traced(module: LightningModule) -> None:
