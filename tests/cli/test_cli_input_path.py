@@ -1,5 +1,7 @@
 """Runs whose views are made on the device: exact resumes, every method, records and refusals."""
 
+import json
+
 import pytest
 import torch
 
@@ -7,7 +9,9 @@ from salmask_plugin.adapters.lightly import MaskedMoCoV2
 from salmask_plugin.cli.build import PretrainData, build_data, build_masking, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
+from salmask_plugin.cli.runs import SETTINGS_NAME, keep_settings
 from salmask_plugin.results import read_record
 
 TINY = [
@@ -87,6 +91,18 @@ def test_changed_views_are_followed():
     recipe = build_data(settings, build_splits(settings), None).views.recipe
     assert recipe.brightness == (0.8, 1.2)
     assert recipe.flip_probability == 0
+
+
+def test_a_run_from_before_the_choice_was_made_on_the_host(tmp_path):
+    host = compose_settings([*TINY, "loader.input=host"])
+    keep_settings(tmp_path, host)
+    kept = json.loads((tmp_path / SETTINGS_NAME).read_text())
+    for key in ("input", "decode_size", "keep"):
+        del kept["values"]["loader"][key]
+    (tmp_path / SETTINGS_NAME).write_text(json.dumps(kept))
+    keep_settings(tmp_path, host)
+    with pytest.raises(UserError, match="loader.input: host there, device here"):
+        keep_settings(tmp_path, compose_settings(TINY))
 
 
 @pytest.mark.parametrize(
