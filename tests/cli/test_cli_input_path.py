@@ -101,7 +101,7 @@ def test_a_run_from_before_the_choice_was_made_on_the_host(tmp_path):
         del kept["values"]["loader"][key]
     (tmp_path / SETTINGS_NAME).write_text(json.dumps(kept))
     keep_settings(tmp_path, host)
-    with pytest.raises(UserError, match="loader.input: host there, device here"):
+    with pytest.raises(UserError, match=r"loader\.input: host there, device here"):
         keep_settings(tmp_path, compose_settings(TINY))
 
 
