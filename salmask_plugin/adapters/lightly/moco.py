@@ -23,7 +23,7 @@ from salmask_plugin.adapters.lightly.batch_norm import (
     describe_groups,
     split_batch_norm,
 )
-from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
@@ -33,6 +33,7 @@ from salmask_plugin.adapters.lightly.views import (
     shuffles_of_step,
     views_of,
 )
+from salmask_plugin.losses.finite import check_finite
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 

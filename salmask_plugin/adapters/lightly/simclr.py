@@ -12,11 +12,12 @@ from lightly.utils.lars import LARS
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.losses.finite import check_finite
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 
