@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from solo_toy import build_method, make_batch
+from solo_toy import build_method, make_batch, search_path
 
 NEEDS = ("lightning", "einops", "sklearn", "hydra", "timm", "torchmetrics", "wandb")
 CLASSES = 6
@@ -86,7 +86,7 @@ def run(solo_home: Path, tmp_path: Path) -> Run:
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(solo_home),
+            "PYTHONPATH": search_path(solo_home),
             "PYTHONWARNINGS": "ignore",
             "OMP_NUM_THREADS": "1",
             "SOLO_LEARN_HOME": str(solo_home),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,11 @@ import salmask_plugin
 
 RECIPES = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
 BATCH, SIZE = 6, 48
+
+
+def search_path(solo_home: Path) -> str:
+    """Return a PYTHONPATH by which scripts find solo-learn, and the package under test."""
+    return os.pathsep.join((str(Path(salmask_plugin.__file__).parents[1]), str(solo_home)))
 
 
 def recipe(name: str, **changes: Any) -> dict[str, Any]:

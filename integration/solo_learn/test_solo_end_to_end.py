@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from solo_toy import search_path
 
 pytestmark = pytest.mark.solo
 
@@ -263,7 +264,7 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(solo_home),
+        "PYTHONPATH": search_path(solo_home),
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": "1",
     }
