@@ -73,7 +73,7 @@ def check_pretraining(cfg: Any, methods: Container[str]) -> None:
     if masked:
         if isinstance(node, Mapping) and "masks_per_step" in node:
             raise ValueError(
-                f"salmask.recipe={OmegaConf.select(node, 'recipe')} learns its masks, but method="
+                f"salmask.recipe={node.get('recipe')} learns its masks, but method="
                 f"{cfg.method} places them: use method={' or method='.join(RELEASED)}."
             )
         settings = MaskingSettings.from_node(node)
