@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.data import ImageSplits, TwoViewData, two_views
+from salmask_plugin.data import ImageSplits, OneViewData, TwoViewData, two_views
 from salmask_plugin.localizers import (
     CenterLocalizer,
     GivenLocalizer,
@@ -80,20 +80,27 @@ def build_module(
     """Return the method's module with its encoder, initialised from the seed alone."""
     pl.seed_everything(settings["seed"], verbose=False)
     backbone, feature_dim = build(settings["backbone"])
+    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
     module: pl.LightningModule = build(
         settings["method"],
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
         seed=settings["seed"],
+        **labels,
     )
     return module
 
 
+def is_supervised(settings: Settings) -> bool:
+    """Whether the method trains on labels, one view per image."""
+    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
+
+
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
-) -> TwoViewData:
-    """Return what makes the pretraining loader; object masks travel along where they are used."""
+) -> TwoViewData | OneViewData:
+    """Return what makes the training loader; object masks travel along where they are used."""
     masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
@@ -101,6 +108,14 @@ def build_data(
         raise UserError(
             f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
             "normalisation needs other images."
+        )
+    if is_supervised(settings):
+        return OneViewData(
+            splits=splits,
+            transform=build(settings["views"]),
+            batch_size=settings["loader"]["batch_size"],
+            seed=settings["seed"],
+            workers=settings["loader"]["workers"],
         )
     transform = (
         two_views(
@@ -123,7 +138,7 @@ def build_data(
 class PretrainData(pl.LightningDataModule):
     """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
 
-    def __init__(self, data: TwoViewData) -> None:
+    def __init__(self, data: TwoViewData | OneViewData) -> None:
         super().__init__()
         self._data = data
 

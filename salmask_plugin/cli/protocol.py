@@ -15,12 +15,20 @@ from salmask_plugin.data import ImageSplits, unreadable_files
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
-OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
+OPTIMIZER = (
+    "learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "momentum",
+    "trust_coefficient",
+    "decay_every",
+)
 METHODS = {
     "ADIOSMoCoV2": "mocov2",
     "ADIOSSimCLR": "simclr",
     "MaskedMoCoV2": "mocov2",
     "MaskedSimCLR": "simclr",
+    "SupervisedClassifier": "supervised",
 }
 """Names of methods in records, by class: a quick preset is the same method."""
 MASKING = ("hard_negative_bias", "positive_in_denominator")

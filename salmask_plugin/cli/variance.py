@@ -97,6 +97,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--views {options.views} must be at least 2.")
     splits = build_splits(settings)
     module = load_module(settings, splits, build_masking(settings), checkpoint)
+    if not hasattr(module, "projection_head"):
+        raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
     backbone, head = module.backbone, module.projection_head
     assert isinstance(backbone, nn.Module)
     assert isinstance(head, nn.Module)

@@ -49,14 +49,9 @@ def pretrain_loader(
     Raises:
         ValueError: if a process has fewer images than one batch, or an argument is out of range.
     """
-    _check_counts(batch_size, workers)
     dataset = TwoViewDataset(images, transform, seed=seed, masks=masks)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
-    if len(sampler) < batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
-            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
-        )
+    _check_batches(sampler, batch_size, workers)
     return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True)
 
 
@@ -134,6 +129,41 @@ class TwoViewData:
         )
 
 
+@dataclass(frozen=True)
+class OneViewData:
+    """The same as :class:`TwoViewData` for batches (view, label): training on labels.
+
+    Attributes:
+        splits: the data set.
+        transform: picture -> view.
+        batch_size: images per batch and process.
+        seed: the run's seed.
+        workers: worker processes.
+    """
+
+    splits: ImageSplits
+    transform: Transform
+    batch_size: int
+    seed: int
+    workers: int = 0
+
+    def train_loader(
+        self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
+    ) -> Loader:
+        """Return the loader of the training split from this epoch on; see :func:`pretrain_loader`.
+
+        Raises:
+            ValueError: if a process has fewer images than one batch, or an argument is out of range.
+        """
+        images = self.splits.train
+        sampler = EpochSampler(
+            images, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size
+        )
+        _check_batches(sampler, self.batch_size, self.workers)
+        dataset = OneViewDataset(images, self.transform, seed=self.seed)
+        return _loader(dataset, sampler, self.batch_size, self.seed, self.workers, drop_last=True)
+
+
 def _loader(
     dataset: TwoViewDataset | OneViewDataset,
     sampler: EpochSampler | None,
@@ -154,6 +184,15 @@ def _loader(
         # Without its own generator a loader draws its workers' seed from the global one.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _check_batches(sampler: EpochSampler, batch_size: int, workers: int) -> None:
+    _check_counts(batch_size, workers)
+    if len(sampler) < batch_size:
+        raise ValueError(
+            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
+            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
+        )
 
 
 def _check_counts(batch_size: int, workers: int) -> None:

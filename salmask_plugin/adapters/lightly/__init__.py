@@ -1,4 +1,4 @@
-"""lightly as host: a loss, a callback for unmodified modules, and MoCo v2, SimCLR and ADIOS."""
+"""lightly as host: a loss, a callback for unmodified modules, and methods."""
 
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
@@ -16,6 +16,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
+from salmask_plugin.adapters.lightly.supervised import SupervisedClassifier
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "MaskedMoCoV2",
     "MaskedSimCLR",
     "SaliencyMaskingCallback",
+    "SupervisedClassifier",
     "extract_features",
     "frozen_running_statistics",
     "knn_evaluation",
