@@ -25,6 +25,7 @@ PAPER: dict[str, Any] = {
     "method.momentum": 0.999,
     "method.learning_rate": 0.015,
     "method.weight_decay": 1e-4,
+    "method.warm_up": None,
 }
 """The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
 SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
@@ -75,6 +76,12 @@ def explain(settings: Settings) -> list[str]:
         )
     else:
         lines += _masking(settings["masking"] or {}, choices)
+    if method.get("warm_up"):
+        lines.append(
+            "Warm-up: masks fall anywhere and there are no hard negatives for the first "
+            f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
+            f"{method['warm_up']['ramp']:.0%}."
+        )
     known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
     values = ", ".join(f"{key} {method[key]:g}" for key in known if key in method)
     lines.append(f"Loss: {values or 'cross-entropy'}")

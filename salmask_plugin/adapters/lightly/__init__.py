@@ -17,6 +17,7 @@ from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossSta
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
 from salmask_plugin.adapters.lightly.supervised import SupervisedClassifier
+from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MaskedMoCoV2",
     "MaskedSimCLR",
     "SaliencyMaskingCallback",
+    "SaliencyWarmUp",
     "SupervisedClassifier",
     "extract_features",
     "frozen_running_statistics",
