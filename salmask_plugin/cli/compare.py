@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -146,9 +147,7 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
         for command in commands:
-            code = subprocess.run(
-                [sys.executable, "-m", "salmask_plugin.cli", *command], env=environment
-            ).returncode
+            code = _run(command, environment)
             if code == 130:
                 raise KeyboardInterrupt
             if code != 0:
@@ -156,6 +155,35 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
                 print(f"salmask: {row.name} failed with exit code {code}", file=sys.stderr)
                 break
     return failed
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run one of our commands in a process of its own; return its exit code.
+
+    SIGTERM, a scheduler's way to end a job, is handed on: a run left behind would write into its
+    folder beside the one that the same command starts later.
+    """
+    terminated = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "salmask_plugin.cli", *command], env=environment
+    ) as process:
+
+        def hand_on(number: int, frame: object) -> None:
+            terminated.append(number)
+            process.terminate()
+
+        previous = signal.signal(signal.SIGTERM, hand_on)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+    if terminated:
+        print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM)
+    return code
 
 
 def _left(started: float, done: int, total: int) -> str:
