@@ -153,7 +153,7 @@ class OneViewData:
         """Return the loader of the training split from this epoch on; see :func:`pretrain_loader`.
 
         Raises:
-            ValueError: if a process has fewer images than one batch, or an argument is out of range.
+            ValueError: if a process has fewer images than one batch, or a number is out of range.
         """
         images = self.splits.train
         sampler = EpochSampler(

@@ -47,8 +47,8 @@ class SaliencyWarmUp:
             raise ValueError(f"uniform={self.uniform} must be above 0 and below 1.")
         if not 0 <= self.ramp <= 1 - self.uniform:
             raise ValueError(
-                f"ramp={self.ramp} must be at least 0 and at most {1 - self.uniform:g}, so that rho "
-                "reaches its value before the end."
+                f"ramp={self.ramp} must be at least 0 and at most {1 - self.uniform:g}, so that "
+                "rho reaches its value before the end."
             )
         object.__setattr__(self, "grid", UniformLocalizer(self.grid).grid)
 

@@ -152,7 +152,7 @@ def test_the_first_phase_has_no_foreground_to_judge() -> None:
 
 
 def test_rho_zero_is_one_negative_at_a_right_angle() -> None:
-    """What the second phase begins with: no gradient through q.t, and a constant beside the others."""
+    """What the second phase begins with: no gradient through q.t, a constant beside the others."""
     torch.manual_seed(5)
     query, key, queue, hard = (torch.randn(n, 6, dtype=torch.double) for n in (4, 4, 9, 4))
     query.requires_grad_()
@@ -220,5 +220,5 @@ def test_what_cannot_be_warmed_up_is_refused() -> None:
     with pytest.raises(ValueError, match="warm_up needs a masking"):
         moco(masking=None)
     module = moco()
-    with pytest.raises(ValueError, match="trainer.max_epochs must be at least 1"):
+    with pytest.raises(ValueError, match=r"trainer\.max_epochs must be at least 1"):
         module.step_masking.start(pl.Trainer(max_epochs=-1, logger=False, accelerator="cpu"))
