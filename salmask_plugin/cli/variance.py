@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.cli.build import build, build_masking, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
@@ -97,11 +98,10 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--views {options.views} must be at least 2.")
     splits = build_splits(settings)
     module = load_module(settings, splits, build_masking(settings), checkpoint)
-    if not hasattr(module, "projection_head"):
-        raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
-    backbone, head = module.backbone, module.projection_head
+    backbone, head = module.backbone, getattr(module, "projection_head", None)
     assert isinstance(backbone, nn.Module)
-    assert isinstance(head, nn.Module)
+    if not isinstance(head, nn.Module):
+        raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
     encoder = Encoder(backbone, head, options.layer, options.batch_norm)
     rows = variance_rows(options, settings, module)
     results, count, dimension = _measure(rows, encoder, settings, splits, options)
@@ -154,6 +154,8 @@ def variance_rows(
         masking = row.masking
         if masking is not None and takes_pixel_masks(masking.localizer):
             raise UserError("localizer=given is not available here: the views carry no masks.")
+        if masking is not None and cached_localizer(masking.localizer) is not None:
+            raise UserError("localizer=cached is not available here: name the one that made it.")
         if masking is not None and isinstance(masking.localizer, partial):
             key_encoder = getattr(module, "key_backbone", None)
             if not isinstance(key_encoder, nn.Module):
