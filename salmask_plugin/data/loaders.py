@@ -54,10 +54,11 @@ def pretrain_loader(
     Raises:
         ValueError: if a process has fewer images than one batch, or an argument is out of range.
     """
+    _check_counts(batch_size, workers)
     placements = collate is not None
     dataset = TwoViewDataset(images, transform, seed=seed, masks=masks, placements=placements)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
-    _check_batches(sampler, batch_size, workers)
+    sampler.check_batch(batch_size)
     return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True, collate=collate)
 
 
@@ -164,11 +165,12 @@ class OneViewData:
         Raises:
             ValueError: if a process has fewer images than one batch, or a number is out of range.
         """
+        _check_counts(self.batch_size, self.workers)
         images = self.splits.train
         sampler = EpochSampler(
             images, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size
         )
-        _check_batches(sampler, self.batch_size, self.workers)
+        sampler.check_batch(self.batch_size)
         dataset = OneViewDataset(images, self.transform, seed=self.seed)
         return _loader(dataset, sampler, self.batch_size, self.seed, self.workers, drop_last=True)
 
@@ -195,15 +197,6 @@ def _loader(
         # Without its own generator a loader draws its workers' seed from the global one.
         generator=torch.Generator().manual_seed(seed),
     )
-
-
-def _check_batches(sampler: EpochSampler, batch_size: int, workers: int) -> None:
-    _check_counts(batch_size, workers)
-    if len(sampler) < batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
-            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
-        )
 
 
 def _check_counts(batch_size: int, workers: int) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
-from salmask_plugin.adapters.lightly.logs import check_finite
+from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.types import MaskedViews
 
 
 class SupervisedClassifier(LightningModule):
@@ -71,6 +72,7 @@ class SupervisedClassifier(LightningModule):
         self.decay_every = decay_every
         self.backbone = backbone
         self.classifier = nn.Linear(feature_dim, num_classes)
+        self.step_log = StepLog(masking)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, feature_dim)."""
@@ -86,9 +88,20 @@ class SupervisedClassifier(LightningModule):
         """Return the loss of one batch."""
         images, labels = batch[0], batch[1]
         loss = F.cross_entropy(self.classify(images), labels)
-        check_finite(loss, step=self.global_step)
-        self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(images))
+        self.step_log.step(self, MaskedViews(images, images), loss=loss, step=self.global_step)
         return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save nothing that came after a loss that is not finite.
+
+        Raises:
+            FloatingPointError: if the loss was not finite in any step so far.
+        """
+        self.step_log.finite.check()
+
+    def on_train_end(self) -> None:
+        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
+        self.step_log.finite.check()
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum 0.9; the rate drops tenfold every ``decay_every`` epochs."""
