@@ -246,3 +246,10 @@ def test_two_processes_map_the_same_file(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert read_record(tmp_path / "run").localizer == "cached:efficientnet_lite0"
+
+
+def test_views_made_on_the_device_find_their_maps(folder, tmp_path):
+    assert train(folder, tmp_path, "loader.input=device") == 0
+    record = read_record(tmp_path / "run")
+    assert record.localizer == "cached:efficientnet_lite0"
+    assert 0.05 <= record.history["mask_ratio"][0] <= 0.25
