@@ -29,8 +29,10 @@ DOWNLOADS = {("paper/table5", "imagenet"), ("paper/table5", "coco")}
 
 
 def given_for(study):
-    classes = ["~data.limit_classes"] if study.startswith("tiny_block") else []
-    return [f"experiment={study}", *SMALL, *GENERATED, *classes]
+    own = (
+        ["~data.limit_classes", "method.warmup_epochs=1"] if study.startswith("tiny_block") else []
+    )
+    return [f"experiment={study}", *SMALL, *GENERATED, *own]
 
 
 ROWS = {
