@@ -100,8 +100,7 @@ def run(options: argparse.Namespace) -> None:
     splits = build_splits(settings)
     module = load_module(settings, splits, build_masking(without_cache(settings)), checkpoint)
     backbone, head = module.backbone, getattr(module, "projection_head", None)
-    assert isinstance(backbone, nn.Module)
-    if not isinstance(head, nn.Module):
+    if not (isinstance(backbone, nn.Module) and isinstance(head, nn.Module)):
         raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
     encoder = Encoder(backbone, head, options.layer, options.batch_norm)
     rows = variance_rows(options, settings, module)
