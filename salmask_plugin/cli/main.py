@@ -15,6 +15,7 @@ COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
     "transfer": "the same and fine-tuning of any checkpoint, on any data set",
+    "export": "a backbone for timm, torchvision, detectron2, ONNX or safetensors, with a model card",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
@@ -27,6 +28,7 @@ COMMANDS = {
 FOLDERS = {
     "evaluate": "run folder",
     "transfer": "checkpoint, run folder or export",
+    "export": "checkpoint or run folder",
     "report": "folder with runs",
     "preview": "images",
     "variance": "run folder",
@@ -43,6 +45,22 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "evaluate": {"--only-missing": ONLY_MISSING},
     "transfer": {"--only-missing": ONLY_MISSING},
+    "export": {
+        "out": {"help": "an empty folder"},
+        "--format": {
+            "nargs": "+",
+            "default": ["safetensors"],
+            "metavar": "FORMAT",
+            "help": "safetensors (the default), timm, torchvision, detectron2, onnx; several too",
+        },
+        "--architecture": {"help": "where the weights do not tell, such as resnet18_cifar"},
+        "--view-size": {"type": int, "metavar": "PX", "help": "side of ONNX's images"},
+        "--filter-outside": {
+            "action": "store_true",
+            "help": "bare weights of a high-pass encoder, in a format that cannot hold the filter",
+        },
+        "--license": {"help": "of the weights, for the model card"},
+    },
     "audit": {
         "--images": {**IMAGES, "default": 500},
         "--split": SPLIT,
@@ -70,6 +88,7 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+NO_SETTINGS = ("doctor", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
 
@@ -90,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("folder", help=FOLDERS[name])
         for flag, arguments in FLAGS.get(name, {}).items():
             command.add_argument(flag, **arguments)
-        if name != "doctor":
+        if name not in NO_SETTINGS:
             command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
             command.add_argument("--config-dir", help="a folder with your own configuration groups")
             command.add_argument(
