@@ -15,7 +15,7 @@ COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
     "transfer": "the same and fine-tuning of any checkpoint, on any data set",
-    "export": "a backbone for timm, torchvision, detectron2, ONNX or safetensors, with a model card",
+    "export": "a backbone for timm, torchvision, detectron2 or ONNX, with a model card",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",

@@ -140,7 +140,7 @@ def _timm(
     from safetensors.torch import save_file
 
     name = "model.safetensors"
-    own = timm.create_model(backbone.architecture, pretrained=False).pretrained_cfg
+    own: dict[str, Any] = timm.get_pretrained_cfg(backbone.architecture).to_dict()
     settings = {
         **IMAGENET,
         "input_size": [3, view_size, view_size],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,6 @@ def write_onnx(
     if backbone.view_filter is not None:
         backbone.view_filter(example)  # refuses a view that is too small
         network = nn.Sequential(FixedSizeHighPass(backbone.view_filter, view_size), network)
-    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's exporter about itself
         program = torch.onnx.export(
@@ -71,8 +69,7 @@ def write_onnx(
             verbose=False,
         )
         assert program is not None
-        program.save(buffer)
-    model = onnx.load_model_from_string(buffer.getvalue())
+    model = program.model_proto
     for key in ("architecture", "fingerprint", "normalisation", "view_filter"):
         entry = model.metadata_props.add()
         entry.key, entry.value = f"salmask.{key}", str(described[key])

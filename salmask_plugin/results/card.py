@@ -1,4 +1,4 @@
-"""A model card: what an exported encoder is, how it was trained, and how its images are prepared."""
+"""A model card: what an encoder is, how it was trained, how its images are prepared."""
 
 from __future__ import annotations
 
