@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; exports do not mix.")
     backbone = load_backbone(path, architecture=options.architecture)
-    formats = list(dict.fromkeys(options.format))
+    formats = list(dict.fromkeys(options.format.split(",")))
     for name in formats:
         check_format(backbone, name, filter_outside=options.filter_outside)
     own = run_of(path)

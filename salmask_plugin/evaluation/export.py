@@ -140,14 +140,15 @@ def _timm(
     from safetensors.torch import save_file
 
     name = "model.safetensors"
-    own: dict[str, Any] = timm.get_pretrained_cfg(backbone.architecture).to_dict()
+    known = timm.get_pretrained_cfg(backbone.architecture)
+    own = {} if known is None else known.to_dict()
     settings = {
         **IMAGENET,
         "input_size": [3, view_size, view_size],
         "crop_pct": 224 / 256,
         "interpolation": "bilinear",
-        "first_conv": own["first_conv"],
-        "classifier": own["classifier"],
+        "first_conv": own.get("first_conv"),
+        "classifier": own.get("classifier"),
         "num_classes": 0,
     }
     save_file(_weights(backbone), folder / name, metadata={"format": "pt"})
