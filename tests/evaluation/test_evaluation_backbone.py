@@ -13,7 +13,7 @@ from salmask_plugin.evaluation import fingerprint, load_backbone
 from salmask_plugin.evaluation.architectures import build_network, infer_architecture
 from salmask_plugin.filters import HighPassFilter
 
-IMAGES = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(5))
+IMAGES = torch.rand(2, 3, 16, 12, generator=torch.Generator().manual_seed(5))
 
 
 def trained(network: nn.Module, seed: int = 1) -> nn.Module:
