@@ -8,6 +8,8 @@ from salmask_plugin.data.augment import (
 )
 from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
+from salmask_plugin.data.decoded import PictureBatch
+from salmask_plugin.data.device_views import DeviceViewData, DeviceViews, device_view_data
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.fingerprint import (
     changed_images,
@@ -31,10 +33,15 @@ from salmask_plugin.data.splits import (
 )
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
+from salmask_plugin.data.view_draws import ViewDraws, draw_views, uniforms_of_epoch
+from salmask_plugin.data.view_ops import apply_views
+from salmask_plugin.data.view_recipe import ViewRecipe
 from salmask_plugin.data.whole import WholeImages, WholeViews
 
 __all__ = [
     "CocoImages",
+    "DeviceViewData",
+    "DeviceViews",
     "EpochSampler",
     "ImageFiles",
     "ImageSplits",
@@ -42,17 +49,23 @@ __all__ = [
     "LabelledImages",
     "MaskedImages",
     "OneViewDataset",
+    "PictureBatch",
     "TwoViewData",
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "ViewDraws",
+    "ViewRecipe",
     "WholeImages",
     "WholeViews",
+    "apply_views",
     "caltech101",
     "changed_images",
     "cifar10",
     "cifar100",
     "coco",
+    "device_view_data",
+    "draw_views",
     "evaluation_loaders",
     "evaluation_transform",
     "flowers102",
@@ -69,5 +82,6 @@ __all__ = [
     "stl10",
     "tiny_imagenet",
     "two_views",
+    "uniforms_of_epoch",
     "unreadable_files",
 ]
