@@ -14,6 +14,7 @@ import torch
 from salmask_plugin.adapters.lightly.evaluation import reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
+from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
@@ -123,6 +124,8 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
 
 def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     """Draw what the encoder saw, where the recipe can be shown."""
+    if without_cache(settings) is not settings:
+        return  # cached maps belong to training images
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
