@@ -44,12 +44,17 @@ class Settings:
 
 
 def compose_settings(
-    overrides: Sequence[str], *, config_dir: str | None = None, trust: bool = False
+    overrides: Sequence[str],
+    *,
+    root: str = "run",
+    config_dir: str | None = None,
+    trust: bool = False,
 ) -> Settings:
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
     Args:
         overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
+        root: another file of ``configs/``, such as "transfer".
         config_dir: a folder whose groups come before ours.
         trust: allow any ``_target_``.
 
@@ -62,19 +67,19 @@ def compose_settings(
     own = None if config_dir is None else Path(config_dir).resolve()
 
     def composed(given: Sequence[str]) -> Settings:
-        return _compose(given, own, trust=trust)
+        return _compose(given, own, root=root, trust=trust)
 
     folders = [CONFIGS] if own is None else [own, CONFIGS]
     return replace(composed(expand_row(overrides, folders, composed)), overrides=tuple(overrides))
 
 
-def _compose(overrides: Sequence[str], own: Path | None, *, trust: bool) -> Settings:
+def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: bool) -> Settings:
     register_resolvers()
     extra = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            composed = compose("run", [*extra, *overrides], return_hydra_config=True)
+            composed = compose(root, [*extra, *overrides], return_hydra_config=True)
         choices = dict(composed.hydra.runtime.choices)
         values = _without_hydra(composed)
     except (HydraException, OmegaConfBaseException) as error:

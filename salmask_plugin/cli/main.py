@@ -14,6 +14,8 @@ from salmask_plugin.cli.errors import UserError
 COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
+    "transfer": "the same and fine-tuning of any checkpoint, on any data set",
+    "export": "a backbone for timm, torchvision, detectron2 or ONNX, with a model card",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
     "results": "the kept records of several studies as one page, with paired differences",
@@ -27,6 +29,8 @@ COMMANDS = {
 }
 FOLDERS = {
     "evaluate": "run folder",
+    "transfer": "checkpoint, run folder or export",
+    "export": "checkpoint or run folder",
     "cache": "folder of the maps",
     "report": "folder with runs",
     "results": "folder of studies",
@@ -34,10 +38,31 @@ FOLDERS = {
     "variance": "run folder",
 }
 IMAGES: dict[str, Any] = {"type": int, "metavar": "N", "help": "at most so many images"}
+ONLY_MISSING: dict[str, Any] = {
+    "action": "store_true",
+    "help": "leave out results that are there already under the same settings",
+}
 SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": "which images"}
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
+    },
+    "evaluate": {"--only-missing": ONLY_MISSING},
+    "transfer": {"--only-missing": ONLY_MISSING},
+    "export": {
+        "out": {"help": "an empty folder"},
+        "--format": {
+            "default": "safetensors",
+            "metavar": "FORMATS",
+            "help": "safetensors (the default), timm, torchvision, detectron2, onnx; timm,onnx",
+        },
+        "--architecture": {"help": "where the weights do not tell, such as resnet18_cifar"},
+        "--view-size": {"type": int, "metavar": "PX", "help": "side of ONNX's images"},
+        "--filter-outside": {
+            "action": "store_true",
+            "help": "bare weights of a high-pass encoder, in a format that cannot hold the filter",
+        },
+        "--license": {"help": "of the weights, for the model card"},
     },
     "cache": {
         "--grid": {
@@ -88,6 +113,7 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+NO_SETTINGS = ("doctor", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
 
@@ -126,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("folder", help=FOLDERS[name])
         for flag, arguments in FLAGS.get(name, {}).items():
             command.add_argument(flag, **arguments)
-        if name != "doctor":
+        if name not in NO_SETTINGS:
             command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
             command.add_argument("--config-dir", help="a folder with your own configuration groups")
             command.add_argument(

@@ -21,13 +21,13 @@ PAPER_SCALE = "paper"
 
 def study_name(settings: Settings) -> str:
     """Return the name of the study's folder."""
-    experiment = settings.choices.get("experiment", "None")
+    experiment = settings["compare"]["study"] or settings.choices.get("experiment", "None")
     if settings["name"]:
         return str(settings["name"])
     if experiment not in ("None", "null"):
         scale = settings.choices.get("scale", PAPER_SCALE)
         suffix = "" if scale == PAPER_SCALE else f"-{scale}"
-        return experiment.replace("/", "-") + suffix
+        return str(experiment).replace("/", "-") + suffix
     return "-".join(["compare", settings.choices["data"], settings.choices["method"]])
 
 

@@ -29,7 +29,13 @@ from salmask_plugin.data.loaders import (
 )
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
-from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
+from salmask_plugin.data.splits import (
+    ImageSplits,
+    ImageSubset,
+    LabelledImages,
+    MaskedImages,
+    labelled_share,
+)
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
 from salmask_plugin.data.view_draws import ViewDraws, draw_views, uniforms_of_epoch
@@ -71,6 +77,7 @@ __all__ = [
     "flowers102",
     "generated",
     "image_folder",
+    "labelled_share",
     "labels_sha256",
     "linear_train_transform",
     "list_images",

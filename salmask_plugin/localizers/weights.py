@@ -20,7 +20,7 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
     """Return the tensors of a ``.safetensors`` or PyTorch file, by name.
 
     PyTorch files are read with ``weights_only=True``; one that keeps its tensors under
-    "state_dict" is unpacked.
+    "state_dict" or "model" is unpacked.
 
     Args:
         file: its path.
@@ -36,8 +36,10 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
     if sha256 is not None:
         check_sha256(path, sha256)
     state = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+            break
     if (
         not isinstance(state, Mapping)
         or not state
@@ -115,13 +117,16 @@ def downloaded(url: str) -> Path:
     return path
 
 
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+def load_strictly(
+    network: nn.Module, state: Mapping[str, Tensor], origin: str, *, shown: int = 3
+) -> None:
     """Copy the tensors into the network.
 
     Args:
         network: takes exactly the names of ``state``; counters of BatchNorm may be absent.
         state: tensors by name.
         origin: where they come from, for the error.
+        shown: names of each fault that the error lists.
 
     Raises:
         ValueError: if a name is missing or left over, or a shape differs.
@@ -138,7 +143,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) 
     faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     if any(faults.values()):
         listed = "; ".join(
-            f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            f"{len(names)} {fault} "
+            f"({', '.join(names[:shown])}{', ...' if len(names) > shown else ''})"
             for fault, names in faults.items()
             if names
         )

@@ -15,6 +15,7 @@ from salmask_plugin.cli.build import (
 from salmask_plugin.cli.config import CONFIGS, compose_settings
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.study import study_name
+from salmask_plugin.cli.tasks import wanted_tasks
 
 EXPERIMENTS = CONFIGS / "experiment"
 STUDIES = sorted(
@@ -24,6 +25,7 @@ SMALL = ["scale=quick", "loader.batch_size=8", "loader.workers=0"]
 GENERATED = ["data=generated", "data.train_images=8", "data.val_images=8", "data.classes=4"]
 # What experiments say of their own data sets' keys.
 GENERATED += ["~data.limit_train", "~data.limit_val"]
+ROOTS = [f"++evaluation.data.{name}.root=somewhere" for name in ("caltech101", "flowers102")]
 DOWNLOADS = {("paper/table5", "imagenet"), ("paper/table5", "coco")}
 """These rows are localizers with weights of their own."""
 
@@ -141,3 +143,19 @@ def test_scales_have_folders_of_their_own():
     assert names == ["paper-table6-quick", "mine"]
     paper = compose_settings(["experiment=paper/table6", "data.root=somewhere"])
     assert study_name(paper) == "paper-table6"
+
+
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+def test_table_3_evaluates_the_encoders_of_table_1(scale):
+    given = [f"scale={scale}", "++data.root=a", "++data.classes_file=b"]
+    first, third = (
+        compose_settings([f"experiment=paper/table{table}_mocov2", *given, *more])
+        for table, more in ((1, []), (3, ROOTS))
+    )
+    assert study_name(first) == study_name(third)
+    assert first["compare"]["rows"] == third["compare"]["rows"]
+    different = [key for key in first.values if first[key] != third[key]]
+    assert different == ["compare", "evaluation"], "else the run folders would be refused"
+    names = [task.name for task in wanted_tasks(third)]
+    assert names[0] == "linear"
+    assert len(names) == 3

@@ -197,6 +197,7 @@ class ADIOSSimCLR(LightningModule):
         """Save the step, so that draws go on where they stopped."""
         self.finite.check()
         checkpoint["salmask_batches_seen"] = self.steps.batches_seen
+        checkpoint["salmask_view_filter"] = None
 
     def on_train_end(self) -> None:
         """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""

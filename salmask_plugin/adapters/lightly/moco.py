@@ -220,6 +220,7 @@ class MaskedMoCoV2(LightningModule):
         """
         self.step_log.finite.check()
         checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+        checkpoint["salmask_view_filter"] = self.step_masking.kernel
 
     def on_train_end(self) -> None:
         """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
