@@ -8,20 +8,39 @@ from salmask_plugin.data.augment import (
 )
 from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
+from salmask_plugin.data.coco_instances import coco_instances
+from salmask_plugin.data.detection_loaders import (
+    DetectionBatch,
+    detection_train_loader,
+    detection_val_loader,
+)
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
+from salmask_plugin.data.generated_instances import generated_instances
 from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
+from salmask_plugin.data.instances import InstanceImages, Instances, InstanceSplits
 from salmask_plugin.data.loaders import TwoViewData, evaluation_loaders, pretrain_loader
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
+from salmask_plugin.data.voc import VOC_CLASSES, voc
 from salmask_plugin.data.whole import WholeViews
 
 __all__ = [
+    "VOC_CLASSES",
+    "DetectionBatch",
+    "InstanceImages",
+    "InstanceSplits",
+    "Instances",
+    "coco_instances",
+    "detection_train_loader",
+    "detection_val_loader",
+    "generated_instances",
+    "voc",
     "CocoImages",
     "EpochSampler",
     "ImageFiles",
