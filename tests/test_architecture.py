@@ -49,7 +49,7 @@ GUESTS = {
     "matplotlib": ("results/", "cli/"),
     "jinja2": ("results/", "cli/"),
     "tqdm": ("cli/", "adapters/"),
-    "timm": ("localizers/", "adapters/", "cli/"),
+    "timm": ("localizers/", "evaluation/", "adapters/", "cli/"),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
-SUFFIX = ".ckpt"
+from salmask_plugin.evaluation.sources import newest_checkpoint as newest_checkpoint
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -73,22 +72,6 @@ def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> Mode
         every_n_epochs=every_n_epochs,
         save_on_train_epoch_end=True,
     )
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that can be read, or None.
-
-    A damaged one is named in a warning and passed over for the one before it.
-    """
-    candidates = sorted(folder.glob(f"epoch-*{SUFFIX}"), reverse=True) if folder.is_dir() else []
-    for path in candidates:
-        try:
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:
-            warnings.warn(f"{path} is damaged ({error}); trying the one before it.", stacklevel=2)
-        else:
-            return path
-    return None
 
 
 def _sync_folder(folder: Path) -> None:

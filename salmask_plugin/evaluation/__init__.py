@@ -1,5 +1,11 @@
-"""Measures that need no training: what masks remove, how far views spread."""
+"""Encoders out of checkpoints, and measures that need no training."""
 
+from salmask_plugin.evaluation.backbone import (
+    FilteredBackbone,
+    PretrainedBackbone,
+    fingerprint,
+    load_backbone,
+)
 from salmask_plugin.evaluation.coverage import (
     Agreement,
     agreement,
@@ -12,10 +18,14 @@ from salmask_plugin.evaluation.variance import ViewVariance, view_variance
 
 __all__ = [
     "Agreement",
+    "FilteredBackbone",
+    "PretrainedBackbone",
     "ViewVariance",
     "agreement",
     "centre_box",
+    "fingerprint",
     "foreground_tolerance",
+    "load_backbone",
     "measure_coverage",
     "removed_share",
     "view_variance",

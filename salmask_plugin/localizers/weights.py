@@ -115,13 +115,16 @@ def downloaded(url: str) -> Path:
     return path
 
 
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+def load_strictly(
+    network: nn.Module, state: Mapping[str, Tensor], origin: str, *, shown: int = 3
+) -> None:
     """Copy the tensors into the network.
 
     Args:
         network: takes exactly the names of ``state``; counters of BatchNorm may be absent.
         state: tensors by name.
         origin: where they come from, for the error.
+        shown: names of each fault that the error lists.
 
     Raises:
         ValueError: if a name is missing or left over, or a shape differs.
@@ -138,7 +141,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) 
     faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     if any(faults.values()):
         listed = "; ".join(
-            f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            f"{len(names)} {fault} "
+            f"({', '.join(names[:shown])}{', ...' if len(names) > shown else ''})"
             for fault, names in faults.items()
             if names
         )

@@ -219,6 +219,7 @@ class ADIOSMoCoV2(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws and key shuffles go on where they stopped."""
         checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
+        checkpoint["salmask_view_filter"] = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -193,6 +193,7 @@ class ADIOSSimCLR(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws go on where they stopped."""
         checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
+        checkpoint["salmask_view_filter"] = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -87,8 +87,11 @@ class SaliencyMaskingCallback(Callback):
         self.step_masking.batches_seen += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step."""
-        return {"batches_seen": self.step_masking.batches_seen}
+        """Return the step, and the view filter for whoever loads the encoder."""
+        return {
+            "batches_seen": self.step_masking.batches_seen,
+            "salmask_view_filter": self.step_masking.kernel,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on at the saved step."""

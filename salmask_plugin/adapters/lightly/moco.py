@@ -195,6 +195,7 @@ class MaskedMoCoV2(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that masks and key shuffles go on where they stopped."""
         checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+        checkpoint["salmask_view_filter"] = self.step_masking.kernel
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

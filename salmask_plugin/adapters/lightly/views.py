@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
@@ -67,6 +68,14 @@ class StepMasking:
         if self.masking is None or self.masking.view_filter is None:
             return images
         return self.masking.view_filter(images)
+
+    @property
+    def kernel(self) -> list[float] | str | None:
+        """(taps, sigma) of the view filter for checkpoints, None without; another kind's name."""
+        view_filter = None if self.masking is None else self.masking.view_filter
+        if isinstance(view_filter, HighPassFilter):
+            return [view_filter.kernel_size, view_filter.sigma]
+        return None if view_filter is None else type(view_filter).__name__
 
     def _given_saliency(self, batch: Sequence[Any]) -> tuple[Saliency, Saliency] | None:
         """Maps from the batch's own pixel masks, where the localizer is one that takes them."""

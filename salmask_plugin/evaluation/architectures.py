@@ -1,0 +1,120 @@
+"""Networks without a classifier, by name, and the name of the network that a state dict fits."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+RESNETS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
+"""torchvision's ResNets and the dimension of their features."""
+CIFAR, CIFAR_SOLO, CIFAR_LIGHTLY = "_cifar", "_cifar_solo", "_cifar_lightly"
+STEMS = {
+    "": "7x7 convolution, stride 2, max-pooling",
+    CIFAR: "3x3 convolution, padding 1, no max-pooling: this package's and lightly's benchmarks'",
+    CIFAR_SOLO: "3x3 convolution, padding 2, no max-pooling: solo-learn's on CIFAR",
+    CIFAR_LIGHTLY: "3x3 convolution, padding 1, neither max-pooling nor the first ReLU: lightly's "
+    "ResNetGenerator cut into nn.Sequential, as its examples and benchmarks on CIFAR do",
+}
+"""Suffixes of a ResNet's name. The last three have weights of the same shapes."""
+_DEPTHS = {
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+    ((3, 4, 23, 3), True): "resnet101",
+}
+
+
+def build_network(architecture: str) -> tuple[nn.Module, int]:
+    """Return a network without its classifier, images -> (B, D), and D. Shifts no random state.
+
+    Args:
+        architecture: a key of ``RESNETS`` with a suffix of ``STEMS``, or a model of timm.
+
+    Raises:
+        ImportError: if the name is none of ours and timm is not installed.
+        ValueError: if timm does not know it either.
+    """
+    base, stem = split_name(architecture)
+    with torch.random.fork_rng(devices=[]):
+        if base not in RESNETS:
+            return _timm(architecture)
+        network = torchvision.models.get_model(base, weights=None)
+    network.fc = nn.Identity()
+    if stem:
+        padding = 2 if stem == CIFAR_SOLO else 1
+        with torch.random.fork_rng(devices=[]):
+            network.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=padding, bias=False)
+        network.maxpool = nn.Identity()
+    if stem == CIFAR_LIGHTLY:
+        network.relu = nn.Identity()  # the stem's; each block has its own
+    return network, RESNETS[base]
+
+
+def split_name(architecture: str) -> tuple[str, str]:
+    """Return (network, suffix of its stem): "resnet18_cifar" is ("resnet18", "_cifar")."""
+    base, separator, rest = architecture.partition("_")
+    stem = separator + rest
+    return (base, stem) if base in RESNETS and stem in STEMS else (architecture, "")
+
+
+def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -> str:
+    """Return the name of the torchvision ResNet whose weights these are.
+
+    Args:
+        state: tensors by torchvision's names, classifier or not.
+        small_stem: the suffix that a 3x3 convolution means; None where its padding is not known.
+
+    Raises:
+        ValueError: if it is no such ResNet, or its stem cannot be told.
+    """
+    blocks = [_blocks(state, stage) for stage in (1, 2, 3, 4)]
+    bottleneck = "layer1.0.conv3.weight" in state
+    base = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
+    stem = state.get("conv1.weight")
+    if base is None or stem is None or state["layer1.0.conv1.weight"].shape[0] != 64:
+        raise ValueError(
+            f"the weights are those of none of {', '.join(RESNETS)} (first names: "
+            f"{', '.join(list(state)[:3])}); say architecture=..., a ResNet or a model of timm."
+        )
+    if tuple(stem.shape) == (64, 3, 7, 7):
+        return base
+    if tuple(stem.shape) != (64, 3, 3, 3):
+        raise ValueError(
+            f"conv1.weight has shape {tuple(stem.shape)}; (64, 3, 7, 7) or (64, 3, 3, 3) is known."
+        )
+    if small_stem is None:
+        choices = "; ".join(f"{base}{key} ({text})" for key, text in STEMS.items() if key)
+        raise ValueError(
+            f"the weights are a {base} with a 3x3 stem, whose padding no weight tells; say "
+            f"architecture=..., one of: {choices}."
+        )
+    return base + small_stem
+
+
+def _blocks(state: Mapping[str, Tensor], stage: int) -> int:
+    pattern = re.compile(rf"layer{stage}\.(\d+)\.")
+    return len({found[1] for name in state if (found := pattern.match(name))})
+
+
+def _timm(name: str) -> tuple[nn.Module, int]:
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f"architecture={name!r} is none of ours ({', '.join(RESNETS)}, with the suffixes "
+            f"{', '.join(filter(None, STEMS))}), and timm is not installed: "
+            "pip install 'salmask-plugin[embedded]'."
+        ) from error
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*RESNETS, *timm.list_models()], n=3)
+        raise ValueError(
+            f"architecture={name!r} is neither one of {', '.join(RESNETS)} (with the suffixes "
+            f"{', '.join(filter(None, STEMS))}) nor a model of timm; near: {near}."
+        )
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    return network, int(network.num_features)  # type: ignore[arg-type]

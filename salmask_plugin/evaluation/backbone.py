@@ -1,0 +1,187 @@
+"""Any checkpoint -> a plain backbone that knows the filter it was trained behind."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from salmask_plugin.evaluation.architectures import build_network, infer_architecture
+from salmask_plugin.evaluation.layouts import KERNEL, Encoder, find_encoder
+from salmask_plugin.evaluation.recorded_filter import recorded_filter
+from salmask_plugin.evaluation.sources import Source, find_source
+from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.localizers.weights import load_strictly, read_weights
+
+Auto = Literal["auto"]
+SHOWN_NAMES = 20
+
+
+class FilteredBackbone(nn.Module):
+    """A backbone behind its high-pass filter; images are normalised before both.
+
+    The kernel is a buffer beside the network, so that a state dict tells how to use the weights.
+
+    Args:
+        network: filtered images -> features.
+        view_filter: the first layer.
+    """
+
+    def __init__(self, network: nn.Module, view_filter: HighPassFilter) -> None:
+        super().__init__()
+        self.view_filter = view_filter
+        self.network = network
+        kernel = torch.tensor([view_filter.kernel_size, view_filter.sigma], dtype=torch.float32)
+        self.register_buffer(KERNEL, kernel)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features (B, D) of normalised images (B, C, H, W)."""
+        features: Tensor = self.network(self.view_filter(images))
+        return features
+
+
+@dataclass(frozen=True)
+class PretrainedBackbone:
+    """An encoder out of a checkpoint, in eval mode on the CPU.
+
+    Attributes:
+        network: normalised images -> features (B, D); without the filter.
+        architecture: a name of :func:`~salmask_plugin.evaluation.architectures.build_network`.
+        feature_dim: D.
+        view_filter: what images must pass, after normalisation, before ``network``; or None.
+        fingerprint: of :meth:`filtered`, see :func:`fingerprint`.
+        source: who wrote the file, its layout and its name, for people.
+    """
+
+    network: nn.Module
+    architecture: str
+    feature_dim: int
+    view_filter: HighPassFilter | None
+    fingerprint: str
+    source: str
+
+    def filtered(self) -> nn.Module:
+        """Return the network with its filter as first layer; the network itself without one.
+
+        The weights are shared, not copied.
+        """
+        if self.view_filter is None:
+            return self.network
+        return FilteredBackbone(self.network, self.view_filter).train(self.network.training)
+
+    def __str__(self) -> str:
+        """Say in one line what was loaded."""
+        kernel = self.view_filter
+        behind = f", behind HighPassFilter({kernel.extra_repr()})" if kernel is not None else ""
+        return (
+            f"{self.architecture} ({self.feature_dim} features){behind} from {self.source}, "
+            f"fingerprint {self.fingerprint[:16]}"
+        )
+
+
+def load_backbone(
+    path: str | Path,
+    *,
+    architecture: str | None = None,
+    view_filter: HighPassFilter | Auto | None = "auto",
+    sha256: str | None = None,
+) -> PretrainedBackbone:
+    """Load the online encoder of a checkpoint, whoever wrote it. Nothing in the file is executed.
+
+    Read are: runs of this package (folder or ``.ckpt``), lightly's and solo-learn's checkpoints,
+    MoCo's official ones, state dicts of torchvision and timm, and this package's exports.
+
+    Args:
+        path: a file, or a folder that this package or solo-learn wrote.
+        architecture: such as "resnet50", "resnet18_cifar" or a model of timm. None: what the files
+            beside the weights say, or the ResNet that the weights fit.
+        view_filter: what the encoder was trained behind. "auto": what the checkpoint or the files
+            beside it say, and no filter where a host without filters wrote it.
+        sha256: the digest the file must have, or its first digits (8 or more).
+
+    Raises:
+        FileNotFoundError: if there is no such file, or no weights in the folder.
+        ValueError: if the architecture or the filter cannot be told or contradicts the checkpoint,
+            or a tensor is missing, left over or of another shape; the names are listed.
+    """
+    source = find_source(path)
+    encoder = find_encoder(read_weights(source.file, sha256))
+    kernel = _kernel(source, encoder, view_filter)
+    name = _architecture(source, encoder, architecture)
+    network, feature_dim = build_network(name)
+    load_strictly(network, _without_head(encoder, network), str(source.file), shown=SHOWN_NAMES)
+    network.eval()
+    loaded = PretrainedBackbone(
+        network,
+        name,
+        feature_dim,
+        None if kernel is None else HighPassFilter(*kernel),
+        "",
+        f"{source.kind} ({encoder.layout}): {source.file.name}",
+    )
+    # Frozen: the fingerprint of the filtered network needs the rest to be there first.
+    object.__setattr__(loaded, "fingerprint", fingerprint(loaded.filtered()))
+    return loaded
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over all parameters and buffers, with their names, types and shapes.
+
+    BatchNorm's batch counters are left out: no output depends on them, and some formats drop them.
+    Equal before and after an evaluation, it proves that nothing was trained, running statistics
+    included. The device does not matter.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if name.endswith("num_batches_tracked"):
+            continue
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _kernel(
+    source: Source, encoder: Encoder, asked: HighPassFilter | Auto | None
+) -> tuple[int, float] | None:
+    """What the weights bring along, or what the files beside them say, or what is asked for."""
+    if asked not in ("auto", None) and not isinstance(asked, HighPassFilter):
+        raise ValueError(f"view_filter={asked!r} must be 'auto', None or a HighPassFilter.")
+    known = encoder.kernel if encoder.kernel is not None else source.kernel
+    if isinstance(known, str):
+        known = recorded_filter(source.file)
+    if isinstance(asked, str):
+        if isinstance(known, str) and known:
+            raise ValueError(known)
+        return None if isinstance(known, str) else known
+    wanted = None if asked is None else (asked.kernel_size, asked.sigma)
+    if not isinstance(known, str) and known != wanted:
+        raise ValueError(
+            f"view_filter={asked!r} contradicts {source.file}, which was trained with "
+            f"{known or 'none'} (taps, sigma); use .network for the weights without a filter."
+        )
+    return wanted
+
+
+def _architecture(source: Source, encoder: Encoder, asked: str | None) -> str:
+    if asked is not None and source.architecture not in (None, asked):
+        raise ValueError(
+            f"architecture={asked!r} contradicts {source.file}, which is a {source.architecture}."
+        )
+    known = asked or source.architecture
+    if known is not None:
+        return known
+    try:
+        return infer_architecture(encoder.state, small_stem=encoder.small_stem)
+    except ValueError as error:
+        raise ValueError(f"{source.file}: {error}") from error
+
+
+def _without_head(encoder: Encoder, network: nn.Module) -> dict[str, Tensor]:
+    """Leave out the classifier of a timm model, which its configuration names."""
+    heads = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    return {k: v for k, v in encoder.state.items() if k.rpartition(".")[0] not in heads}

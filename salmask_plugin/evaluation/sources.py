@@ -1,0 +1,144 @@
+"""From a path to the file of weights, and what the files beside it say about the encoder."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from salmask_plugin.evaluation.architectures import CIFAR, CIFAR_SOLO, RESNETS
+
+CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
+EXPORT = "backbone.json"
+TIMM_CONFIG = "config.json"
+OURS = "salmask"
+"""Key of an export's JSON under which the encoder is described."""
+Kernel = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of weights.
+
+    Attributes:
+        file: its path.
+        kind: who wrote it, for people.
+        architecture: what the files beside it say, or None.
+        kernel: (taps, sigma) of the view filter they name; None: no filter; "": unsaid.
+    """
+
+    file: Path
+    kind: str
+    architecture: str | None = None
+    kernel: Kernel | str | None = ""
+
+
+def find_source(path: str | Path) -> Source:
+    """Find the weights of a run folder, an export or a single file.
+
+    Raises:
+        FileNotFoundError: if there is no such path, or a folder holds no weights.
+        ValueError: if a description beside the weights cannot be read.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise FileNotFoundError(f"{place} does not exist.")
+    if place.is_dir():
+        return _of_folder(place)
+    for folder in (place.parent, place.parent.parent):
+        if (folder / SETTINGS).is_file() and folder / CHECKPOINTS == place.parent:
+            return _of_run(folder, place)
+    if (place.parent / ARGUMENTS).is_file():
+        return _of_solo_learn(place.parent, place)
+    for name in (EXPORT, TIMM_CONFIG):
+        found = _of_export(place.parent / name, place)
+        if found is not None:
+            return found
+    return Source(place, "a checkpoint")
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest ``epoch-*.ckpt`` that can be read, or None.
+
+    A damaged one is named in a warning and passed over for the one before it.
+    """
+    candidates = sorted(folder.glob("epoch-*.ckpt"), reverse=True) if folder.is_dir() else []
+    for path in candidates:
+        try:
+            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:
+            warnings.warn(f"{path} is damaged ({error}); trying the one before it.", stacklevel=2)
+        else:
+            return path
+    return None
+
+
+def _of_folder(folder: Path) -> Source:
+    if (folder / SETTINGS).is_file():
+        newest = newest_checkpoint(folder / CHECKPOINTS)
+        if newest is None:
+            raise FileNotFoundError(f"{folder / CHECKPOINTS} holds no readable checkpoint.")
+        return _of_run(folder, newest)
+    if (folder / ARGUMENTS).is_file():
+        files = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no checkpoint of solo-learn's.")
+        return _of_solo_learn(folder, files[-1])
+    for name in (EXPORT, TIMM_CONFIG):
+        described = _read(folder / name).get(OURS) if (folder / name).is_file() else None
+        if isinstance(described, Mapping) and "file" in described:
+            found = _of_export(folder / name, folder / str(described["file"]))
+            assert found is not None
+            return found
+    raise FileNotFoundError(
+        f"{folder} is none of: a run folder ({SETTINGS}), a folder of solo-learn's ({ARGUMENTS}), "
+        f"an export ({EXPORT}, {TIMM_CONFIG}). Name the file of weights itself."
+    )
+
+
+def _of_run(folder: Path, file: Path) -> Source:
+    values = _read(folder / SETTINGS).get("values", {})
+    masking = values.get("masking") or {}
+    view_filter = masking.get("view_filter")
+    kernel = None if not view_filter else (view_filter["kernel_size"], view_filter["sigma"])
+    backbone = values.get("backbone") or {}
+    architecture = None
+    if backbone.get("name") in RESNETS:
+        architecture = backbone["name"] + (CIFAR if backbone.get("stem") == "cifar" else "")
+    return Source(file, "a run of salmask", architecture, kernel)
+
+
+def _of_solo_learn(folder: Path, file: Path) -> Source:
+    arguments = _read(folder / ARGUMENTS)
+    name = str((arguments.get("backbone") or {}).get("name", ""))
+    data = arguments.get("data") or {}
+    base, _, rest = name.partition("_")
+    if base not in RESNETS:
+        return Source(file, "solo-learn", name or None)
+    small = data.get("dataset") in ("cifar10", "cifar100") or rest.startswith("cifar")
+    # A filter is a buffer of the backbone there, and comes with the weights.
+    return Source(file, "solo-learn", base + (CIFAR_SOLO if small else ""))
+
+
+def _of_export(description: Path, file: Path) -> Source | None:
+    described = _read(description).get(OURS) if description.is_file() else None
+    if not isinstance(described, Mapping) or described.get("file") != file.name:
+        return None
+    found = described.get("view_filter")
+    kernel = None if found is None else (int(found["kernel_size"]), float(found["sigma"]))
+    return Source(file, "an export of salmask", str(described["architecture"]), kernel)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold an object.")
+    return content

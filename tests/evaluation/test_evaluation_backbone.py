@@ -1,0 +1,256 @@
+"""Every host's checkpoint gives the features that its own host computes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from salmask_plugin.evaluation import fingerprint, load_backbone
+from salmask_plugin.evaluation.architectures import build_network, infer_architecture
+from salmask_plugin.filters import HighPassFilter
+
+IMAGES = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(5))
+
+
+def trained(network: nn.Module, seed: int = 1) -> nn.Module:
+    """Give every tensor, running statistics too, values that no initialisation has."""
+    generator = torch.Generator().manual_seed(seed)
+    for value in [*network.parameters(), *network.buffers()]:
+        if value.is_floating_point():
+            value.data.uniform_(0.01, 0.1, generator=generator)
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1 and "weight" in name:
+            parameter.data.sub_(0.055)
+    return network.eval()
+
+
+def resnet18(small_padding: int | None = None, seed: int = 1) -> nn.Module:
+    """A ResNet-18 by torchvision's own hand, independent of the package's builder."""
+    network = torchvision.models.resnet18(weights=None)
+    network.fc = nn.Identity()
+    if small_padding is not None:
+        network.conv1 = nn.Conv2d(3, 64, 3, padding=small_padding, bias=False)
+        network.maxpool = nn.Identity()
+    return trained(network, seed)
+
+
+def prefixed(network: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + name: value for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def assert_same_features(loaded, network, images=IMAGES):
+    features = loaded.filtered()(images)
+    assert features.shape == (len(images), loaded.feature_dim)
+    assert features.isfinite().all()
+    assert (features[0] != features[1]).any()
+    assert torch.equal(features, network(images).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("layout", "others"),
+    [
+        ("backbone.", {"projection_head.layers.0.weight": torch.ones(2), "key": "key_backbone."}),
+        ("backbone.", {"projection_head.x": torch.ones(2), "key": "backbone_momentum."}),
+        ("backbone.", {"projector.0.weight": torch.ones(2), "key": "momentum_backbone."}),
+        ("module.encoder_q.", {"module.queue": torch.ones(2), "key": "module.encoder_k."}),
+        ("_orig_mod.", {}),
+        ("module.", {}),
+        ("", {}),
+    ],
+)
+def test_the_online_encoder_of_every_layout(tmp_path, layout, others):
+    network, momentum = resnet18(), resnet18(seed=2)
+    state = prefixed(network, layout) | {k: v for k, v in others.items() if k != "key"}
+    if "key" in others:
+        state = prefixed(momentum, others["key"]) | state
+    if "encoder_q" in layout:
+        state["module.encoder_q.fc.0.weight"] = torch.ones(4, 512)
+    torch.save({"state_dict": state, "epoch": 3, "arch": "resnet18"}, tmp_path / "x.ckpt")
+    loaded = load_backbone(tmp_path / "x.ckpt")
+    assert (loaded.architecture, loaded.feature_dim, loaded.view_filter) == ("resnet18", 512, None)
+    assert_same_features(loaded, network)
+    assert loaded.fingerprint == fingerprint(network) == fingerprint(loaded.network)
+
+
+def test_a_backbone_cut_into_a_sequential(tmp_path):
+    network = resnet18()
+    module = nn.Module()
+    module.backbone = nn.Sequential(*list(network.children())[:-1])
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "x.ckpt")
+    assert_same_features(load_backbone(tmp_path / "x.ckpt"), network)
+
+
+@pytest.mark.parametrize("depth", ["resnet-18", "resnet-34"])
+def test_lightlys_small_resnet(tmp_path, depth):
+    from lightly.models import ResNetGenerator
+
+    children = list(ResNetGenerator(depth).children())[:-1]
+    module = nn.Module()
+    module.backbone = nn.Sequential(*children, nn.AdaptiveAvgPool2d(1))
+    trained(module)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "x.ckpt")
+    loaded = load_backbone(tmp_path / "x.ckpt")
+    assert loaded.architecture == depth.replace("-", "") + "_cifar_lightly"
+    assert_same_features(loaded, module.backbone)
+
+
+def test_the_small_stems_padding_follows_its_host(tmp_path):
+    ours, solo = resnet18(small_padding=1), resnet18(small_padding=2)
+    head = {"projection_head.layers.0.weight": torch.ones(2)}
+    torch.save({"state_dict": prefixed(ours, "backbone.") | head}, tmp_path / "ours.ckpt")
+    head = {"classifier.weight": torch.ones(2)}
+    torch.save({"state_dict": prefixed(solo, "backbone.") | head}, tmp_path / "solo.ckpt")
+    assert_same_features(load_backbone(tmp_path / "ours.ckpt"), ours)
+    assert_same_features(load_backbone(tmp_path / "solo.ckpt"), solo)
+    torch.save(solo.state_dict(), tmp_path / "plain.pth")
+    with pytest.raises(ValueError, match=r"padding no weight tells.*resnet18_cifar_solo"):
+        load_backbone(tmp_path / "plain.pth")
+    named = load_backbone(tmp_path / "plain.pth", architecture="resnet18_cifar_solo")
+    assert_same_features(named, solo)
+
+
+@torch.no_grad()
+def test_solo_learns_filter_comes_with_the_weights(tmp_path):
+    network = resnet18(small_padding=2)
+    state = prefixed(network, "backbone.")
+    state["backbone.highpass_kernel"] = torch.tensor([5, 1.5])
+    (tmp_path / "args.json").write_text(
+        json.dumps({"backbone": {"name": "resnet18_highpass"}, "data": {"dataset": "cifar10"}})
+    )
+    torch.save({"state_dict": state}, tmp_path / "x-ep=3.ckpt")
+    for place in (tmp_path, tmp_path / "x-ep=3.ckpt"):
+        loaded = load_backbone(place)
+        expected = network(HighPassFilter(kernel_size=5, sigma=1.5)(IMAGES))
+        assert torch.equal(loaded.filtered()(IMAGES), expected)
+        assert torch.equal(loaded.network(IMAGES), network(IMAGES))
+        assert loaded.fingerprint != fingerprint(network), "the filter is part of the encoder"
+
+
+def run_folder(folder, network, view_filter):
+    """A run folder of ours, as far as the loader reads it."""
+    (folder / "checkpoints").mkdir(parents=True)
+    values = {
+        "masking": {"view_filter": view_filter},
+        "backbone": {"name": "resnet18", "stem": "cifar"},
+    }
+    (folder / "settings.json").write_text(json.dumps({"values": values, "choices": {}}))
+    state = {"state_dict": prefixed(network, "backbone."), "salmask_batches_seen": 3}
+    torch.save(state, folder / "checkpoints" / "epoch-0001.ckpt")
+    (folder / "checkpoints" / "epoch-0002.ckpt").write_bytes(b"damaged")
+
+
+@torch.no_grad()
+def test_a_run_folder_says_architecture_and_filter(tmp_path):
+    network = resnet18(small_padding=1)
+    run_folder(tmp_path, network, {"_target_": "x", "kernel_size": 3, "sigma": 0.7})
+    with pytest.warns(UserWarning, match="damaged"):
+        loaded = load_backbone(tmp_path)
+    assert loaded.architecture == "resnet18_cifar"
+    filtered = HighPassFilter(kernel_size=3, sigma=0.7)
+    assert torch.equal(loaded.filtered()(IMAGES), network(filtered(IMAGES)))
+    file = tmp_path / "checkpoints" / "epoch-0001.ckpt"
+    assert load_backbone(file).fingerprint == loaded.fingerprint
+    with pytest.raises(ValueError, match=r"contradicts .*0\.7"):
+        load_backbone(file, view_filter=None)
+    with pytest.raises(ValueError, match=r"contradicts .*resnet18_cifar"):
+        load_backbone(file, architecture="resnet18_cifar_solo")
+
+
+@pytest.mark.parametrize("where", ["module", "callback"])
+def test_a_checkpoint_alone_says_its_filter(tmp_path, where):
+    network = resnet18()
+    file = tmp_path / "alone.ckpt"
+
+    def write(**said):
+        inner = {"batches_seen": 1, "salmask_batches_seen": 1, **said}
+        outer = inner if where == "module" else {"callbacks": {"SaliencyMaskingCallback": inner}}
+        torch.save({"state_dict": prefixed(network, "backbone."), **outer}, file)
+
+    write(salmask_view_filter=[11, 5.0])
+    loaded = load_backbone(file)
+    assert (loaded.view_filter.kernel_size, loaded.view_filter.sigma) == (11, 5.0)
+    write(salmask_view_filter=None)
+    assert load_backbone(file).view_filter is None
+    write()
+    with pytest.raises(ValueError, match=r"say view_filter=HighPassFilter"):
+        load_backbone(file)
+    given = load_backbone(file, view_filter=HighPassFilter(kernel_size=5, sigma=2.0))
+    assert given.view_filter.kernel_size == 5
+
+
+def test_missing_and_unexpected_names_are_listed(tmp_path):
+    state = prefixed(resnet18(), "backbone.") | {"projection_head.x": torch.ones(1)}
+    del state["backbone.layer3.1.bn2.running_var"]
+    state["backbone.layer9.weight"] = torch.ones(1)
+    torch.save({"state_dict": state}, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match=r"layer3\.1\.bn2\.running_var.*layer9\.weight"):
+        load_backbone(tmp_path / "x.ckpt")
+
+
+def test_another_architecture_is_refused(tmp_path):
+    torch.save(resnet18().state_dict(), tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="does not fit ResNet"):
+        load_backbone(tmp_path / "x.pth", architecture="resnet50")
+    with pytest.raises(ValueError, match=r"neither one of .* near: .*resnet50"):
+        load_backbone(tmp_path / "x.pth", architecture="resnet5o")
+    torch.save({"layer1.weight": torch.ones(2, 2)}, tmp_path / "mlp.pth")
+    with pytest.raises(ValueError, match=r"none of resnet18.*say architecture"):
+        load_backbone(tmp_path / "mlp.pth")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        load_backbone(tmp_path / "nothing.pth")
+    with pytest.raises(FileNotFoundError, match="is none of: a run folder"):
+        load_backbone(tmp_path)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    torch.save({"state_dict": {"conv1.weight": print}}, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match="no readable weights"):
+        load_backbone(tmp_path / "x.ckpt")
+
+
+def test_a_timm_model_by_name_with_or_without_its_classifier(tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    network = trained(timm.create_model("test_convnext", num_classes=7))
+    save_file(network.state_dict(), tmp_path / "x.safetensors")
+    loaded = load_backbone(tmp_path / "x.safetensors", architecture="test_convnext")
+    network.reset_classifier(0)
+    assert_same_features(loaded, network, torch.rand(2, 3, 64, 96))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
+def test_the_depth_is_inferred(name):
+    with torch.device("meta"):
+        state = torchvision.models.get_model(name, weights=None).state_dict()
+    assert infer_architecture(state, small_stem=None) == name
+
+
+@pytest.mark.parametrize("name", ["wide_resnet50_2", "resnext50_32x4d", "vgg11"])
+def test_other_networks_are_not_taken_for_a_resnet(name):
+    with torch.device("meta"):
+        state = torchvision.models.get_model(name, weights=None).state_dict()
+    with pytest.raises(ValueError, match="none of resnet18"):
+        infer_architecture(state, small_stem=None)
+
+
+def test_the_fingerprint_sees_every_tensor_but_counters():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(2, 3))
+    before = fingerprint(network)
+    for name, value in network.state_dict().items():
+        kept = value.clone()
+        value.add_(1)
+        assert (fingerprint(network) == before) == name.endswith("num_batches_tracked"), name
+        value.copy_(kept)
+    assert fingerprint(network) == before
+
+
+def test_building_a_network_draws_nothing():
+    state = torch.get_rng_state()
+    build_network("resnet18_cifar")
+    assert torch.equal(state, torch.get_rng_state())
