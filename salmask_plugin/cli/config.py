@@ -43,12 +43,17 @@ class Settings:
 
 
 def compose_settings(
-    overrides: Sequence[str], *, config_dir: str | None = None, trust: bool = False
+    overrides: Sequence[str],
+    *,
+    root: str = "run",
+    config_dir: str | None = None,
+    trust: bool = False,
 ) -> Settings:
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
     Args:
         overrides: Hydra overrides, ``key=value``.
+        root: another file of ``configs/``, such as "transfer".
         config_dir: a folder whose groups come before ours.
         trust: allow any ``_target_``.
 
@@ -65,7 +70,7 @@ def compose_settings(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            composed = compose("run", [*extra, *overrides], return_hydra_config=True)
+            composed = compose(root, [*extra, *overrides], return_hydra_config=True)
         choices = dict(composed.hydra.runtime.choices)
         values = _without_hydra(composed)
     except (HydraException, OmegaConfBaseException) as error:

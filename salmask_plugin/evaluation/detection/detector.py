@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import ResNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.rpn import RPNHead
 
-from salmask_plugin.evaluation.detection.parts import C4Trunk, DetectorInput, ProposalNetwork, Res5
+from salmask_plugin.evaluation.backbone import PretrainedBackbone
+from salmask_plugin.evaluation.detection.parts import (
+    C4Trunk,
+    DetectorInput,
+    ProposalNetwork,
+    Res5,
+)
 from salmask_plugin.evaluation.detection.roi_heads import Res5RoIHeads
 
 ANCHOR_SIDES = ((32, 64, 128, 256, 512),)
 ANCHOR_RATIOS = ((0.5, 1.0, 2.0),)
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-
-
-class Pretrained(Protocol):
-    """What is needed of a loaded backbone."""
-
-    @property
-    def network(self) -> ResNet:
-        """The encoder."""
-
-    @property
-    def feature_dim(self) -> int:
-        """Channels after its fourth stage."""
-
-    @property
-    def view_filter(self) -> Callable[[Tensor], Tensor] | None:
-        """The filter it was pretrained behind, or None."""
 
 
 class C4Detector(GeneralizedRCNN):
@@ -68,7 +56,7 @@ class C4Detector(GeneralizedRCNN):
 
     def __init__(
         self,
-        backbone: Pretrained,
+        backbone: PretrainedBackbone,
         num_classes: int,
         masks: bool = False,
         freeze_backbone: bool = False,
@@ -88,7 +76,8 @@ class C4Detector(GeneralizedRCNN):
                 f"short_sides={list(short_sides)} must be at least 32 px and at most "
                 f"long_side={long_side}."
             )
-        trunk = C4Trunk(backbone.network)
+        network = standard_resnet(backbone)
+        trunk = C4Trunk(network)
         anchors = AnchorGenerator((tuple(anchor_sides),), ANCHOR_RATIOS)
         proposals = ProposalNetwork(
             anchors,
@@ -102,7 +91,7 @@ class C4Detector(GeneralizedRCNN):
             nms_thresh=0.7,
         )
         heads = Res5RoIHeads(
-            Res5(backbone.network.layer4, backbone.feature_dim),
+            Res5(network.layer4, backbone.feature_dim),
             num_classes + 1,
             masks=masks,
             regions_per_image=regions_per_image,
@@ -131,11 +120,22 @@ class C4Detector(GeneralizedRCNN):
         return self
 
 
-def fingerprint_of(parts: Sequence[nn.Module]) -> str:
-    """Return a SHA-256 over names, weights and statistics: equal if and only if nothing changed."""
-    digest = hashlib.sha256()
-    for part in parts:
-        for name, value in part.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def standard_resnet(backbone: PretrainedBackbone) -> ResNet:
+    """Return the backbone's network.
+
+    Raises:
+        ValueError: if it is no ResNet of torchvision with the standard stem: the C4 map would not
+            have a stride of 16.
+    """
+    network = backbone.network
+    if not isinstance(network, ResNet):
+        raise ValueError(
+            f"C4 detection needs a ResNet of torchvision; {backbone.source} holds "
+            f"{backbone.architecture}."
+        )
+    if network.conv1.stride != (2, 2) or not isinstance(network.maxpool, nn.MaxPool2d):
+        raise ValueError(
+            "C4 detection needs the standard stem, a convolution with stride 2 and max pooling; "
+            f"{backbone.source} holds {backbone.architecture}, with a stem for small images."
+        )
+    return network

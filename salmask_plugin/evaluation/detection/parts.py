@@ -25,9 +25,6 @@ class C4Trunk(nn.Module):
 
     Attributes:
         out_channels: C, 1024 for ResNet-50.
-
-    Raises:
-        ValueError: if the stem is not the standard one: the stride would not be 16.
     """
 
     def __init__(self, network: ResNet) -> None:
@@ -38,11 +35,6 @@ class C4Trunk(nn.Module):
             ("relu", network.relu),
             ("maxpool", network.maxpool),
         ]
-        if network.conv1.stride != (2, 2) or not isinstance(network.maxpool, nn.MaxPool2d):
-            raise ValueError(
-                "C4 detection needs the standard stem (7x7 convolution with stride 2, max pooling);"
-                " this network has a stem for small images."
-            )
         stages = [(f"layer{place}", getattr(network, f"layer{place}")) for place in (1, 2, 3)]
         self.layers = nn.Sequential(OrderedDict([*stem, *stages]))
         self.out_channels = int(network.layer4[0].conv1.in_channels)
