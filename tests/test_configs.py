@@ -13,7 +13,17 @@ from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolv
 from salmask_plugin.cli.targets import check_targets
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = ("backbone", "data", "detection", "fill", "localizer", "masking", "method", "sampler", "view_filter")
+GROUPS = (
+    "backbone",
+    "data",
+    "detection",
+    "fill",
+    "localizer",
+    "masking",
+    "method",
+    "sampler",
+    "view_filter",
+)
 GIVEN_BY_THE_COMMAND = {"backbone", "feature_dim", "masking", "seed", "query_index", "num_classes"}
 ONLY_SOME_KEYS = {"Trainer", "MoCoV2Transform", "SimCLRTransform"}
 """Classes of other libraries, whose further arguments keep their own defaults."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.config import Settings, compose_settings
-from salmask_plugin.cli.detection.training import PICTURE, plan_of, train_and_test
+from salmask_plugin.cli.detection.training import PICTURE, detector_of, plan_of, train_and_test
 from salmask_plugin.cli.protocol import with_results
 from salmask_plugin.cli.runs import keep_settings
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
         seed=settings["seed"],
         workers=settings["loader"]["workers"],
     )
+    detector_of(plan, backbone)  # what cannot be built should leave no folder behind
     folder = detection_folder(settings, source)
     _keep(settings, backbone, folder)
     if (folder / RESULT).is_file():
@@ -79,7 +80,9 @@ def report(
         write_record(source, with_results(read_record(source), {name: evaluation}))
     text = json.dumps(content, indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
-    print(f"{name}: " + "  ".join(f"{key} {value:.2f}" for key, value in evaluation.metrics.items()))
+    print(
+        f"{name}: " + "  ".join(f"{key} {value:.2f}" for key, value in evaluation.metrics.items())
+    )
     print(f"Written: {folder / RESULT}, {PICTURE}")
 
 

@@ -194,7 +194,9 @@ def collate(samples: list[tuple[Tensor, dict[str, Tensor], int]]) -> DetectionBa
     return DetectionBatch(list(images), [found for found in targets if found], list(indices))
 
 
-def _loader(samples: DetectionSamples, order: Any, batch_size: int, workers: int) -> DataLoader[Any]:
+def _loader(
+    samples: DetectionSamples, order: Any, batch_size: int, workers: int
+) -> DataLoader[Any]:
     if batch_size < 1 or workers < 0:
         raise ValueError(
             f"batch_size={batch_size} must be at least 1 and workers={workers} at least 0."

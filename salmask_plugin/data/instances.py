@@ -158,7 +158,9 @@ def box_in_picture(
     """
     x0, y0, x1, y1 = box
     if not (x1 > x0 and y1 > y0):
-        raise ValueError(f"{name}: the box {list(box)} has no area; x0 < x1 and y0 < y1 are needed.")
+        raise ValueError(
+            f"{name}: the box {list(box)} has no area; x0 < x1 and y0 < y1 are needed."
+        )
     inside = (max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1])))
     kept = max(inside[2] - inside[0], 0.0) * max(inside[3] - inside[1], 0.0)
     if kept < KEPT_SHARE * (x1 - x0) * (y1 - y0):

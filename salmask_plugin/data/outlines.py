@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -27,8 +28,18 @@ def outline_masks(outlines: Sequence[Outline], size: tuple[int, int]) -> NDArray
     if outlines:
         tools = coco_tools("mask")
         for mask, outline in zip(masks, outlines, strict=True):
-            mask[:] = tools.decode(_one_run(tools, outline, width, height))
+            mask[:] = decoded(_one_run(tools, outline, width, height))
     return masks
+
+
+def decoded(runs: dict[str, Any]) -> NDArray[np.uint8]:
+    """Return compressed run lengths as a mask (H, W) of zeros and ones."""
+    tools = coco_tools("mask")
+    with warnings.catch_warnings():
+        # pycocotools hands NumPy 2 an array in a way that NumPy 1 asked for.
+        warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy")
+        mask: NDArray[np.uint8] = tools.decode(runs)
+    return mask
 
 
 def outline_of(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from salmask_plugin.data import InstanceSplits
-from salmask_plugin.data.outlines import coco_tools, outline_masks
+from salmask_plugin.data.outlines import decoded, outline_masks
 from salmask_plugin.evaluation.detection import Detections
 from salmask_plugin.results.detections import Scene, draw_detections
 from salmask_plugin.results.store import write_atomically
@@ -48,7 +48,7 @@ def _found(splits: InstanceSplits, index: int, found: Detections) -> Scene:
     masks = None
     if found.masks is not None and len(keep):
         chosen = [found.masks[place] for place in keep]
-        masks = np.stack([coco_tools("mask").decode(mask) for mask in chosen]).astype(bool)
+        masks = np.stack([decoded(mask) for mask in chosen]).astype(bool)
     names = [
         f"{splits.classes[label]} {score:.2f}"
         for label, score in zip(found.labels[keep], found.scores[keep], strict=True)

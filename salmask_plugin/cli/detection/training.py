@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ def plan_of(node: dict[str, Any], *, trainer: dict[str, Any], seed: int, workers
     return Plan(splits, schedule, node["model"], trainer, seed, workers)
 
 
+def detector_of(plan: Plan, backbone: PretrainedBackbone) -> C4Detector:
+    """Return a new detector on a copy of the backbone's network, initialised from the seed alone.
+
+    Raises:
+        ValueError: if the backbone has no C4 map, or an argument of the model is out of range.
+    """
+    pl.seed_everything(plan.seed, verbose=False)
+    own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
+    detector: C4Detector = build(plan.model, backbone=own, num_classes=len(plan.splits.classes))
+    return detector
+
+
 def train_and_test(plan: Plan, backbone: PretrainedBackbone, folder: Path) -> Evaluation:
     """Train a detector on a copy of the backbone's network, and return the benchmark's numbers.
 
@@ -92,11 +105,7 @@ def train_and_test(plan: Plan, backbone: PretrainedBackbone, folder: Path) -> Ev
         ValueError: if the backbone is none that has a C4 map.
         RuntimeError: if the loss is not finite, or a frozen backbone changed.
     """
-    pl.seed_everything(plan.seed, verbose=False)
-    own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
-    detector: C4Detector = build(
-        plan.model, backbone=own, num_classes=len(plan.splits.classes)
-    )
+    detector = detector_of(plan, backbone)
     pretrained = nn.ModuleList(detector.pretrained_parts())
     before = fingerprint(pretrained)
     for note in plan.splits.notes:
@@ -116,6 +125,8 @@ def train_and_test(plan: Plan, backbone: PretrainedBackbone, folder: Path) -> Ev
         resumed = newest_checkpoint(folder / CHECKPOINTS)
         if resumed is not None:
             say(f"Resuming from {resumed}.", flush=True)
+        # Said once by Lightning; a frozen backbone is meant to be in eval mode.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         trainer.fit(
             module, train_dataloaders=None, datamodule=data, ckpt_path=resumed, weights_only=True
         )
@@ -124,7 +135,9 @@ def train_and_test(plan: Plan, backbone: PretrainedBackbone, folder: Path) -> Ev
         trainer.validate(module, datamodule=data, verbose=False)
     after = fingerprint(pretrained)
     if detector.freeze_backbone and after != before:
-        raise RuntimeError("freeze_backbone=true, but the backbone's weights or statistics changed.")
+        raise RuntimeError(
+            "freeze_backbone=true, but the backbone's weights or statistics changed."
+        )
     metrics, words = metrics_of(tested.found, plan.splits, masks=detector.roi_heads.has_mask())
     if trainer.is_global_zero:
         title = f"{plan.splits.name}, {plan.schedule.steps} steps, {backbone.source}"

@@ -164,4 +164,3 @@ class DetectorInput(GeneralizedRCNNTransform):
             images = [self._view_filter(image[None])[0] for image in images]
         batch: Tensor = super().batch_images(images, size_divisible)
         return batch
-
