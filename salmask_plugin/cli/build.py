@@ -46,7 +46,15 @@ def build_splits(settings: Settings) -> ImageSplits:
     Raises:
         UserError: if there is only one class, which nothing can be evaluated on.
     """
-    splits: ImageSplits = build(settings["data"])
+    return checked_splits(build(settings["data"]))
+
+
+def checked_splits(splits: ImageSplits) -> ImageSplits:
+    """Return the splits as they are.
+
+    Raises:
+        UserError: if there is only one class.
+    """
     if len(splits.classes) < 2:
         raise UserError(
             f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "

@@ -14,6 +14,7 @@ from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.runs import run_folder
+from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
 
 IDENTITY = ("name=", "seed=", "recipe=", "compare.row=")
@@ -54,11 +55,14 @@ def run(options: argparse.Namespace) -> None:
     study = Path(settings["out"]) / study_name(settings)
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
-        print(f"  {'finished' if is_finished(row.folder) else 'to do   '}  {row.name}")
+        print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
     if settings["compare"]["duration"]:
         print(f"All of them take {settings['compare']['duration']}.")
     for note in settings["compare"]["notes"]:
         print(note)
+    for row in rows:
+        if not is_finished(row):
+            check_tasks(row.settings)
     failed = _run_rows(rows, options)
     written = report_folder(
         study,
@@ -78,13 +82,13 @@ def run(options: argparse.Namespace) -> None:
 
 def study_name(settings: Settings) -> str:
     """Return the name of the study's folder."""
-    experiment = settings.choices.get("experiment", "None")
+    experiment = settings["compare"]["study"] or settings.choices.get("experiment", "None")
     if settings["name"]:
         return str(settings["name"])
     if experiment not in ("None", "null"):
         scale = settings.choices.get("scale", PAPER_SCALE)
         suffix = "" if scale == PAPER_SCALE else f"-{scale}"
-        return experiment.replace("/", "-") + suffix
+        return str(experiment).replace("/", "-") + suffix
     return "-".join(["compare", settings.choices["data"], settings.choices["method"]])
 
 
@@ -128,19 +132,21 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the folder's record says that pretraining and all evaluations are done."""
-    if not (folder / RECORD_NAME).is_file():
+def is_finished(row: Row) -> bool:
+    """Whether the row is pretrained, and evaluated as its settings ask for now."""
+    if not (row.folder / RECORD_NAME).is_file():
         return False
     try:
-        record = read_record(folder)
+        record = read_record(row.folder)
     except RecordError:
         return False
-    return record.status == "finished" and {"knn", "linear"} <= set(record.evaluations)
+    return record.status == "finished" and all(
+        is_done(record, task) for task in wanted_tasks(row.settings)
+    )
 
 
 def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
-    todo = [row for row in rows if not is_finished(row.folder)]
+    todo = [row for row in rows if not is_finished(row)]
     # Waiting threads that spin take the cores from loader workers; on two cores that halves the
     # speed. It must be said before torch is imported, hence here, for the children.
     environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
@@ -151,7 +157,10 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
         sys.stdout.flush()
         flags = ["--trust"] if options.trust else []
         flags += ["--config-dir", options.config_dir] if options.config_dir else []
-        commands = [["pretrain", *flags, *row.arguments], ["evaluate", str(row.folder), *flags]]
+        commands = [
+            ["pretrain", *flags, *row.arguments],
+            ["evaluate", "--only-missing", *flags, str(row.folder)],
+        ]
         if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]

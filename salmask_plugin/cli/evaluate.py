@@ -1,20 +1,18 @@
-"""``salmask evaluate``: kNN and linear evaluation of a pretrained run, and its gallery."""
+"""``salmask evaluate``: the evaluations of a pretrained run, and its gallery."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from salmask_plugin.adapters.lightly.evaluation import (
-    knn_evaluation,
-    linear_evaluation,
-    reestimate_batch_norm,
-)
+from salmask_plugin.adapters.lightly.evaluation import reestimate_batch_norm
+from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
@@ -22,60 +20,123 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.protocol import with_results
 from salmask_plugin.cli.runs import CHECKPOINTS, read_settings
+from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
+from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.data import ImageSplits, evaluation_loaders, linear_train_transform
+from salmask_plugin.evaluation import PretrainedBackbone, fingerprint, load_backbone
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.results.record import is_share
-from salmask_plugin.results.store import RECORD_NAME
+from salmask_plugin.results.store import RECORD_NAME, shortened
 
 GALLERY = "gallery.png"
 SHOWN = 6
+MAY_CHANGE = ("compare", "evaluation")
+"""Parts of a run's configuration that a later comparison may ask otherwise."""
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
     folder = Path(options.folder)
     settings = apply_overrides(read_settings(folder), options.overrides, trust=options.trust)
-    evaluate(settings, folder)
+    evaluate(settings, folder, only_missing=options.only_missing)
 
 
-def evaluate(settings: Settings, folder: Path) -> RunRecord:
+def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:
     """Evaluate the newest checkpoint of a finished run and add the results to its record.
 
     Each result is written as soon as it is there.
 
+    Args:
+        settings: of the run, and of the evaluation.
+        folder: the run's.
+        only_missing: leave out what the record holds under the same settings.
+
     Raises:
-        UserError: if the run is not pretrained yet, or its checkpoint is gone.
+        UserError: if the run is not pretrained yet, its checkpoint is gone, or a task cannot work.
     """
     if not (folder / RECORD_NAME).is_file():
         raise UserError(f"{folder} is not pretrained yet: run `salmask pretrain` to its end first.")
+    record = read_record(folder)
+    newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
+    record = replace(record, config={**record.config, **newest})
+    write_record(folder, record)
+    wanted = wanted_tasks(settings)
+    if only_missing:
+        wanted = [task for task in wanted if not is_done(record, task)]
+    if wanted:
+        check_tasks(settings)
+        backbone, shared = _prepared(settings, folder)
+        for task in wanted:
+            record = with_results(record, {task.name: evaluated(task, backbone, shared)})
+            write_record(folder, record)
+    if not (only_missing and (folder / GALLERY).is_file()):
+        _show(settings, folder, record)
+    return record
+
+
+def evaluated(
+    task: Wanted, backbone: PretrainedBackbone, shared: dict[str, Any] | None = None
+) -> Evaluation:
+    """Run one task and print its result; the backbone is proven to be as before.
+
+    Args:
+        task: what to do.
+        backbone: the encoder, on its device.
+        shared: what is added to the protocol.
+
+    Raises:
+        RuntimeError: if a parameter or a buffer of the backbone has changed.
+    """
+    started = time.perf_counter()
+    with unchanged(backbone.network):
+        found = TASKS[task.kind].run(task, backbone)
+    seconds = time.perf_counter() - started
+    print(f"{task.name}: " + "  ".join(_said(key, value) for key, value in found.metrics.items()))
+    return replace(
+        found,
+        protocol={**found.protocol, **(shared or {})},
+        seconds=seconds,
+        settings=shortened(task.asked),
+    )
+
+
+def device_for(settings: Settings) -> torch.device:
+    """Return where evaluations run."""
+    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
+    """The run's backbone on its device, and what its preparation adds to the protocol."""
     checkpoint = newest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None:
         raise UserError(f"{folder / CHECKPOINTS} has no readable checkpoint to evaluate.")
-    splits = build_splits(settings)
+    backbone = load_backbone(checkpoint, network=build(settings["backbone"]))
+    backbone.network.to(device_for(settings))
+    shared = _reestimated(settings, backbone)
+    if shared:
+        backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))
+    print(f"Encoder: {backbone}")
+    return backbone, shared
+
+
+def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
+    """Draw what the encoder saw, where the recipe can be shown."""
     masking = build_masking(settings)
-    module = load_module(settings, splits, masking, checkpoint)
-    record = read_record(folder)
-    shared = _reestimated(settings, splits, module)
-    for name, evaluation in (("knn", _knn), ("linear", _linear)):
-        started = time.perf_counter()
-        metrics, curves, protocol = evaluation(settings, splits, module)
-        result = Evaluation(metrics, {**protocol, **shared}, curves, time.perf_counter() - started)
-        record = with_results(record, {name: result})
-        write_record(folder, record)
-        print(f"{name}: " + "  ".join(_said(key, value) for key, value in metrics.items()))
-    if masking is not None and can_be_shown(masking):
-        images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
-        write_gallery(
-            folder / GALLERY,
-            masking,
-            [image for image, _ in images],
-            [splits.classes[label] for _, label in images],
-            view_size=settings["view_size"],
-            seed=settings["seed"],
-            title=f"{record.recipe}, saliency from {record.localizer}",
-        )
-    return record
+    if masking is None or not can_be_shown(masking):
+        return
+    splits = build_splits(settings)
+    images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
+    write_gallery(
+        folder / GALLERY,
+        masking,
+        [image for image, _ in images],
+        [splits.classes[label] for _, label in images],
+        view_size=settings["view_size"],
+        seed=settings["seed"],
+        title=f"{record.recipe}, saliency from {record.localizer}",
+    )
 
 
 def load_module(
@@ -95,72 +156,26 @@ def load_module(
         module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{checkpoint} does not fit the run's settings: {error}") from error
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
-    return module.to("cuda" if cuda else "cpu").eval()
+    return module.to(device_for(settings)).eval()
 
 
 def _said(metric: str, value: float) -> str:
     return f"{metric} {value:.2%}" if is_share(metric) else f"{metric} {value:g}"
 
 
-Result = tuple[dict[str, float], dict[str, tuple[float, ...]], dict[str, Any]]
-
-
-def _reestimated(
-    settings: Settings, splits: ImageSplits, module: pl.LightningModule
-) -> dict[str, Any]:
+def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, Any]:
     """Re-estimate BatchNorm's statistics if asked to; return what that adds to the protocol."""
     # Run folders written before the setting existed lack the key.
     if not settings["evaluation"].get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        splits,
+        build_splits(settings),
         view_size=settings["view_size"],
         batch_size=settings["loader"]["batch_size"],
         workers=settings["loader"]["workers"],
         train_transform=linear_train_transform(settings["view_size"]),
         seed=settings["seed"],
     )
-    batches = reestimate_batch_norm(module, train)
+    batches = reestimate_batch_norm(backbone.filtered(), train)
     size = settings["loader"]["batch_size"]
     return {"batch_norm": f"re-estimated on {batches} batches of {size} clean views"}
-
-
-def _knn(settings: Settings, splits: ImageSplits, module: pl.LightningModule) -> Result:
-    train, val = evaluation_loaders(
-        splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]
-    )
-    result = knn_evaluation(
-        module, train, val, num_classes=len(splits.classes), **settings["evaluation"]["knn"]
-    )
-    metrics = {"top1": result.top1}
-    return metrics, {}, {**result.protocol, "view_size": settings["view_size"]}
-
-
-def _linear(settings: Settings, splits: ImageSplits, module: pl.LightningModule) -> Result:
-    protocol = settings["evaluation"]["linear"]
-    train, val = evaluation_loaders(
-        splits,
-        view_size=settings["view_size"],
-        batch_size=protocol["batch_size"],
-        workers=settings["loader"]["workers"],
-        train_transform=(
-            linear_train_transform(settings["view_size"]) if protocol["augment"] else None
-        ),
-        seed=settings["seed"],
-    )
-    _, feature_dim = build(settings["backbone"])
-    result = linear_evaluation(
-        module,
-        train,
-        val,
-        num_classes=len(splits.classes),
-        feature_dim=feature_dim,
-        **protocol,
-    )
-    metrics = {"top1_last": result.top1, "top1_best": result.top1_best}
-    if protocol.get("learning_rates"):
-        metrics["learning_rate"] = result.learning_rate
-    # The seed is the head's; runs of several seeds of one setting share a protocol.
-    known = {key: value for key, value in result.protocol.items() if key != "seed"}
-    return metrics, {"top1": result.curve}, {**known, "view_size": settings["view_size"]}

@@ -14,6 +14,7 @@ from salmask_plugin.cli.errors import UserError
 COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
+    "transfer": "the same and fine-tuning of any checkpoint, on any data set",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
@@ -26,17 +27,24 @@ COMMANDS = {
 }
 FOLDERS = {
     "evaluate": "run folder",
+    "transfer": "checkpoint, run folder or export",
     "report": "folder with runs",
     "preview": "images",
     "variance": "run folder",
     "detect": "run folder or checkpoint",
 }
 IMAGES: dict[str, Any] = {"type": int, "metavar": "N", "help": "at most so many images"}
+ONLY_MISSING: dict[str, Any] = {
+    "action": "store_true",
+    "help": "leave out results that are there already under the same settings",
+}
 SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": "which images"}
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
     },
+    "evaluate": {"--only-missing": ONLY_MISSING},
+    "transfer": {"--only-missing": ONLY_MISSING},
     "audit": {
         "--images": {**IMAGES, "default": 500},
         "--split": SPLIT,

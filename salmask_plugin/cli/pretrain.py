@@ -31,6 +31,7 @@ from salmask_plugin.cli.history import History
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
+from salmask_plugin.cli.tasks import check_tasks
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
 say = rank_zero_only(print)
@@ -43,9 +44,11 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     folder = run_folder(settings)
+    if options.evaluate:
+        check_tasks(settings)
     pretrain(settings, folder)
     if options.evaluate:
-        evaluate.evaluate(settings, folder)
+        evaluate.evaluate(settings, folder, only_missing=True)
 
 
 def pretrain(settings: Settings, folder: Path) -> None:

@@ -34,6 +34,8 @@ def default_name(settings: Settings) -> str:
 def keep_settings(folder: Path, settings: Settings) -> None:
     """Write the settings into the run's folder, or check them against those already there.
 
+    What may change without making it another run is then kept as it is asked for now.
+
     Raises:
         UserError: if the folder holds a run with other settings.
     """
@@ -46,7 +48,8 @@ def keep_settings(folder: Path, settings: Settings) -> None:
                 f"{folder} holds a run with other settings ({'; '.join(different)}). "
                 "Choose another name=... or out=..., or delete that folder."
             )
-        return
+        if (kept.values, kept.choices) == (settings.values, settings.choices):
+            return
     content = {"values": settings.values, "choices": settings.choices}
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 

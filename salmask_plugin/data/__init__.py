@@ -24,7 +24,13 @@ from salmask_plugin.data.instances import InstanceImages, Instances, InstanceSpl
 from salmask_plugin.data.loaders import TwoViewData, evaluation_loaders, pretrain_loader
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
-from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
+from salmask_plugin.data.splits import (
+    ImageSplits,
+    ImageSubset,
+    LabelledImages,
+    MaskedImages,
+    labelled_share,
+)
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
 from salmask_plugin.data.voc import VOC_CLASSES, voc
@@ -63,6 +69,7 @@ __all__ = [
     "flowers102",
     "generated",
     "image_folder",
+    "labelled_share",
     "linear_train_transform",
     "list_images",
     "pretrain_loader",

@@ -115,6 +115,35 @@ def first_classes(splits: ImageSplits, count: int | None) -> ImageSplits:
     return replace(splits, train=train, val=val, classes=splits.classes[:count])
 
 
+def labelled_share(splits: ImageSplits, share: float, *, seed: int = 0) -> ImageSplits:
+    """Return the splits with a class-balanced share of the training images: few-label protocols.
+
+    At least one image of each class is kept. The choice depends on ``seed`` and the labels alone;
+    a smaller share is contained in every larger one.
+
+    Args:
+        splits: the whole set.
+        share: of the training images, in (0, 1].
+        seed: of the choice, not of a run: all runs learn from the same images.
+
+    Raises:
+        ValueError: if the share is out of range, or a class has no training image at all.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"label_share={share} must be above 0 and at most 1.")
+    if share == 1:
+        return splits
+    labels = splits.train.labels
+    missing = sorted(set(range(len(splits.classes))) - set(labels))
+    if missing:
+        raise ValueError(
+            f"{splits.name} has no training image of {len(missing)} classes, such as "
+            f"{splits.classes[missing[0]]!r}."
+        )
+    count = max(len(splits.classes), round(share * len(labels)))
+    return replace(splits, train=ImageSubset(splits.train, balanced_indices(labels, count, seed)))
+
+
 def balanced_indices(labels: Sequence[int], count: int, seed: int) -> list[int]:
     """Choose ``count`` images with class counts as equal as the classes allow, in ascending order.
 

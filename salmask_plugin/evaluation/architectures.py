@@ -12,15 +12,17 @@ from torch import Tensor, nn
 
 RESNETS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
 """torchvision's ResNets and the dimension of their features."""
-CIFAR, CIFAR_SOLO, CIFAR_LIGHTLY = "_cifar", "_cifar_solo", "_cifar_lightly"
+CIFAR, CIFAR_POOL, CIFAR_SOLO = "_cifar", "_cifar_pool", "_cifar_solo"
+CIFAR_LIGHTLY = "_cifar_lightly"
 STEMS = {
     "": "7x7 convolution, stride 2, max-pooling",
     CIFAR: "3x3 convolution, padding 1, no max-pooling: this package's and lightly's benchmarks'",
+    CIFAR_POOL: "3x3 convolution, padding 1, max-pooling: for views of about 64 px",
     CIFAR_SOLO: "3x3 convolution, padding 2, no max-pooling: solo-learn's on CIFAR",
     CIFAR_LIGHTLY: "3x3 convolution, padding 1, neither max-pooling nor the first ReLU: lightly's "
     "ResNetGenerator cut into nn.Sequential, as its examples and benchmarks on CIFAR do",
 }
-"""Suffixes of a ResNet's name. The last three have weights of the same shapes."""
+"""Suffixes of a ResNet's name. All but the first have weights of the same shapes."""
 _DEPTHS = {
     ((2, 2, 2, 2), False): "resnet18",
     ((3, 4, 6, 3), False): "resnet34",
@@ -49,6 +51,7 @@ def build_network(architecture: str) -> tuple[nn.Module, int]:
         padding = 2 if stem == CIFAR_SOLO else 1
         with torch.random.fork_rng(devices=[]):
             network.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=padding, bias=False)
+    if stem not in ("", CIFAR_POOL):
         network.maxpool = nn.Identity()
     if stem == CIFAR_LIGHTLY:
         network.relu = nn.Identity()  # the stem's; each block has its own

@@ -88,6 +88,7 @@ def load_backbone(
     *,
     architecture: str | None = None,
     view_filter: HighPassFilter | Auto | None = "auto",
+    network: tuple[nn.Module, int] | None = None,
     sha256: str | None = None,
 ) -> PretrainedBackbone:
     """Load the online encoder of a checkpoint, whoever wrote it. Nothing in the file is executed.
@@ -101,6 +102,8 @@ def load_backbone(
             beside the weights say, or the ResNet that the weights fit.
         view_filter: what the encoder was trained behind. "auto": what the checkpoint or the files
             beside it say, and no filter where a host without filters wrote it.
+        network: your own (network without a classifier, its feature dimension) to load the weights
+            into, where it is none that ``architecture`` can name.
         sha256: the digest the file must have, or its first digits (8 or more).
 
     Raises:
@@ -110,13 +113,20 @@ def load_backbone(
     """
     source = find_source(path)
     encoder = find_encoder(read_weights(source.file, sha256))
-    kernel = _kernel(source, encoder, view_filter)
-    name = _architecture(source, encoder, architecture)
-    network, feature_dim = build_network(name)
-    load_strictly(network, _without_head(encoder, network), str(source.file), shown=SHOWN_NAMES)
-    network.eval()
+    recorded = recorded_filter(source.file) if source.kernel == "" else ""
+    kernel = _kernel(source, encoder, recorded, view_filter)
+    if network is not None:
+        built, feature_dim = network
+        name = architecture or source.architecture or type(built).__name__
+    else:
+        # Our modules take any stem, so that their checkpoints alone do not tell a small one.
+        small_stem = encoder.small_stem if recorded == "" else None
+        name = _architecture(source, encoder, architecture, small_stem)
+        built, feature_dim = build_network(name)
+    load_strictly(built, _without_head(encoder, built), str(source.file), shown=SHOWN_NAMES)
+    built.eval()
     loaded = PretrainedBackbone(
-        network,
+        built,
         name,
         feature_dim,
         None if kernel is None else HighPassFilter(*kernel),
@@ -145,14 +155,17 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _kernel(
-    source: Source, encoder: Encoder, asked: HighPassFilter | Auto | None
+    source: Source,
+    encoder: Encoder,
+    recorded: tuple[int, float] | str | None,
+    asked: HighPassFilter | Auto | None,
 ) -> tuple[int, float] | None:
     """What the weights bring along, or what the files beside them say, or what is asked for."""
     if asked not in ("auto", None) and not isinstance(asked, HighPassFilter):
         raise ValueError(f"view_filter={asked!r} must be 'auto', None or a HighPassFilter.")
     known = encoder.kernel if encoder.kernel is not None else source.kernel
     if isinstance(known, str):
-        known = recorded_filter(source.file)
+        known = recorded
     if isinstance(asked, str):
         if isinstance(known, str) and known:
             raise ValueError(known)
@@ -166,7 +179,9 @@ def _kernel(
     return wanted
 
 
-def _architecture(source: Source, encoder: Encoder, asked: str | None) -> str:
+def _architecture(
+    source: Source, encoder: Encoder, asked: str | None, small_stem: str | None
+) -> str:
     if asked is not None and source.architecture not in (None, asked):
         raise ValueError(
             f"architecture={asked!r} contradicts {source.file}, which is a {source.architecture}."
@@ -175,7 +190,7 @@ def _architecture(source: Source, encoder: Encoder, asked: str | None) -> str:
     if known is not None:
         return known
     try:
-        return infer_architecture(encoder.state, small_stem=encoder.small_stem)
+        return infer_architecture(encoder.state, small_stem=small_stem)
     except ValueError as error:
         raise ValueError(f"{source.file}: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from salmask_plugin.evaluation.architectures import CIFAR, CIFAR_SOLO, RESNETS
+from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
 EXPORT = "backbone.json"
@@ -105,11 +105,16 @@ def _of_run(folder: Path, file: Path) -> Source:
     values = _read(folder / SETTINGS).get("values", {})
     masking = values.get("masking") or {}
     view_filter = masking.get("view_filter")
-    kernel = None if not view_filter else (view_filter["kernel_size"], view_filter["sigma"])
+    kernel: Kernel | str | None = None
+    if view_filter:
+        # A filter of another kind cannot be rebuilt from two numbers; the checkpoint names it.
+        known = "kernel_size" in view_filter and "sigma" in view_filter
+        kernel = (view_filter["kernel_size"], view_filter["sigma"]) if known else ""
     backbone = values.get("backbone") or {}
     architecture = None
     if backbone.get("name") in RESNETS:
-        architecture = backbone["name"] + (CIFAR if backbone.get("stem") == "cifar" else "")
+        stem = backbone.get("stem", "standard")
+        architecture = backbone["name"] + ("" if stem == "standard" else f"_{stem}")
     return Source(file, "a run of salmask", architecture, kernel)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isclose
 
 from salmask_plugin.results.baseline import against_baseline
 from salmask_plugin.results.grouping import Conditions, Group, Items, group, items
@@ -96,10 +97,25 @@ def _columns(groups: Sequence[Group], metrics: Sequence[str] | None) -> list[Col
         for record in entry.runs.values()
         for name, evaluation in record.evaluations.items()
         for metric in evaluation.metrics
-        if metrics is None or f"{name}/{metric}" in metrics
+        if (metrics is None and not _repeats_top1(name, metric, groups))
+        or (metrics is not None and f"{name}/{metric}" in metrics)
     }
     columns = [replace(column, shown=_distinctive(column, found)) for column in found]
     return sorted(columns, key=_column_order)
+
+
+def _repeats_top1(name: str, metric: str, groups: Sequence[Group]) -> bool:
+    """Whether a mean per class is the top-1 everywhere, as it is with classes of equal size."""
+    found = [
+        evaluation.metrics
+        for entry in groups
+        for record in entry.runs.values()
+        if (evaluation := record.evaluations.get(name)) is not None and metric in evaluation.metrics
+    ]
+    return metric == "mean_per_class" and all(
+        isclose(values[metric], values.get("top1_last", values.get("top1", -1.0)), abs_tol=1e-6)
+        for values in found
+    )
 
 
 def _column_order(column: Column) -> tuple[object, ...]:

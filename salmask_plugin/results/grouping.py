@@ -27,10 +27,11 @@ class Conditions:
     def title(self) -> str:
         """The conditions in one line."""
         data = self.data
+        epochs = f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
         return (
             f"{data.name}: {data.train_images:,} training and {data.val_images:,} validation "
             f"images, {data.classes} classes, {data.view_size} px, {self.backbone}, "
-            f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
+            f"{epochs if self.epochs else 'pretrained elsewhere'}"
         )
 
 

@@ -11,7 +11,7 @@ from salmask_plugin.results.environment import Environment
 
 Scalar: TypeAlias = bool | int | float | str | None
 """A plain setting, as YAML and JSON know it."""
-Host: TypeAlias = Literal["lightly", "solo-learn"]
+Host: TypeAlias = Literal["lightly", "solo-learn", "other"]
 Branch: TypeAlias = Literal["query", "key", "both"]
 Status: TypeAlias = Literal["finished", "failed"]
 
@@ -46,17 +46,21 @@ class Evaluation:
 
     Args:
         metrics: name -> value. Names that begin with "top" ("top1", "top1_last", "top1_best",
-            "top5") are shares in [0, 1], not percent. Other names keep their own unit.
+            "top5") and "mean_per_class" are shares in [0, 1], not percent. Other names keep their
+            own unit.
         protocol: everything that must agree before two values may stand in one column, such as
             ``{"k": 20, "temperature": 0.07}``.
         curves: name -> one value per epoch of the evaluation, in the unit of the metric.
         seconds: wall-clock of the evaluation, or None where it was not taken.
+        settings: what was asked for, as plain values: a command that asks for the same finds its
+            result here. Empty where nothing was asked by configuration.
     """
 
     metrics: Mapping[str, float]
     protocol: Mapping[str, Scalar] = field(default_factory=dict)
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     seconds: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
@@ -85,14 +89,14 @@ class RunRecord:
 
     Args:
         name: of the run, unique in its study.
-        host: the library that trained.
+        host: the library that trained; "other" for a checkpoint of which nothing more is known.
         method: the host's method without masking, such as "mocov2" or "simclr".
         recipe: the masking recipe; "none" is the baseline.
         seed: of the run, >= 0.
         data: the images.
         backbone: the encoder with its stem, such as "resnet18".
-        epochs: planned pretraining epochs, >= 1.
-        batch_size: images per optimisation step over all devices, >= 1.
+        epochs: planned pretraining epochs, >= 1; 0 of the host "other": not known.
+        batch_size: images per optimisation step over all devices, >= 1; 0 as for epochs.
         localizer: what made the saliency; "none" without masking.
         localizer_trained_on: what the localizer had learned from, such as "ImageNet-1k labels".
         branch: the masked view; None where no view is masked.
@@ -150,9 +154,10 @@ class RunRecord:
                 raise ValueError(f"{key} must not be empty.")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be at least 0.")
+        least = 0 if self.host == "other" else 1
         for key in ("epochs", "batch_size"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)} must be at least 1.")
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}={getattr(self, key)} must be at least {least}.")
         for key, values in self.history.items():
             if len(values) > self.epochs:
                 raise ValueError(
@@ -172,4 +177,4 @@ class RunRecord:
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share in [0, 1], shown as percent."""
-    return metric.startswith("top")
+    return metric.startswith(("top", "mean_per_class"))

@@ -57,7 +57,7 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
     path = Path(path)
     path = path if path.suffix == ".json" else path / RECORD_NAME
     try:
-        content = {"schema_version": SCHEMA_VERSION, **_shorten_paths(encode(record))}
+        content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
     except FieldError as problem:
         raise RecordError(f"{path}: {problem}") from problem
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -129,11 +129,12 @@ def load_records(folder: Path | str) -> LoadedRecords:
     return LoadedRecords(tuple(records), tuple(problems))
 
 
-def _shorten_paths(value: Any) -> Any:
+def shortened(value: Any) -> Any:
+    """Return plain values as a record keeps them: absolute paths cut to their last part."""
     if isinstance(value, dict):
-        return {key: _shorten_paths(item) for key, item in value.items()}
+        return {key: shortened(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shorten_paths(item) for item in value]
+        return [shortened(item) for item in value]
     return shorten_text(value) if isinstance(value, str) else value
 
 

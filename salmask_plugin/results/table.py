@@ -9,18 +9,28 @@ from salmask_plugin.results.grouping import Conditions, Items, Setting
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.statistics import Difference, Summary
 
-_EVALUATIONS = {"knn": "kNN", "linear": "Linear"}
+_EVALUATIONS = {
+    "knn": "kNN",
+    "linear": "Linear",
+    "linear_1percent": "Linear, 1 % labels,",
+    "linear_10percent": "Linear, 10 % labels,",
+    "finetune": "Fine-tuned",
+    "finetune_1percent": "Fine-tuned, 1 % labels,",
+    "finetune_10percent": "Fine-tuned, 10 % labels,",
+}
 _METRICS = {
     "top1": "top-1",
     "top5": "top-5",
     "top1_last": "top-1 last epoch",
     "top1_best": "top-1 best epoch",
+    "mean_per_class": "mean per class",
 }
 
 
 def metric_title(evaluation: str, metric: str, shown: Items = ()) -> str:
     """Name a metric for people, with its unit and the settings that tell it apart."""
-    name = _EVALUATIONS.get(evaluation, evaluation)
+    data, _, task = evaluation.rpartition("/")
+    name = (f"{data}: " if data else "") + _EVALUATIONS.get(task, task)
     return f"{name} {_METRICS.get(metric, metric)}{_brackets(metric, shown)}"
 
 

@@ -1,14 +1,20 @@
-"""kNN and linear evaluation of a frozen model by lightly's classifiers."""
+"""kNN, linear and fine-tuned evaluation of a model by lightly's classifiers."""
 
 from salmask_plugin.adapters.lightly.evaluation.batch_norm import reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import extract_features
+from salmask_plugin.adapters.lightly.evaluation.finetune import (
+    FinetuneResult,
+    finetune_evaluation,
+)
 from salmask_plugin.adapters.lightly.evaluation.knn import KNNResult, knn_evaluation
 from salmask_plugin.adapters.lightly.evaluation.linear import LinearResult, linear_evaluation
 
 __all__ = [
+    "FinetuneResult",
     "KNNResult",
     "LinearResult",
     "extract_features",
+    "finetune_evaluation",
     "knn_evaluation",
     "linear_evaluation",
     "reestimate_batch_norm",

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightly.utils.benchmarking import KNNClassifier, MetricCallback
-from torch import nn
+import torch.nn.functional as F
+from lightly.utils.benchmarking import KNNClassifier, MetricCallback, knn_predict
+from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
+from salmask_plugin.evaluation.per_class import mean_per_class
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class KNNResult:
 
     Attributes:
         top1: share of the validation images whose class leads the neighbours' votes.
+        mean_per_class: the same where every class weighs the same.
         top5: share whose class is among the first five; None with fewer than five classes.
         protocol: the settings, as plain values.
     """
 
     top1: float
+    mean_per_class: float
     top5: float | None
     protocol: dict[str, Any]
 
@@ -90,5 +94,25 @@ def knn_evaluation(
         "val_images": len(val[1]),
     }
     return KNNResult(
-        top1=accuracy["val_knn_top1"], top5=accuracy.get("val_knn_top5"), protocol=protocol
+        top1=accuracy["val_knn_top1"],
+        mean_per_class=mean_per_class(_predicted(train, val[0], classifier), val[1]),
+        top5=accuracy.get("val_knn_top5"),
+        protocol=protocol,
     )
+
+
+def _predicted(train: tuple[Tensor, Tensor], val: Tensor, classifier: KNNClassifier) -> Tensor:
+    """The classes (N,) that lightly's classifier answers; it does not give them away."""
+    bank = F.normalize(train[0], dim=1).T
+    answers = [
+        knn_predict(
+            F.normalize(batch, dim=1),
+            bank,
+            train[1],
+            classifier.num_classes,
+            classifier.knn_k,
+            classifier.knn_t,
+        )[:, 0]
+        for batch in torch.split(val, 512)
+    ]
+    return torch.cat(answers)

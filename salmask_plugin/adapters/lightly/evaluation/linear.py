@@ -8,10 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightly.utils.benchmarking import LinearClassifier, MetricCallback
 from torch import nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import MultiStepLR
 from torch.utils.data import DataLoader
 
 from salmask_plugin.adapters.lightly.evaluation.features import (
@@ -20,9 +17,10 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     extract_features,
     unchanged,
 )
+from salmask_plugin.adapters.lightly.evaluation.fitting import fit_classifier
+from salmask_plugin.adapters.lightly.evaluation.per_class import PerClassAccuracy
 from salmask_plugin.adapters.lightly.evaluation.selection import choose_learning_rate
-from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
-from salmask_plugin.adapters.lightly.online import topk_for
+from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class LinearResult:
         top1: top-1 after the last epoch.
         top1_best: top-1 of the best epoch. Chosen on the validation images, as most tables do.
         best_epoch: that epoch, counted from 0.
+        mean_per_class: after the last epoch: every class weighs the same.
         curve: top-1 after each epoch.
         learning_rate: for a batch of 256: the one given, or the one chosen.
         protocol: the settings, as plain values.
@@ -41,30 +40,10 @@ class LinearResult:
     top1: float
     top1_best: float
     best_epoch: int
+    mean_per_class: float
     curve: tuple[float, ...]
     learning_rate: float
     protocol: dict[str, Any]
-
-
-class SteppedLinearClassifier(LinearClassifier):
-    """lightly's LinearClassifier with MoCo's schedule: the rate drops tenfold at some epochs.
-
-    Args:
-        milestones: those epochs, counted from 0.
-        classifier: arguments of lightly's class.
-
-    References:
-        https://github.com/facebookresearch/moco/tree/7397dfe, main_lincls.py.
-    """
-
-    def __init__(self, *, milestones: Sequence[int], **classifier: Any) -> None:
-        super().__init__(**classifier)
-        self.milestones = list(milestones)
-
-    def configure_optimizers(self) -> Any:
-        """SGD with momentum 0.9 and no weight decay, as in lightly's class."""
-        optimizer = SGD(self.get_trainable_parameters(), lr=self.get_effective_lr(), momentum=0.9)
-        return [optimizer], [MultiStepLR(optimizer, milestones=self.milestones, gamma=0.1)]
 
 
 def linear_evaluation(
@@ -81,15 +60,16 @@ def linear_evaluation(
     batch_size: int = 256,
     milestones: Sequence[int] = (),
     augment: bool = True,
+    head_std: float | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> LinearResult:
     """Train a linear classifier on the frozen model's features.
 
-    SGD, momentum 0.9, no weight decay; rate ``learning_rate * batch_size / 256``; lightly's
-    initialisation of the head. The defaults are the paper's for SimCLR; its MoCo rows use
-    ``learning_rate=30, milestones=(60, 80)``.
+    SGD, momentum 0.9, no weight decay; rate ``learning_rate * batch_size / 256``. The defaults are
+    the paper's for SimCLR; its MoCo rows use
+    ``learning_rate=30, milestones=(60, 80), head_std=0.01``.
 
     Args:
         model: images -> (B, feature_dim) features.
@@ -107,6 +87,8 @@ def linear_evaluation(
         milestones: epochs at which the rate drops tenfold. Empty is lightly's cosine per step.
         augment: False computes the features of both loaders once and trains on those: much faster,
             and for a ``train_loader`` that does not augment.
+        head_std: weights of the head are drawn from N(0, head_std^2), its bias is 0, as in MoCo's
+            protocol; None is lightly's initialisation, torch's own.
         seed: of the head's initialisation and, without ``augment``, of the order of the images.
             The caller's random state is restored.
         device: where to run; None is where the model is.
@@ -123,6 +105,8 @@ def linear_evaluation(
             f"epochs={epochs} and batch_size={batch_size} must be at least 1, "
             f"learning_rate={learning_rate} positive."
         )
+    if head_std is not None and not head_std >= 0:
+        raise ValueError(f"head_std={head_std} must be at least 0, or None.")
     if learning_rates and augment:
         raise ValueError("learning_rates needs augment=False: candidates train on fixed features.")
     if augment and train_loader.batch_size != batch_size:
@@ -150,6 +134,7 @@ def linear_evaluation(
             epochs=epochs,
             batch_size=batch_size,
             milestones=milestones,
+            head_std=head_std,
             seed=seed,
             accelerator="cpu" if target.type == "cpu" else "auto",
             progress=progress,
@@ -158,7 +143,8 @@ def linear_evaluation(
             learning_rate = choose_learning_rate(
                 fit, *features[0], learning_rates, batch_size=batch_size, held_out=held_out
             )
-        curve = fit(train, val, learning_rate=learning_rate)
+        per_class = PerClassAccuracy()
+        curve = fit(train, val, learning_rate=learning_rate, callbacks=[per_class])
     best = max(range(len(curve)), key=curve.__getitem__)
     protocol = {
         "classifier": "lightly.utils.benchmarking.LinearClassifier",
@@ -169,9 +155,12 @@ def linear_evaluation(
         "momentum": 0.9,
         "weight_decay": 0.0,
         "augment": augment,
+        **({} if head_std is None else {"head": f"N(0, {head_std:g}^2), bias 0"}),
         "seed": seed,
     }
-    return LinearResult(curve[-1], curve[best], best, curve, learning_rate, protocol)
+    return LinearResult(
+        curve[-1], curve[best], best, per_class.curve[-1], curve, learning_rate, protocol
+    )
 
 
 def _rate_protocol(
@@ -182,47 +171,6 @@ def _rate_protocol(
         return {"learning_rate": rate, "effective_learning_rate": rate * batch_size / 256}
     listed = ", ".join(f"{candidate:g}" for candidate in candidates)
     return {"learning_rate": f"best of {listed} on {held_out:g} of the training images"}
-
-
-def fit_classifier(
-    frozen: nn.Module,
-    train: DataLoader[Any],
-    val: DataLoader[Any],
-    *,
-    learning_rate: float,
-    feature_dim: int,
-    num_classes: int,
-    epochs: int,
-    batch_size: int,
-    milestones: Sequence[int],
-    seed: int,
-    accelerator: str,
-    progress: bool,
-) -> tuple[float, ...]:
-    """Train one head on the frozen model and return its top-1 on ``val`` after each epoch.
-
-    Changes the global random state; see :func:`linear_evaluation` for the arguments.
-    """
-    torch.manual_seed(seed)
-    settings = {
-        "model": frozen,
-        "batch_size_per_device": batch_size,
-        "lr": learning_rate,
-        "feature_dim": feature_dim,
-        "num_classes": num_classes,
-        "topk": topk_for(num_classes),
-    }
-    classifier = (
-        SteppedLinearClassifier(milestones=milestones, **settings)
-        if milestones
-        else LinearClassifier(**settings)
-    )
-    metrics = MetricCallback()
-    with quiet_trainer(
-        epochs=epochs, callbacks=[metrics], accelerator=accelerator, progress=progress
-    ) as trainer:
-        trainer.fit(classifier, train_dataloaders=train, val_dataloaders=val)
-    return tuple(metrics.val_metrics["val_top1"])
 
 
 def check_features(found: int, feature_dim: int) -> None:

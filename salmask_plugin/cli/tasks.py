@@ -1,0 +1,107 @@
+"""What is evaluated: tasks by name, with their settings and their data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from salmask_plugin.cli import classification
+from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.wanted import Wanted
+from salmask_plugin.evaluation import PretrainedBackbone
+from salmask_plugin.results import Evaluation, RunRecord
+from salmask_plugin.results.store import shortened
+
+DEFAULT = ("knn", "linear")
+"""What runs did before the setting existed."""
+NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
+"""Keys of ``evaluation`` that are no tasks."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of evaluation.
+
+    Attributes:
+        run: evaluates the backbone, which is in eval mode on its device and must come back
+            unchanged.
+        check: raises ValueError for settings or data that cannot work; before any training.
+    """
+
+    run: Callable[[Wanted, PretrainedBackbone], Evaluation]
+    check: Callable[[Wanted], None]
+
+
+TASKS = {
+    "knn": Task(classification.knn, classification.check),
+    "linear": Task(classification.linear, classification.check),
+    "finetune": Task(classification.finetune, classification.check),
+}
+"""A new kind: one line here, and a node of its name in ``configs/evaluation/shared.yaml``."""
+
+
+def wanted_tasks(settings: Settings) -> list[Wanted]:
+    """Return the tasks that ``evaluation.tasks`` names.
+
+    Raises:
+        UserError: for a name without settings, an unknown kind or an unknown data set.
+    """
+    node = settings["evaluation"]
+    names = list(node.get("tasks", DEFAULT))
+    if len(set(names)) < len(names):
+        raise UserError(f"evaluation.tasks={names} names a task twice.")
+    return [_wanted(name, node, settings) for name in names]
+
+
+def check_tasks(settings: Settings) -> None:
+    """Refuse what cannot work before anything is trained.
+
+    Raises:
+        UserError: as :func:`wanted_tasks`, and naming the task for whatever its check refuses.
+    """
+    for task in wanted_tasks(settings):
+        try:
+            TASKS[task.kind].check(task)
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(f"evaluation task {task.name}: {error}") from error
+
+
+def is_done(record: RunRecord, task: Wanted) -> bool:
+    """Whether the record holds the task's result under the same settings."""
+    found = record.evaluations.get(task.name)
+    if found is None:
+        return False
+    if found.settings:
+        return dict(found.settings) == shortened(task.asked)
+    # Records written before results kept their settings: what the run was configured with.
+    kept = record.config.get("evaluation", {})
+    before = {**(kept.get(task.name) or {}), "reestimate": kept.get("reestimate_batch_norm", False)}
+    now = {**task.options, "reestimate": task.asked["reestimate_batch_norm"]}
+    return all(now.get(key) == value for key, value in before.items())
+
+
+def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:
+    place, _, protocol = str(name).rpartition("/")
+    tasks = sorted(key for key, value in node.items() if key not in NO_TASKS and value)
+    if protocol not in tasks:
+        raise UserError(
+            f"evaluation.tasks: {name!r} has no settings evaluation.{protocol}; there are "
+            f"{', '.join(tasks)}."
+        )
+    own = dict(node[protocol])
+    kind = own.pop("task", protocol)
+    if kind not in TASKS:
+        raise UserError(
+            f"evaluation.{protocol}.task={kind!r} must be one of {', '.join(sorted(TASKS))}."
+        )
+    sets = node.get("data") or {}
+    if place and place not in sets:
+        raise UserError(
+            f"evaluation.tasks: {name!r} needs a data set evaluation.data.{place}; there are "
+            f"{', '.join(sorted(sets)) or 'none'}. Add one: +data@evaluation.data.{place}=CHOICE."
+        )
+    options = {**(node.get(kind) or {}), **own}
+    data = sets[place] if place else settings["data"]
+    return Wanted(str(name), kind, options, data, bool(place), settings)
