@@ -8,17 +8,19 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.detection.training import PICTURE, detector_of, plan_of, train_and_test
 from salmask_plugin.cli.protocol import with_results
-from salmask_plugin.cli.runs import keep_settings
+from salmask_plugin.cli.runs import keep_settings, read_settings
+from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
 from salmask_plugin.results import Evaluation, read_record, write_record
 from salmask_plugin.results.environment import environment
-from salmask_plugin.results.store import RECORD_NAME, write_atomically
+from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
 
 RESULT = "result.json"
 say = rank_zero_only(print)
@@ -53,7 +55,8 @@ def run(options: argparse.Namespace) -> None:
     evaluation = train_and_test(plan, backbone, folder)
     if rank_zero_only.rank == 0:
         evaluation = replace(evaluation, seconds=time.perf_counter() - started)
-        report(evaluation, backbone, folder, source, settings.choices["detection"])
+        name = settings.choices["detection"]
+        report(evaluation, backbone, folder, source, name, settings["detection"])
 
 
 def detection_folder(settings: Settings, source: Path) -> Path:
@@ -65,7 +68,12 @@ def detection_folder(settings: Settings, source: Path) -> Path:
 
 
 def report(
-    evaluation: Evaluation, backbone: PretrainedBackbone, folder: Path, source: Path, name: str
+    evaluation: Evaluation,
+    backbone: PretrainedBackbone,
+    folder: Path,
+    source: Path,
+    name: str,
+    node: dict[str, Any],
 ) -> None:
     """Write the result, add it to the run's record where there is one, and print it."""
     content = {
@@ -77,6 +85,7 @@ def report(
         "environment": vars(environment()),
     }
     if (source / RECORD_NAME).is_file():
+        evaluation = replace(evaluation, settings=_asked(name, node, source))
         write_record(source, with_results(read_record(source), {name: evaluation}))
     text = json.dumps(content, indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
@@ -84,6 +93,13 @@ def report(
         f"{name}: " + "  ".join(f"{key} {value:.2f}" for key, value in evaluation.metrics.items())
     )
     print(f"Written: {folder / RESULT}, {PICTURE}")
+
+
+def _asked(name: str, node: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Return what a comparison would have asked for: it finds the result and does not repeat it."""
+    options = {key: value for key, value in node.items() if key != "task"}
+    asked = Wanted(name, "detection", options, {}, False, read_settings(source)).asked
+    return dict(shortened(asked))
 
 
 def _keep(settings: Settings, backbone: PretrainedBackbone, folder: Path) -> None:

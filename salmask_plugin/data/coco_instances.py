@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,7 @@ class CocoInstanceImages:
         if not images:
             raise ValueError(f"'{folder.name}' has no image.")
         files = [str(entry["file_name"]) for entry in images]
-        check_files(set(os.listdir(folder)), files, str(folder))
+        check_files({path.name for path in folder.iterdir()}, files, str(folder))
         found: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in images}
         self.flat = 0
         for entry in content["annotations"]:

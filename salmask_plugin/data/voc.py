@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +127,7 @@ def _read_set(
     if not stems:
         raise ValueError(f"'{lines}' is empty.")
     pictures = place / "JPEGImages"
-    there = set(os.listdir(pictures)) if pictures.is_dir() else set()
+    there = {path.name for path in pictures.iterdir()} if pictures.is_dir() else set()
     check_files(there, [f"{stem}.jpg" for stem in stems], str(pictures))
     return [
         VocEntry(

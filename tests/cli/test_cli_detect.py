@@ -59,7 +59,11 @@ def test_a_run_is_pretrained_and_detects_behind_its_filter(tmp_path, capsys):
 
 def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
     folder = tmp_path / "run"
+    folder.mkdir()
     data = DataSet("generated", 16, 8, 4, 32)
+    (folder / "settings.json").write_text(
+        json.dumps({"values": {"view_size": 32, "evaluation": {}}, "choices": {}})
+    )
     write_record(folder, RunRecord("run", "lightly", "mocov2", "none", 0, data, "narrow", 1, 8))
     command = ["detect", str(folder), *QUICK]
     assert main(command) == 0

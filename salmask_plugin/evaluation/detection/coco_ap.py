@@ -48,7 +48,7 @@ def coco_average_precision(
     with contextlib.redirect_stdout(io.StringIO()):
         annotated = _annotated(truth, num_classes, kind)
         if not results:
-            return {name: 0.0 for name in NAMES[:3]}
+            return dict.fromkeys(NAMES[:3], 0.0)
         evaluation = coco_tools("cocoeval").COCOeval(annotated, annotated.loadRes(results), kind)
         evaluation.evaluate()
         evaluation.accumulate()

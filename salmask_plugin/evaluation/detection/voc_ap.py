@@ -41,7 +41,7 @@ def voc_average_precision(
         thresholds: each in (0, 1).
 
     Raises:
-        ValueError: if the pictures differ in number, the rule is unknown, or no class has an object.
+        ValueError: if the pictures differ in number, the rule is unknown, or there is no object.
 
     References:
         Everingham et al. 2010, https://doi.org/10.1007/s11263-009-0275-4, section 4.2.
