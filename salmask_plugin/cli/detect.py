@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
         return
     started = time.perf_counter()
     evaluation = train_and_test(plan, backbone, folder)
-    if rank_zero_only.rank == 0:
+    if _is_first_process():
         evaluation = replace(evaluation, seconds=time.perf_counter() - started)
         name = settings.choices["detection"]
         report(evaluation, backbone, folder, source, name, settings["detection"])
@@ -104,7 +104,12 @@ def _asked(name: str, node: dict[str, Any], source: Path) -> dict[str, Any]:
 
 def _keep(settings: Settings, backbone: PretrainedBackbone, folder: Path) -> None:
     """Refuse a folder that holds a detector of other settings or of another backbone."""
-    if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
+    if not _is_first_process():
         return
     values = {**settings.values, "backbone": backbone.fingerprint}
     keep_settings(folder, Settings(values, settings.choices, ()))
+
+
+def _is_first_process() -> bool:
+    """Lightning starts the others from the same line, with these variables."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))

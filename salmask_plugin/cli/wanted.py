@@ -20,7 +20,7 @@ class Wanted:
         data: the node of the data set.
         is_transfer: whether the data are not the run's own.
         settings: of the whole run, for its views, loader, seed and device.
-        folder: where the results go, for tasks that keep checkpoints there; None before it is known.
+        folder: where results and a task's own checkpoints go; None before it is known.
     """
 
     name: str

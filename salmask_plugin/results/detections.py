@@ -83,9 +83,9 @@ def _draw(axis: Any, scene: Scene, words: str) -> None:
     axis.set_title(f"{words}: {len(scene.boxes)}", fontsize=8)
     for box, name, place in zip(scene.boxes, scene.names, scene.colours, strict=True):
         x0, y0, x1, y1 = box
-        colour = _colour(place)
-        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.2, ec=colour))
-        style = {"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+        paint = _colour(place)
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.2, ec=paint))
+        style = {"facecolor": paint, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
         axis.text(x0, y0, name, fontsize=5.5, color=ANNOTATED, va="bottom", bbox=style)
 
 

@@ -149,7 +149,7 @@ def test_voc_on_a_checkpoint_of_others(narrow, tmp_path):
         (["architecture=resnet50"], "does not fit ResNet"),
         (["detection.model.short_sides=[16]"], "short_sides=[16]"),
         (["detection.typo=1"], "typo"),
-        (["detection=voc_c4"], "detection.data.root=VALUE"),
+        (["detection=voc_c4"], "give its data.root=FOLDER"),
     ],
 )
 def test_what_cannot_work_is_said_before_training(weights, tmp_path, changes, words, capsys):

@@ -74,6 +74,8 @@ def plan_of(node: dict[str, Any], *, trainer: dict[str, Any], seed: int, workers
         UserError: if settings and data do not fit each other.
         ValueError: whatever the data refuse.
     """
+    if node["data"].get("root", "") is None:
+        raise UserError("the detector's data have no folder yet: give its data.root=FOLDER.")
     schedule: Schedule = build(node["schedule"])
     splits: InstanceSplits = build(node["data"])
     if node["model"]["masks"] and not splits.has_outlines:
@@ -187,8 +189,9 @@ def _protocol(
     schedule, model = plan.schedule, plan.model
     sides = model["short_sides"]
     frozen = detector.freeze_backbone
+    kind = "Mask" if detector.roi_heads.has_mask() else "Faster"
     return {
-        "detector": f"{'Mask' if detector.roi_heads.has_mask() else 'Faster'} R-CNN C4, torchvision",
+        "detector": f"{kind} R-CNN C4, torchvision",
         "architecture": backbone.architecture,
         "data": plan.splits.name,
         "train_images": len(plan.splits.train),

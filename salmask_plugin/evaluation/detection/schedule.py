@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -88,7 +89,7 @@ class Schedule:
         ]
         known = {id(parameter) for parameter in norms}
         others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-        groups = [{"params": others}, {"params": norms, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": norms, "weight_decay": 0.0}]
         optimizer = torch.optim.SGD(
             [group for group in groups if group["params"]],
             lr=self.learning_rate,
