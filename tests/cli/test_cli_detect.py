@@ -13,10 +13,12 @@ from oracles.narrow_resnet import narrow_backbone
 from torchvision.models import resnet18
 
 from salmask_plugin.cli import detect
+from salmask_plugin.cli.build import build
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.detection.training import plan_of, train_and_test
 from salmask_plugin.cli.main import main
+from salmask_plugin.evaluation.detection import Schedule
 from salmask_plugin.results import DataSet, RunRecord, read_record, write_record
 
 PRETRAIN = ["experiment=demo", "localizer=uniform", "data.train_images=16", "data.val_images=8"]
@@ -189,3 +191,30 @@ def test_two_processes_train_one_detector(weights, tmp_path):
     protocol = json.loads((folder / "result.json").read_text())["protocol"]
     assert protocol["batch_norm"] == "per process of 1 images"
     assert done.stdout.count("step 2/2") == 1
+
+
+@pytest.mark.slow
+def test_a_detector_learns_to_find_drawn_objects(tmp_path):
+    changes = ["data.train_images=200", "data.val_images=40", "data.classes=2", "data.size=64"]
+    changes += ["schedule.steps=300", "schedule.round_steps=50", "schedule.milestones=[250]"]
+    changes += ["schedule.batch_size=8", "schedule.warmup_steps=20"]
+    changes += ["model.short_sides=[64]", "model.anchor_sides=[16,32,48]"]
+    given = ["detection=quick", "trainer.accelerator=cpu", *(f"detection.{c}" for c in changes)]
+    settings = compose_settings(given, root="detect")
+    plan = plan_of(settings["detection"], trainer=settings["trainer"], seed=0, workers=0)
+    metrics = train_and_test(plan, narrow_backbone(), tmp_path).metrics
+    assert metrics["box_ap50"] > 50
+    assert metrics["mask_ap50"] > 50
+
+
+def test_the_schedules_written_down_are_mocos():
+    def schedule(choice):
+        return build(
+            compose_settings([f"detection={choice}"], root="detect")["detection"]["schedule"]
+        )
+
+    assert schedule("voc_c4") == Schedule()
+    twice, once = schedule("coco_c4_2x"), schedule("coco_c4_1x")
+    assert (twice.steps, twice.milestones, twice.warmup_steps) == (180000, (120000, 160000), 1000)
+    assert (once.steps, once.milestones) == (90000, (60000, 80000))
+    assert once.batch_size * once.steps == 16 * 90000
