@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -111,5 +110,5 @@ def _keep(settings: Settings, backbone: PretrainedBackbone, folder: Path) -> Non
 
 
 def _is_first_process() -> bool:
-    """Lightning starts the others from the same line, with these variables."""
-    return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+    """Lightning knows the rank from the launcher's variables, whichever it is."""
+    return not getattr(rank_zero_only, "rank", 0)
