@@ -42,8 +42,8 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
     # Autocast would run the products in half precision, and only where a host switched it on.
     with autocast_off(images.device):
         pixels = in_float(images)
-        rows = _blur_matrix(height, kernel_size, sigma, pixels.device, pixels.dtype)
-        columns = _blur_matrix(width, kernel_size, sigma, pixels.device, pixels.dtype)
+        rows = blur_matrix(height, kernel_size, sigma, pixels.device, pixels.dtype)
+        columns = blur_matrix(width, kernel_size, sigma, pixels.device, pixels.dtype)
         return (rows @ pixels @ columns.T).to(images.dtype)
 
 
@@ -104,7 +104,7 @@ class HighPassFilter(nn.Module):
 
 
 @lru_cache(maxsize=32)
-def _blur_matrix(
+def blur_matrix(
     size: int, kernel_size: int, sigma: float, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """(size, size) matrix that blurs a column of pixels with reflected borders."""

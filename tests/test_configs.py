@@ -83,7 +83,12 @@ def test_every_recipe_composes_with_localizers(masking, localizer):
 
 
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
-SOMEWHERE = ["++data.root=somewhere", "++data.classes_file=somewhere"]
+SOMEWHERE = [
+    "++data.root=somewhere",
+    "++data.classes_file=somewhere",
+    "++evaluation.data.caltech101.root=somewhere",
+    "++evaluation.data.flowers102.root=somewhere",
+]
 
 
 def name_of(path):

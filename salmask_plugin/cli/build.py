@@ -12,6 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
+from salmask_plugin.adapters.lightly.placements import PlacedViews
+from salmask_plugin.cli.cached_data import check_cached
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.data import ImageSplits, TwoViewData, two_views
@@ -76,9 +79,12 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
         return None
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
+        blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
         if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
-            blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
             masking(blank, blank, step_generator(settings["seed"], 0, 0))
+        elif (cached := cached_localizer(masking.localizer)) is not None:
+            maps = torch.rand(2, *cached.grid)
+            masking(blank, blank, step_generator(settings["seed"], 0, 0), (maps, maps))
     return masking
 
 
@@ -103,6 +109,7 @@ def build_data(
 ) -> TwoViewData:
     """Return what makes the pretraining loader; object masks travel along where they are used."""
     masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    cached = None if masking is None else cached_localizer(masking.localizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
     if settings["loader"]["batch_size"] < 2:
@@ -110,7 +117,7 @@ def build_data(
             f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
             "normalisation needs other images."
         )
-    transform = (
+    transform: Any = (
         two_views(
             settings["view_size"],
             "simclr" if settings.choices["method"].startswith("simclr") else "moco_v2",
@@ -118,6 +125,9 @@ def build_data(
         if masks
         else build(settings["views"])
     )
+    if cached is not None:
+        check_cached(cached, splits)
+        transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,
         transform=transform,
@@ -125,6 +135,7 @@ def build_data(
         seed=settings["seed"],
         workers=settings["loader"]["workers"],
         masks=masks,
+        collate=None if cached is None else MapsOfViews(cached),
     )
 
 

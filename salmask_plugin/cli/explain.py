@@ -97,6 +97,8 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
     if "_target_" not in masking:
         return ["Masking: none. This is the host's baseline."]
     lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("open_cache"):
+        lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
     if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
         lines = ["Saliency: none; masks fall anywhere."]
     if masking.get("localizer", {}).get("_target_", "").endswith("RowSortedLocalizer"):

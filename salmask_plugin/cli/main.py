@@ -15,10 +15,13 @@ COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
     "transfer": "the same and fine-tuning of any checkpoint, on any data set",
+    "export": "a backbone for timm, torchvision, detectron2 or ONNX, with a model card",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
+    "results": "the kept records of several studies as one page, with paired differences",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
     "explain": "the resolved recipe in plain words, with every departure from the paper",
+    "cache": "saliency of every training image, once, for localizer=cached; resumes",
     "audit": "the share of object and background that recipes remove, on images with masks",
     "variance": "how far the views of an image spread in a run's encoder (the paper's Table 7)",
     "detect": "train and test a detector on a run's or any checkpoint's backbone (Tables 2 and 10)",
@@ -28,7 +31,10 @@ COMMANDS = {
 FOLDERS = {
     "evaluate": "run folder",
     "transfer": "checkpoint, run folder or export",
+    "export": "checkpoint or run folder",
+    "cache": "folder of the maps",
     "report": "folder with runs",
+    "results": "folder of studies",
     "preview": "images",
     "variance": "run folder",
     "detect": "run folder or checkpoint",
@@ -45,6 +51,38 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "evaluate": {"--only-missing": ONLY_MISSING},
     "transfer": {"--only-missing": ONLY_MISSING},
+    "export": {
+        "out": {"help": "an empty folder"},
+        "--format": {
+            "default": "safetensors",
+            "metavar": "FORMATS",
+            "help": "safetensors (the default), timm, torchvision, detectron2, onnx; timm,onnx",
+        },
+        "--architecture": {"help": "where the weights do not tell, such as resnet18_cifar"},
+        "--view-size": {"type": int, "metavar": "PX", "help": "side of ONNX's images"},
+        "--filter-outside": {
+            "action": "store_true",
+            "help": "bare weights of a high-pass encoder, in a format that cannot hold the filter",
+        },
+        "--license": {"help": "of the weights, for the model card"},
+    },
+    "cache": {
+        "--grid": {
+            "type": int,
+            "metavar": "N",
+            "default": 14,
+            "help": "store maps of N x N cells; the localizer sees the images enlarged for it",
+        },
+        "--verify": {
+            "action": "store_true",
+            "help": "decode every image and compare it with its digest; changed ones are redone",
+        },
+        "--agreement": {
+            "type": int,
+            "metavar": "N",
+            "help": "compare with the localizer's maps of the views of N images",
+        },
+    },
     "audit": {
         "--images": {**IMAGES, "default": 500},
         "--split": SPLIT,
@@ -72,7 +110,24 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+NO_SETTINGS = ("doctor", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose flags may stand anywhere among the settings."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse with positional arguments and flags intermixed."""
+        if self._inside:  # argparse's intermixed parsing is made of calls of the ordinary one
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,7 +139,9 @@ def build_parser() -> argparse.ArgumentParser:
         "Docs: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"salmask_plugin {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("--debug", action="store_true", help="show the whole traceback")
@@ -92,7 +149,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("folder", help=FOLDERS[name])
         for flag, arguments in FLAGS.get(name, {}).items():
             command.add_argument(flag, **arguments)
-        if name != "doctor":
+        if name not in NO_SETTINGS:
             command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
             command.add_argument("--config-dir", help="a folder with your own configuration groups")
             command.add_argument(

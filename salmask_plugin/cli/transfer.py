@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     backbone = load_backbone(
         path,
         architecture=settings["architecture"],
-        view_filter=asked_filter(settings["view_filter"]),
+        view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")
     folder = own or Path(settings["out"]) / (settings["name"] or _name(path, settings))
@@ -93,7 +93,7 @@ def completed(settings: Settings, own: Path | None) -> Settings:
 
 
 def asked_filter(value: Any) -> HighPassFilter | Literal["auto"] | None:
-    """Return the filter of the setting ``view_filter``.
+    """Return the filter of the setting ``filter``.
 
     Raises:
         UserError: if it is none of auto, null and [taps, sigma].
@@ -101,7 +101,7 @@ def asked_filter(value: Any) -> HighPassFilter | Literal["auto"] | None:
     if value in ("auto", None):
         return "auto" if value else None
     if not isinstance(value, list) or len(value) != 2:
-        raise UserError(f"view_filter={value!r} must be auto, null or [taps, sigma].")
+        raise UserError(f"filter={value!r} must be auto, null or [taps, sigma].")
     return HighPassFilter(int(value[0]), float(value[1]))
 
 

@@ -15,6 +15,12 @@ from salmask_plugin.data.detection_loaders import (
     detection_val_loader,
 )
 from salmask_plugin.data.files import ImageFiles, unreadable_files
+from salmask_plugin.data.fingerprint import (
+    changed_images,
+    labels_sha256,
+    pixel_digest,
+    spot_checks,
+)
 from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
@@ -34,7 +40,7 @@ from salmask_plugin.data.splits import (
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
 from salmask_plugin.data.voc import VOC_CLASSES, voc
-from salmask_plugin.data.whole import WholeViews
+from salmask_plugin.data.whole import WholeImages, WholeViews
 
 __all__ = [
     "VOC_CLASSES",
@@ -54,8 +60,10 @@ __all__ = [
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "WholeImages",
     "WholeViews",
     "caltech101",
+    "changed_images",
     "cifar10",
     "cifar100",
     "coco",
@@ -69,10 +77,13 @@ __all__ = [
     "generated_instances",
     "image_folder",
     "labelled_share",
+    "labels_sha256",
     "linear_train_transform",
     "list_images",
+    "pixel_digest",
     "pretrain_loader",
     "read_image",
+    "spot_checks",
     "stl10",
     "tiny_imagenet",
     "two_views",

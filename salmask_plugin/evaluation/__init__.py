@@ -14,6 +14,7 @@ from salmask_plugin.evaluation.coverage import (
     measure_coverage,
     removed_share,
 )
+from salmask_plugin.evaluation.map_agreement import measure_agreement
 from salmask_plugin.evaluation.variance import ViewVariance, view_variance
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "fingerprint",
     "foreground_tolerance",
     "load_backbone",
+    "measure_agreement",
     "measure_coverage",
     "removed_share",
     "view_variance",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 from typing import Literal
 
@@ -163,9 +164,14 @@ def _kernel(
     """What the weights bring along, or what the files beside them say, or what is asked for."""
     if asked not in ("auto", None) and not isinstance(asked, HighPassFilter):
         raise ValueError(f"view_filter={asked!r} must be 'auto', None or a HighPassFilter.")
-    known = encoder.kernel if encoder.kernel is not None else source.kernel
-    if isinstance(known, str):
-        known = recorded
+    known = source.kernel
+    if known == "":
+        known = encoder.kernel if encoder.kernel is not None else recorded
+    elif encoder.kernel is not None and not _agree(encoder.kernel, known):
+        raise ValueError(
+            f"{source.file} brings the filter {encoder.kernel} (taps, sigma) along, and the files "
+            f"beside it say {known}."
+        )
     if isinstance(asked, str):
         if isinstance(known, str) and known:
             raise ValueError(known)
@@ -177,6 +183,15 @@ def _kernel(
             f"{known or 'none'} (taps, sigma); use .network for the weights without a filter."
         )
     return wanted
+
+
+def _agree(buffer: tuple[int, float], known: tuple[int, float] | str | None) -> bool:
+    """Whether a float32 buffer is the filter of a description."""
+    return (
+        isinstance(known, tuple)
+        and buffer[0] == known[0]
+        and isclose(buffer[1], known[1], rel_tol=1e-6)
+    )
 
 
 def _architecture(

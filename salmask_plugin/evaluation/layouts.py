@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from salmask_plugin.evaluation.architectures import CIFAR, CIFAR_LIGHTLY, CIFAR_SOLO
+from salmask_plugin.evaluation.detectron2_names import FIRST, from_detectron2
 
 KERNEL = "highpass_kernel"
 """Buffer of a backbone that filters its input: (taps per axis, sigma in pixels)."""
@@ -42,6 +43,7 @@ LAYOUTS = (
     Layout("lightly", "backbone.", ("projection_head.", "backbone_momentum."), CIFAR),
     Layout("a module with a backbone", "backbone."),
     Layout("an older solo-learn", "encoder.", ("projector.", "classifier."), CIFAR_SOLO),
+    Layout("detectron2", "", (FIRST,)),
     Layout("plain", ""),
 )
 """Tried in this order. Momentum encoders, heads, queues and classifiers are left out."""
@@ -77,6 +79,8 @@ def find_encoder(tensors: Mapping[str, Tensor]) -> Encoder:
         if name.startswith(layout.prefix)
     }
     kernel = state.pop(KERNEL, None)
+    if FIRST in state:
+        state = from_detectron2(state)
     state, cut_up = _torchvision_names(state)
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     return Encoder(

@@ -20,7 +20,7 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
     """Return the tensors of a ``.safetensors`` or PyTorch file, by name.
 
     PyTorch files are read with ``weights_only=True``; one that keeps its tensors under
-    "state_dict" is unpacked.
+    "state_dict" or "model" is unpacked.
 
     Args:
         file: its path.
@@ -36,8 +36,10 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
     if sha256 is not None:
         check_sha256(path, sha256)
     state = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+            break
     if (
         not isinstance(state, Mapping)
         or not state

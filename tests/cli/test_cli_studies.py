@@ -14,6 +14,7 @@ from salmask_plugin.cli.build import (
 from salmask_plugin.cli.compare import study_name
 from salmask_plugin.cli.config import CONFIGS, compose_settings
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.tasks import wanted_tasks
 
 TINY = [
     "scale=quick",
@@ -27,6 +28,7 @@ TINY = [
     "loader.batch_size=8",
     "loader.workers=0",
 ]
+ROOTS = [f"++evaluation.data.{name}.root=somewhere" for name in ("caltech101", "flowers102")]
 STUDIES = [f"paper/{path.stem}" for path in (CONFIGS / "experiment" / "paper").glob("*.yaml")]
 STUDIES = [*sorted(STUDIES), "controls"]
 DOWNLOADS = {"imagenet", "coco"}
@@ -34,12 +36,12 @@ DOWNLOADS = {"imagenet", "coco"}
 
 
 def rows(study):
-    settings = compose_settings([f"experiment={study}", *TINY])
+    settings = compose_settings([f"experiment={study}", *TINY, *ROOTS])
     return settings["compare"]["rows"]
 
 
 def one_step(study, row):
-    chosen = [f"experiment={study}", *TINY]
+    chosen = [f"experiment={study}", *TINY, *ROOTS]
     settings = compose_settings([*chosen, *rows(study)[row]])
     masking = build_masking(settings)
     splits = build_splits(settings)
@@ -83,3 +85,19 @@ def test_scales_have_folders_of_their_own():
     assert names == ["paper-table6-quick", "mine"]
     paper = compose_settings(["experiment=paper/table6", "data.root=somewhere"])
     assert study_name(paper) == "paper-table6"
+
+
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+def test_table_3_evaluates_the_encoders_of_table_1(scale):
+    given = [f"scale={scale}", "++data.root=a", "++data.classes_file=b"]
+    first, third = (
+        compose_settings([f"experiment=paper/table{table}_mocov2", *given, *more])
+        for table, more in ((1, []), (3, ROOTS))
+    )
+    assert study_name(first) == study_name(third)
+    assert first["compare"]["rows"] == third["compare"]["rows"]
+    different = [key for key in first.values if first[key] != third[key]]
+    assert different == ["compare", "evaluation"], "else the run folders would be refused"
+    names = [task.name for task in wanted_tasks(third)]
+    assert names[0] == "linear"
+    assert len(names) == 3

@@ -1,0 +1,109 @@
+"""A model card: what an encoder is, how it was trained, how its images are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from salmask_plugin.results.record import RunRecord, is_share
+
+UNKNOWN = "not known: the checkpoint does not say"
+
+
+def model_card(
+    described: Mapping[str, Any],
+    files: Sequence[tuple[str, str, str]],
+    record: RunRecord | None,
+    *,
+    license: str | None = None,
+    filter_outside: bool = False,
+) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        described: the encoder, as ``salmask_plugin.evaluation.export.describe`` gives it.
+        files: (format, file, how it is read) of every export beside the card.
+        record: of the run that trained it; None for a checkpoint of others.
+        license: of the weights, as their publisher chooses; None: none is chosen yet.
+        filter_outside: whether a file among ``files`` lacks the encoder's filter.
+    """
+    lines = [
+        f"# {described['architecture']}, {_title(record)}",
+        "",
+        f"- {described['feature_dim']} features per image, no classifier",
+        f"- fingerprint `{described['fingerprint']}`: SHA-256 over the weights, the running "
+        "statistics and the filter",
+        f"- from {described['source']}",
+        "",
+        "## Images",
+        "",
+        *_preprocessing(described),
+    ]
+    if filter_outside:
+        lines += ["", "Some files here hold the bare weights: apply step 3 yourself."]
+    lines += ["", "## Files", ""]
+    lines += [f"- {name}: `{file}`, read with `{usage}`" for name, file, usage in files]
+    lines += ["", "## Training", "", *_training(record)]
+    if record is not None and record.evaluations:
+        lines += ["", "## Results", "", *_results(record)]
+    return "\n".join([*lines, "", "## Licences", "", *_licences(record, license)]) + "\n"
+
+
+def _title(record: RunRecord | None) -> str:
+    return "self-supervised" if record is None else f"{record.method} with masking {record.recipe}"
+
+
+def _preprocessing(described: Mapping[str, Any]) -> list[str]:
+    normalisation, kernel = described["normalisation"], described["view_filter"]
+    lines = [
+        f"1. RGB in [0, 1]; trained or evaluated at {described['view_size']} px.",
+        f"2. Normalise: mean {normalisation['mean']}, standard deviation {normalisation['std']}.",
+    ]
+    if kernel is None:
+        return [*lines, "3. No filter."]
+    return [
+        *lines,
+        f"3. High-pass filter: {kernel['kind']}; {kernel['kernel_size']} taps, sigma "
+        f"{kernel['sigma']:g} px. The encoder has never seen an unfiltered image. It is part of "
+        "the safetensors and ONNX files and must not be applied twice.",
+    ]
+
+
+def _training(record: RunRecord | None) -> list[str]:
+    if record is None:
+        return [UNKNOWN + "."]
+    data = record.data
+    return [
+        f"- images: {data.name}, {data.train_images:,} training images, without their labels, "
+        f"views of {data.view_size} px",
+        f"- method: {record.method} ({record.host}), {record.epochs} epochs, batch "
+        f"{record.batch_size}, seed {record.seed}",
+        f"- masking: {record.recipe}",
+        f"- localizer: {record.localizer}, trained on {record.localizer_trained_on}",
+        f"- commit {record.environment.commit or UNKNOWN}",
+        *(f"- {note}" for note in record.notes),
+    ]
+
+
+def _results(record: RunRecord) -> list[str]:
+    lines = ["| evaluation | metric | value | protocol |", "|:--|:--|--:|:--|"]
+    for name, found in record.evaluations.items():
+        protocol = ", ".join(f"{key}={value}" for key, value in sorted(found.protocol.items()))
+        for metric, value in found.metrics.items():
+            text = f"{100 * value:.2f} %" if is_share(metric) else f"{value:g}"
+            lines.append(f"| {name} | {metric} | {text} | {protocol} |")
+    return lines
+
+
+def _licences(record: RunRecord | None, license: str | None) -> list[str]:
+    lines = [f"- these weights: {license or 'none chosen yet by whoever publishes them'}"]
+    lines += ["- the package that wrote this card, salmask_plugin: Apache-2.0"]
+    if record is None:
+        return [*lines, f"- images: {UNKNOWN}"]
+    lines += [f"- images: those of {record.data.name}; its terms apply to what is trained on it"]
+    if record.localizer != "none":
+        lines += [
+            f"- localizer: the weights of {record.localizer} ({record.localizer_trained_on}) chose "
+            "what was masked; their licence and that of their images apply as well"
+        ]
+    return lines

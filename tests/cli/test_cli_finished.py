@@ -1,0 +1,105 @@
+"""When is a row finished? When the evaluations that are asked for now are there."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import pytest
+
+from salmask_plugin.cli.compare import is_finished, plan_rows
+from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.runs import keep_settings, read_settings
+from salmask_plugin.cli.tasks import wanted_tasks
+from salmask_plugin.results import DataSet, Evaluation, RunRecord, write_record
+from salmask_plugin.results.store import shortened
+
+SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/linear]"]
+
+
+def row_of(tmp_path, *more):
+    overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study", *more]
+    options = argparse.Namespace(overrides=overrides, config_dir=None, trust=False)
+    (row,) = plan_rows(compose_settings(overrides), options)
+    return row
+
+
+def record(row, *, settings_kept=True):
+    """The record that a finished run of this row leaves."""
+    results = {
+        task.name: Evaluation(
+            {"top1": 0.5}, settings=shortened(task.asked) if settings_kept else {}
+        )
+        for task in wanted_tasks(row.settings)
+    }
+    written = RunRecord(
+        name="x",
+        host="lightly",
+        method="mocov2",
+        recipe="mean",
+        seed=0,
+        data=DataSet("generated", 8, 8, 2, 32),
+        backbone="resnet50",
+        epochs=1,
+        batch_size=8,
+        evaluations=results,
+        config=dict(row.settings.values),
+    )
+    write_record(row.folder, written)
+    return written
+
+
+@pytest.mark.parametrize("settings_kept", [True, False], ids=["now", "before settings were kept"])
+def test_a_changed_evaluation_is_not_skipped(tmp_path, settings_kept):
+    row = row_of(tmp_path)
+    assert not is_finished(row)
+    record(row, settings_kept=settings_kept)
+    assert is_finished(row)
+    assert is_finished(row_of(tmp_path, "loader.workers=1"))
+    for change in (
+        "evaluation.knn.k=7",
+        "evaluation.linear.epochs=3",
+        "evaluation.reestimate_batch_norm=true",
+        "evaluation.tasks=[knn,linear,finetune]",
+    ):
+        assert not is_finished(row_of(tmp_path, change)), change
+    assert is_finished(row_of(tmp_path, "evaluation.tasks=[linear]", "evaluation.knn.k=7"))
+
+
+def test_an_unfinished_or_damaged_record_is_not_skipped(tmp_path):
+    row = row_of(tmp_path)
+    write_record(row.folder, replace(record(row), status="failed"))
+    assert not is_finished(row)
+    (row.folder / "record.json").write_text("{")
+    assert not is_finished(row)
+
+
+def test_the_data_of_a_transfer_belong_to_what_is_asked(tmp_path):
+    row = row_of(tmp_path, *SECOND)
+    assert [task.name for task in wanted_tasks(row.settings)] == ["knn", "other/linear"]
+    record(row)
+    assert is_finished(row_of(tmp_path, *SECOND))
+    assert not is_finished(row_of(tmp_path, *SECOND, "evaluation.data.other.classes=3"))
+    # The run's own data make another run, which keep_settings refuses; not another evaluation.
+    assert is_finished(row_of(tmp_path, *SECOND, "data.train_images=999"))
+
+
+def test_a_task_needs_settings_a_kind_and_its_data(tmp_path):
+    with pytest.raises(UserError, match=r"'top' has no settings evaluation\.top; there are"):
+        is_finished_after_record(tmp_path, "evaluation.tasks=[top]")
+    with pytest.raises(UserError, match=r"needs a data set evaluation\.data\.voc; there are none"):
+        is_finished_after_record(tmp_path, "evaluation.tasks=[voc/linear]")
+
+
+def is_finished_after_record(tmp_path, override):
+    record(row_of(tmp_path))
+    return is_finished(row_of(tmp_path, override))
+
+
+def test_a_run_keeps_the_newest_evaluation_settings(tmp_path):
+    keep_settings(tmp_path, row_of(tmp_path).settings)
+    keep_settings(tmp_path, row_of(tmp_path, "evaluation.knn.k=7").settings)
+    assert read_settings(tmp_path)["evaluation"]["knn"]["k"] == 7
+    with pytest.raises(UserError, match="other settings"):
+        keep_settings(tmp_path, row_of(tmp_path, "view_size=32").settings)
