@@ -39,8 +39,8 @@ format: install  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## What masking costs, as ratios taken in one run
-	$(BIN)/python integration/benchmarks/masking_cost.py
+bench: install  ## What a step costs, baseline and every recipe, into bench/: make bench PRESET=cpu or gpu
+	$(BIN)/python integration/benchmarks/step_time.py $(if $(PRESET),--preset $(PRESET)) --out bench
 
 preview: install  ## See the masks on your own pictures: make preview IMAGES=folder
 	$(BIN)/salmask preview '$(IMAGES)'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from salmask_plugin.data import ImageSplits, LabelledImages, WholeImages
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
+from salmask_plugin.localizers.shifted import ShiftedLocalizer
 
-BATCH = 32
-PROBE = 224
-"""Side in pixels of the blank image that tells a network's stride."""
+BATCH, CHUNK = 32, 256
+"""Images per forward, and per digest: what a kill costs at most."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,15 +37,16 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
-    localizer = localizer_for_grid(settings, options.grid)
+    size = options.size or default_size(settings)
+    localizer = localizer_of_whole_images(settings, options.grid, size)
     splits = build_splits(settings)
-    store = open_store(Path(options.folder), settings, splits, localizer, options.grid)
+    store = open_store(Path(options.folder), settings, splits, localizer)
     manifest = store.manifest
+    (rows, columns), megabytes = manifest.grid, manifest.bytes_per_image * manifest.count / 1e6
     print(
-        f"{manifest.dataset}: {manifest.count} images, {options.grid} x {options.grid} cells by "
-        f"{manifest.name}, which sees them at {_side(localizer)} px; {manifest.bytes_per_image} "
-        f"bytes per image, {manifest.bytes_per_image * manifest.count / 1e6:.1f} MB in "
-        f"{store.folder}",
+        f"{manifest.dataset}: {manifest.count} images, {rows} x {columns} cells by "
+        f"{manifest.name}, which sees each at {localizer.size} px, {localizer.shifts**2} time(s); "
+        f"{manifest.bytes_per_image} bytes per image, {megabytes:.1f} MB in {store.folder}",
         flush=True,
     )
     faults = store.faults()
@@ -68,35 +68,48 @@ def run(options: argparse.Namespace) -> None:
     print(f"Complete. Train with: localizer=cached localizer.folder={store.folder}")
 
 
-def localizer_for_grid(settings: Settings, grid: int) -> SCDALocalizer:
-    """Return the chosen localizer, with an input size that makes maps of ``grid`` x ``grid``.
+def default_size(settings: Settings) -> int:
+    """Return the side of whole images at which things are about as large as online.
+
+    A crop of half an image's area, the mean of both methods' crops, is enlarged by 1.4 to the size
+    that the localizer sees views at; a multiple of 32.
+    """
+    return max(64, round(settings["localizer_size"] * 2**0.5 / 32) * 32)
+
+
+def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> ShiftedLocalizer:
+    """Return the chosen network as it sees whole images of ``size`` px, as often as ``grid`` needs.
 
     Raises:
-        UserError: if it is no network's, or no size gives this grid.
+        UserError: if the localizer is no network, or the size is no multiple of its stride.
     """
-    localizer = build(settings["localizer"]) if settings["localizer"] else None
+    node = settings["localizer"]
+    localizer = None if node.get("_partial_") else build(node)
     if not isinstance(localizer, SCDALocalizer):
         raise UserError(
             f"localizer={settings.choices['localizer']} has no maps of whole images to keep; "
             "choose a pretrained network, such as localizer=efficientnet_lite0."
         )
-    if grid < 2:
-        raise UserError(f"--grid {grid} must be at least 2.")
-    rows = replace(localizer, input_size=PROBE)(torch.zeros(1, 3, PROBE, PROBE)).shape[1]
-    side = round(grid * PROBE / rows)
-    fitted = replace(localizer, input_size=(side, side))
-    found = tuple(fitted(torch.zeros(1, 3, side, side)).shape[1:])
-    if found != (grid, grid):
-        raise UserError(f"--grid {grid}: this network makes {found} of {side} px; try another.")
-    return fitted
+    for flag, value, least in (("--grid", grid, 2), ("--size", size, 32)):
+        if value < least:
+            raise UserError(f"{flag} {value} must be at least {least}.")
+    cells, twice = (
+        localizer.network(torch.zeros(1, 3, side, side)).shape[-1] for side in (size, 2 * size)
+    )
+    if size % cells or twice != 2 * cells:
+        raise UserError(
+            f"--size {size} is no multiple of this network's stride: it makes {cells} cells a side "
+            f"of it, and {twice} of twice as much; a multiple of 32, such as "
+            f"{max(64, round(size / 32) * 32)}, is right for most."
+        )
+    return ShiftedLocalizer(localizer.network, size, shifts=-(-grid // cells))
 
 
 def open_store(
     folder: Path,
     settings: Settings,
     splits: ImageSplits,
-    localizer: SCDALocalizer,
-    grid: int,
+    localizer: ShiftedLocalizer,
 ) -> MapStore:
     """Return the store in ``folder``, made if it is not there yet.
 
@@ -104,6 +117,7 @@ def open_store(
         UserError: if it holds maps of other images, or by another localizer.
     """
     description, trained_on, digest = describe(localizer)
+    rows, columns = localizer(torch.zeros(1, 3, localizer.size, localizer.size)).shape[1:]
     identity = identity_of(splits)
     manifest = CacheManifest(
         localizer=description,
@@ -111,9 +125,10 @@ def open_store(
         weights_sha256=digest,
         dataset=str(identity["dataset"]),
         count=len(splits.train),
-        grid=(grid, grid),
+        grid=(rows, columns),
         name=settings.choices["localizer"],
         labels_sha256=str(identity["labels_sha256"]),
+        chunk=CHUNK,
     )
     try:
         return MapStore.create(folder, manifest)
@@ -125,13 +140,13 @@ def fill(
     store: MapStore,
     chunks: Sequence[int],
     images: LabelledImages,
-    localizer: SCDALocalizer,
+    localizer: ShiftedLocalizer,
     settings: Settings,
 ) -> None:
     """Compute these chunks, one after the other, with a progress bar over images."""
     places = [list(store.images_of(chunk)) for chunk in chunks]
     batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
-    loaded = iter(_loader(images, _side(localizer), batches, settings))
+    loaded = iter(_loader(images, localizer.size, batches, settings))
     cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
     device = "cuda" if cuda else "cpu"
     total = sum(len(rows) for rows in places)
@@ -157,7 +172,7 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
             changed = np.flatnonzero((expected != 0) & (expected != digests.numpy()))
             if len(changed):
                 first = batches[chunk][changed[0]]
-                print(f"{len(changed)} changed images in chunk {chunk}, the first: {first}")
+                print(f"chunk {chunk}: {len(changed)} changed, the first is image {first}")
                 found[chunk] = "of changed images"
             bar.update(len(digests))
     return found
@@ -172,8 +187,3 @@ def _loader(
         num_workers=min(settings["loader"]["workers"], torch.get_num_threads()),
         generator=torch.Generator().manual_seed(0),
     )
-
-
-def _side(localizer: SCDALocalizer) -> int:
-    assert isinstance(localizer.input_size, tuple)
-    return localizer.input_size[0]

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from salmask_plugin.cli.config import Settings, compose_settings
+from salmask_plugin.cli.input_path import made_on_the_device
 
 PAPER: dict[str, Any] = {
     "view_size": 224,
@@ -88,6 +89,8 @@ def departures_from_paper(settings: Settings) -> list[str]:
         )
     if settings.choices["backbone"] != "resnet50":
         found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
+    if settings["loader"]["input"] == "device":
+        found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
     if settings.choices["data"] != "imagenet100":
         found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
     return found

@@ -71,7 +71,12 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "type": int,
             "metavar": "N",
             "default": 14,
-            "help": "store maps of N x N cells; the localizer sees the images enlarged for it",
+            "help": "store maps of at least N x N cells",
+        },
+        "--size": {
+            "type": int,
+            "metavar": "PX",
+            "help": "side at which the localizer sees whole images; about 1.4 times localizer_size",
         },
         "--verify": {
             "action": "store_true",

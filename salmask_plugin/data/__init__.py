@@ -9,11 +9,13 @@ from salmask_plugin.data.augment import (
 from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
 from salmask_plugin.data.coco_instances import coco_instances
+from salmask_plugin.data.decoded import PictureBatch
 from salmask_plugin.data.detection_loaders import (
     DetectionBatch,
     detection_train_loader,
     detection_val_loader,
 )
+from salmask_plugin.data.device_views import DeviceViewData, DeviceViews, device_view_data
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.fingerprint import (
     changed_images,
@@ -39,6 +41,9 @@ from salmask_plugin.data.splits import (
 )
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
+from salmask_plugin.data.view_draws import ViewDraws, draw_views, uniforms_of_epoch
+from salmask_plugin.data.view_ops import apply_views
+from salmask_plugin.data.view_recipe import ViewRecipe
 from salmask_plugin.data.voc import VOC_CLASSES, voc
 from salmask_plugin.data.whole import WholeImages, WholeViews
 
@@ -46,6 +51,8 @@ __all__ = [
     "VOC_CLASSES",
     "CocoImages",
     "DetectionBatch",
+    "DeviceViewData",
+    "DeviceViews",
     "EpochSampler",
     "ImageFiles",
     "ImageSplits",
@@ -56,12 +63,16 @@ __all__ = [
     "LabelledImages",
     "MaskedImages",
     "OneViewDataset",
+    "PictureBatch",
     "TwoViewData",
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "ViewDraws",
+    "ViewRecipe",
     "WholeImages",
     "WholeViews",
+    "apply_views",
     "caltech101",
     "changed_images",
     "cifar10",
@@ -70,6 +81,8 @@ __all__ = [
     "coco_instances",
     "detection_train_loader",
     "detection_val_loader",
+    "device_view_data",
+    "draw_views",
     "evaluation_loaders",
     "evaluation_transform",
     "flowers102",
@@ -87,6 +100,7 @@ __all__ = [
     "stl10",
     "tiny_imagenet",
     "two_views",
+    "uniforms_of_epoch",
     "unreadable_files",
     "voc",
 ]

@@ -58,11 +58,7 @@ def pretrain_loader(
     placements = collate is not None
     dataset = TwoViewDataset(images, transform, seed=seed, masks=masks, placements=placements)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
-    if len(sampler) < batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
-            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
-        )
+    sampler.check_batch(batch_size)
     return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True, collate=collate)
 
 

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from salmask_plugin.localizers.array_file import mapped, mend, replace_text, to_disk, write_rows
+
 MANIFEST, MAPS, IMAGES, CHUNKS = "manifest.json", "maps.npy", "images.npy", "chunks.jsonl"
+DTYPES = ("float16", "float32")
 Maps = npt.NDArray[np.floating[Any]]
 Digests = npt.NDArray[np.uint64]
 
@@ -82,23 +85,28 @@ class MapStore:
 
     @classmethod
     def create(cls, folder: str | Path, manifest: CacheManifest) -> MapStore:
-        """Make an empty store, or open the one that is there, made with the same manifest.
+        """Make an empty store, or open and mend the one that is there, made with the same manifest.
+
+        Mended are the files' headers and sizes, so that only what :meth:`faults` names is lost.
 
         Raises:
             ValueError: if the folder holds a store made with something else.
             OSError: if the disk refuses.
         """
         target = Path(folder)
-        if not (target / MANIFEST).is_file():
-            target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        fresh = not (target / MANIFEST).is_file()
+        if fresh:
             (target / CHUNKS).unlink(missing_ok=True)
-            _empty(target / MAPS, (manifest.count, *manifest.grid), manifest.dtype)
-            _empty(target / IMAGES, (manifest.count,), "uint64")
+        else:
+            expected = {**asdict(manifest), "grid": tuple(manifest.grid)}
+            cls(target).manifest.check(expected, target)
+        mend(target / MAPS, (manifest.count, *manifest.grid), manifest.dtype)
+        mend(target / IMAGES, (manifest.count,), "uint64")
+        if fresh:
             # Last, so that a manifest means that every file is there.
-            _replace(target / MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
-        store = cls(target)
-        store.manifest.check({**asdict(manifest), "grid": tuple(manifest.grid)}, target)
-        return store
+            replace_text(target / MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
+        return cls(target)
 
     @property
     def chunks(self) -> int:
@@ -113,11 +121,11 @@ class MapStore:
     def maps(self) -> Maps:
         """Return the maps (N, h, w), memory-mapped and read-only."""
         expected = (self.manifest.count, *self.manifest.grid)
-        return _mapped(self.folder / MAPS, expected, self.manifest.dtype)
+        return mapped(self.folder / MAPS, expected, self.manifest.dtype)
 
     def digests(self) -> Digests:
         """Return the images' digests (N,), 0 where none was given."""
-        return np.array(_mapped(self.folder / IMAGES, (self.manifest.count,), "uint64"))
+        return np.array(mapped(self.folder / IMAGES, (self.manifest.count,), "uint64"))
 
     def faults(self) -> dict[int, str]:
         """Return chunk -> "missing" or "damaged", after reading every byte once."""
@@ -154,9 +162,8 @@ class MapStore:
             )
         stored = np.ascontiguousarray(maps, manifest.dtype)
         images = np.ascontiguousarray(images, np.uint64)
-        # Plain writes: on a full disk they raise, where a memory map would kill the process.
-        _write_rows(self.folder / MAPS, stored, rows.start)
-        _write_rows(self.folder / IMAGES, images, rows.start)
+        write_rows(self.folder / MAPS, stored, rows.start)
+        write_rows(self.folder / IMAGES, images, rows.start)
         line = json.dumps({"chunk": chunk, "sha256": _digest(stored, images)})
         with (self.folder / CHUNKS).open("a+b") as stream:
             stream.seek(0, os.SEEK_END)
@@ -165,7 +172,7 @@ class MapStore:
                 # A line that a kill cut short must not swallow this one.
                 line = line if stream.read(1) == b"\n" else "\n" + line
             stream.write(line.encode() + b"\n")
-            _to_disk(stream)
+            to_disk(stream)
 
     def _recorded(self) -> dict[int, str]:
         """Return the last digest of each chunk; one whose line cannot be read is missing."""
@@ -195,49 +202,8 @@ def _read_manifest(path: Path) -> CacheManifest:
         if field.type == "str" and not isinstance(value, str):
             raise ValueError(f"{path} is no manifest of a cache: {field.name}={value!r}.")
     numbers = (manifest.count, manifest.chunk, *manifest.grid)
-    if not all(isinstance(number, int) and number >= 1 for number in numbers):
+    if len(numbers) != 4 or not all(isinstance(n, int) and n >= 1 for n in numbers):
         raise ValueError(f"{path} is no manifest of a cache: its counts are {numbers}.")
+    if manifest.dtype not in DTYPES:
+        raise ValueError(f"{path} is no manifest of a cache: dtype={manifest.dtype!r}.")
     return manifest
-
-
-def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete the folder's files.") from error
-    if array.shape != shape or array.dtype != np.dtype(dtype):
-        raise ValueError(
-            f"{path} holds {array.dtype} {array.shape}, its manifest says {dtype} {shape}."
-        )
-    return array
-
-
-def _empty(path: Path, shape: tuple[int, ...], dtype: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as stream:
-        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        stream.truncate(stream.tell() + int(np.prod(shape)) * np.dtype(dtype).itemsize)
-    temporary.replace(path)
-
-
-def _write_rows(path: Path, rows: npt.NDArray[Any], start: int) -> None:
-    with path.open("r+b") as stream:
-        np.lib.format.read_magic(stream)
-        np.lib.format.read_array_header_1_0(stream)
-        stream.seek(start * rows[0].nbytes, os.SEEK_CUR)
-        stream.write(rows.tobytes())
-        _to_disk(stream)
-
-
-def _to_disk(stream: Any) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w") as stream:
-        stream.write(text)
-        _to_disk(stream)
-    temporary.replace(path)

@@ -114,6 +114,8 @@ def draw_agreement(rows: Sequence[AgreementRow], examples: Sequence[AgreementExa
         figure = new_figure(2.0 * len(examples) + 3.2)
         top, bottom = figure.subfigures(2, 1, height_ratios=(2.0 * len(examples) + 0.2, 3.0))
         grid = top.subplots(len(examples), len(titles), squeeze=False)
+        for axis, title in zip(grid[0], titles, strict=True):
+            axis.set_title(title)
         for line, example in zip(grid, examples, strict=True):
             parts = (
                 example.view,
@@ -122,12 +124,10 @@ def draw_agreement(rows: Sequence[AgreementRow], examples: Sequence[AgreementExa
                 example.online_foreground,
                 example.cached_foreground,
             )
-            for place, (axis, part, title) in enumerate(zip(line, parts, titles, strict=True)):
+            for place, (axis, part) in enumerate(zip(line, parts, strict=True)):
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.grid(visible=False)
-                if line is grid[0]:
-                    axis.set_title(title)
                 # Cells as they are: no interpolation makes them look finer.
                 axis.imshow(part, cmap=("viridis" if place < 3 else "gray"), vmin=_least(part))
             line[0].set_ylabel(example.label, fontsize=8)
@@ -139,7 +139,8 @@ def draw_agreement(rows: Sequence[AgreementRow], examples: Sequence[AgreementExa
             places = [place + offset for place in range(len(classes))]
             left.bar(places, means, 0.38, yerr=errors, color=colour, label=COLUMNS[key], alpha=0.8)
         left.set_xticks(range(len(classes)), names)
-        left.set_ylim(0, 1.25)
+        left.set_ylim(0, 1.25)  # room for the legend above the bars
+        left.set_yticks([0, 0.25, 0.5, 0.75, 1])
         left.set_title("foreground: cached and online")
         left.legend(fontsize=8, loc="upper left", ncols=2)
         means, _ = _bars(classes, "gamma_difference")
