@@ -215,8 +215,8 @@ class ADIOSMoCoV2(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws and key shuffles go on where they stopped."""
         self.game.finite.check()
-        checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
-        checkpoint["salmask_view_filter"] = None
+        seen = self.game.steps.batches_seen
+        checkpoint |= {"salmask_batches_seen": seen, "salmask_view_filter": None}
 
     def on_train_end(self) -> None:
         """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
@@ -227,8 +227,7 @@ class ADIOSMoCoV2(LightningModule):
         self.game.steps.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _encode_query(self, images: Tensor) -> Tensor:
-        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
-        return projections
+        return cast(Tensor, self.projection_head(self.backbone(images).flatten(1)))
 
     @torch.no_grad()
     def _encode_key(self, images: Tensor) -> Tensor:
