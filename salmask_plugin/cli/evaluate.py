@@ -64,7 +64,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
     record = replace(record, config={**record.config, **newest})
     write_record(folder, record)
-    wanted = wanted_tasks(settings)
+    wanted = [replace(task, folder=folder) for task in wanted_tasks(settings)]
     if only_missing:
         wanted = [task for task in wanted if not is_done(record, task)]
     if wanted:

@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> None:
     for task in wanted_tasks(settings):
         if options.only_missing and is_done(record, task):
             continue
-        record = with_results(record, {task.name: evaluated(task, backbone)})
+        record = with_results(
+            record, {task.name: evaluated(replace(task, folder=folder), backbone)}
+        )
         write_record(folder, record)
     print(f"Written: {folder / RECORD_NAME}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from salmask_plugin.cli.config import Settings
@@ -19,6 +20,7 @@ class Wanted:
         data: the node of the data set.
         is_transfer: whether the data are not the run's own.
         settings: of the whole run, for its views, loader, seed and device.
+        folder: where results and a task's own checkpoints go; None before it is known.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Wanted:
     data: dict[str, Any]
     is_transfer: bool
     settings: Settings
+    folder: Path | None = None
 
     @property
     def asked(self) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from salmask_plugin.data.augment import (
 )
 from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
+from salmask_plugin.data.coco_instances import coco_instances
 from salmask_plugin.data.decoded import PictureBatch
+from salmask_plugin.data.detection_loaders import (
+    DetectionBatch,
+    detection_train_loader,
+    detection_val_loader,
+)
 from salmask_plugin.data.device_views import DeviceViewData, DeviceViews, device_view_data
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.fingerprint import (
@@ -20,7 +26,9 @@ from salmask_plugin.data.fingerprint import (
 from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
+from salmask_plugin.data.generated_instances import generated_instances
 from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
+from salmask_plugin.data.instances import InstanceImages, Instances, InstanceSplits
 from salmask_plugin.data.loaders import (
     OneViewData,
     TwoViewData,
@@ -41,16 +49,22 @@ from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
 from salmask_plugin.data.view_draws import ViewDraws, draw_views, uniforms_of_epoch
 from salmask_plugin.data.view_ops import apply_views
 from salmask_plugin.data.view_recipe import ViewRecipe
+from salmask_plugin.data.voc import VOC_CLASSES, voc
 from salmask_plugin.data.whole import WholeImages, WholeViews
 
 __all__ = [
+    "VOC_CLASSES",
     "CocoImages",
+    "DetectionBatch",
     "DeviceViewData",
     "DeviceViews",
     "EpochSampler",
     "ImageFiles",
     "ImageSplits",
     "ImageSubset",
+    "InstanceImages",
+    "InstanceSplits",
+    "Instances",
     "LabelledImages",
     "MaskedImages",
     "OneViewData",
@@ -70,12 +84,16 @@ __all__ = [
     "cifar10",
     "cifar100",
     "coco",
+    "coco_instances",
+    "detection_train_loader",
+    "detection_val_loader",
     "device_view_data",
     "draw_views",
     "evaluation_loaders",
     "evaluation_transform",
     "flowers102",
     "generated",
+    "generated_instances",
     "image_folder",
     "labelled_share",
     "labels_sha256",
@@ -90,4 +108,5 @@ __all__ = [
     "two_views",
     "uniforms_of_epoch",
     "unreadable_files",
+    "voc",
 ]

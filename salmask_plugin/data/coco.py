@@ -50,7 +50,7 @@ def coco(
         https://cocodataset.org/#format-data
     """
     folder = existing_folder(root)
-    content = {split: _read_instances(folder, split) for split in (train, val)}
+    content = {split: read_instances(folder, split) for split in (train, val)}
     categories = {entry["id"]: str(entry["name"]) for entry in content[train]["categories"]}
     order = sorted(categories)
     parts = [CocoImages(folder / split, content[split], order) for split in (train, val)]
@@ -153,7 +153,12 @@ def _from_runs(runs: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.ascontiguousarray(values.reshape(size).T)
 
 
-def _read_instances(folder: Path, split: str) -> dict[str, Any]:
+def read_instances(folder: Path, split: str) -> dict[str, Any]:
+    """Return the content of folder/annotations/instances_SPLIT.json.
+
+    Raises:
+        ValueError: if the file or the split's image folder is missing, or it lacks a part.
+    """
     path = folder / "annotations" / f"instances_{split}.json"
     if not path.is_file():
         raise ValueError(f"'{path}' does not exist.")

@@ -1,0 +1,1 @@
+"""Training and testing a detector on a pretrained backbone."""
