@@ -1,0 +1,138 @@
+"""A tiny run of the command in a process of its own, watched and ended from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from salmask_plugin.results import read_record
+
+TINY = (
+    "experiment=demo",
+    "localizer=uniform",
+    "masking=mean",
+    "data.train_images=40",
+    "data.val_images=12",
+    "data.classes=4",
+    "view_size=32",
+    "loader.batch_size=8",
+    "loader.workers=0",
+    "method.queue_size=16",
+    "method.split_batch_size=4",
+    "trainer.log_every_n_steps=1",
+    "trainer.deterministic=true",
+    "trainer.max_epochs=4",
+)
+EPOCHS, STEPS = 4, 5
+TWO = ("trainer.devices=2", "trainer.strategy=ddp", "loader.batch_size=4")
+"""The same images per step on two processes."""
+LIMIT = 240
+"""Seconds after which a run counts as hanging."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread per process: sums of floats then have one order, whatever the machine."""
+    quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **quiet, **more}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "salmask_plugin.cli", *arguments]
+
+
+def salmask(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; ``code`` is executed before it in the same process."""
+    line = command(*arguments)
+    if code is not None:
+        last = "\nimport sys\nfrom salmask_plugin.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+        line = [sys.executable, "-c", code + last, *arguments]
+    return subprocess.run(
+        line, env=environment(), capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+
+def pretrain(out: Path, *more: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Pretrain the tiny run ``out/run``."""
+    return salmask("pretrain", *TINY, f"out={out}", "name=run", *more, code=code)
+
+
+@contextmanager
+def started(out: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """The tiny run in a session of its own; on leaving, all its processes are killed."""
+    process = subprocess.Popen(
+        command("pretrain", *TINY, f"out={out}", "name=run", *more),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        kill_session(process)
+
+
+def kill_session(process: subprocess.Popen[Any]) -> None:
+    """Kill -9 the process with every child it has started."""
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        pass
+    process.wait(LIMIT)
+    if process.stdout:
+        process.stdout.close()
+
+
+def until(process: subprocess.Popen[str], seen: Callable[[str], bool]) -> bool:
+    """Read the run's output up to a line; False if it ended before."""
+    assert process.stdout is not None
+    return any(seen(line) for line in process.stdout)
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """What two equal runs have in common to the last bit, as one digest per part.
+
+    Weights and buffers (the queue and its pointer among them), the optimizer's state, the schedule,
+    the step that masks are drawn for, the metrics' file and the record's curves.
+    """
+    newest = max((folder / "checkpoints").glob("epoch-*.ckpt"))
+    state = torch.load(newest, map_location="cpu", weights_only=True)
+    record = read_record(folder)
+    parts = {name: state[name] for name in ("state_dict", "optimizer_states", "lr_schedulers")}
+    parts["step"] = [state["salmask_batches_seen"], state["epoch"], state["global_step"]]
+    parts["history"] = {name: list(values) for name, values in record.history.items()}
+    digests = {name: digest(part) for name, part in parts.items()}
+    digests["metrics"] = hashlib.sha256((folder / "metrics/metrics.csv").read_bytes()).hexdigest()
+    return digests
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of nested containers of tensors and plain values."""
+    seen = hashlib.sha256()
+
+    def add(item: Any) -> None:
+        if isinstance(item, torch.Tensor):
+            seen.update(f"{item.dtype}{tuple(item.shape)}".encode())
+            seen.update(item.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(item, dict):
+            for key in item:
+                seen.update(repr(key).encode())
+                add(item[key])
+        elif isinstance(item, (list, tuple)):
+            for entry in item:
+                add(entry)
+        else:
+            seen.update(json.dumps(item, default=repr).encode())
+
+    add(value)
+    return seen.hexdigest()
