@@ -34,7 +34,9 @@ SHOWN = 6
 def run(options: argparse.Namespace) -> None:
     """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
     folder = Path(options.folder)
-    settings = apply_overrides(read_settings(folder), options.overrides, trust=options.trust)
+    settings = apply_overrides(
+        read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
+    )
     evaluate(settings, folder)
 
 
