@@ -10,10 +10,11 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.metrics_log import MetricsLog
 from salmask_plugin.data import ImageSplits, TwoViewData, two_views
 from salmask_plugin.localizers import (
     CenterLocalizer,
@@ -137,10 +138,10 @@ class PretrainData(pl.LightningDataModule):
 
 
 def build_logger(settings: Settings, folder: Path) -> Logger:
-    """Return Lightning's logger of the chosen kind, writing below the run's folder."""
+    """Return the logger of the chosen kind, writing below the run's folder."""
     kind = settings["logger"]
     if kind == "csv":
-        return CSVLogger(folder, name="metrics", version="")
+        return MetricsLog(folder / "metrics")
     if kind == "tensorboard":
         return TensorBoardLogger(folder, name="metrics", version="")
     if kind == "wandb":

@@ -24,6 +24,7 @@ from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
     newest_checkpoint,
+    remove_leftovers,
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
@@ -31,6 +32,7 @@ from salmask_plugin.cli.history import History
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
+from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
 say = rank_zero_only(print)
@@ -53,6 +55,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
 
     Raises:
         UserError: if the folder holds a run with other settings.
+        RunStopped: if the training cannot go on; it says where the same command will.
         ValueError: for data or settings that cannot work, before training starts.
     """
     keep_settings(folder, settings)
@@ -66,13 +69,12 @@ def pretrain(settings: Settings, folder: Path) -> None:
     module = build_module(settings, splits, masking)
     history = History()
     trainer = _trainer(settings, folder, history)
+    rank_zero_only(remove_leftovers)(folder / CHECKPOINTS)
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
         say(f"Resuming from {resumed}.", flush=True)
-    with expected_warnings():
+    with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if trainer.is_global_zero:
         images = len(splits.train) * settings["trainer"]["max_epochs"]
         record = record_of(settings, splits, masking, history, images_per_run=images)

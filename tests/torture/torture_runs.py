@@ -32,7 +32,6 @@ TINY = (
     "trainer.deterministic=true",
     "trainer.max_epochs=4",
 )
-EPOCHS, STEPS = 4, 5
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "loader.batch_size=4")
 """The same images per step on two processes."""
 LIMIT = 240
@@ -65,17 +64,22 @@ def pretrain(out: Path, *more: str, code: str | None = None) -> subprocess.Compl
     return salmask("pretrain", *TINY, f"out={out}", "name=run", *more, code=code)
 
 
-@contextmanager
-def started(out: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """The tiny run in a session of its own; on leaving, all its processes are killed."""
-    process = subprocess.Popen(
-        command("pretrain", *TINY, f"out={out}", "name=run", *more),
+def popen(*arguments: str) -> subprocess.Popen[str]:
+    """Start the command in a session of its own, both outputs in one pipe."""
+    return subprocess.Popen(
+        command(*arguments),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+@contextmanager
+def started(out: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the tiny run; on leaving, all its processes are killed."""
+    process = popen("pretrain", *TINY, f"out={out}", "name=run", *more)
     try:
         yield process
     finally:
