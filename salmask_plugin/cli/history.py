@@ -8,6 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
+
 LOGGED = (
     "train_loss",
     "mask_ratio",
@@ -61,12 +63,20 @@ class History(pl.Callback):
         for name, total in self._sums.items():
             mean = float(total) / self._steps
             self.values.setdefault(name.removeprefix("train_"), []).append(mean)
+        for name in BIN_NAMES:  # means of the epoch already
+            if name in trainer.callback_metrics:
+                value = float(trainer.callback_metrics[name])
+                self.values.setdefault(name, []).append(value)
         if not self._quiet and trainer.is_global_zero:
             print(self._line(trainer, taken), flush=True)
 
     def _line(self, trainer: pl.Trainer, taken: float) -> str:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        parts = [f"{name} {values[-1]:.3f}" for name, values in self.values.items()]
+        parts = [
+            f"{name} {values[-1]:.3f}"
+            for name, values in self.values.items()
+            if name not in BIN_NAMES
+        ]
         left = math.ceil((epochs - epoch) * taken)
         return (
             f"epoch {epoch}/{epochs}  {'  '.join(parts)}  {taken:.1f} s, "

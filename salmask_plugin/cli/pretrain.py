@@ -29,6 +29,7 @@ from salmask_plugin.cli.checkpoints import (
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
 from salmask_plugin.cli.history import History
+from salmask_plugin.cli.passed_over import PassedOver
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
@@ -68,7 +69,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     history = History()
-    trainer = _trainer(settings, folder, history)
+    passed_over = PassedOver(splits)
+    trainer = _trainer(settings, folder, [history, passed_over])
     rank_zero_only(remove_leftovers)(folder / CHECKPOINTS)
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
@@ -77,15 +79,24 @@ def pretrain(settings: Settings, folder: Path) -> None:
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
         images = len(splits.train) * settings["trainer"]["max_epochs"]
-        record = record_of(settings, splits, masking, history, images_per_run=images)
+        record = record_of(
+            settings,
+            splits,
+            masking,
+            history,
+            images_per_run=images,
+            unreadable=passed_over.names,
+        )
         write_record(folder, record)
+        if passed_over.names:
+            print(f"Unreadable and passed over: {len(passed_over.names)} files, named in the record.")
         print(f"Pretrained: {folder}")
 
 
-def _trainer(settings: Settings, folder: Path, history: History) -> pl.Trainer:
+def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) -> pl.Trainer:
     bar = sys.stderr.isatty()
-    callbacks: list[pl.Callback] = [
-        history,
+    callbacks = [
+        *collecting,
         checkpoint_callback(folder / CHECKPOINTS, **settings["checkpoints"]),
     ]
     if bar:

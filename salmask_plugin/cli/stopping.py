@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.errors import RunStopped
-
-_FROM_WORKER = re.compile(r"^Caught .* in DataLoader worker process \d+\.\n.*?(\w+: .*)\s*$", re.DOTALL)
 
 
 @contextmanager
@@ -42,9 +39,10 @@ def stops_in_words(checkpoints: Path) -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     except ValueError as error:
-        found = _FROM_WORKER.match(str(error))
-        if found:
-            raise ValueError(found.group(1).split(": ", 1)[1]) from error
+        # torch hands a worker's error over as its traceback, whose last line is the message.
+        if "in DataLoader worker process" in str(error):
+            last = str(error).strip().splitlines()[-1]
+            raise ValueError(last.split(": ", 1)[-1]) from error
         raise
     except OSError as error:
         raise RunStopped(f"{error}. {_left(checkpoints)}") from error

@@ -14,6 +14,8 @@ from salmask_plugin.data.splits import ImageSplits, LabelledImages
 from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDataset
 
 Loader = DataLoader[Any]
+HANGING = 1800.0
+"""Seconds after which a batch that does not come is an error: a folder on a dead server, say."""
 
 
 def pretrain_loader(
@@ -149,6 +151,7 @@ def _loader(
         sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
+        timeout=HANGING if workers else 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         # Without its own generator a loader draws its workers' seed from the global one.

@@ -34,7 +34,7 @@ TINY = (
 )
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "loader.batch_size=4")
 """The same images per step on two processes."""
-LIMIT = 240
+LIMIT = 600
 """Seconds after which a run counts as hanging."""
 
 
