@@ -72,7 +72,7 @@ def kill_at(out, moment, draw, *more, victim="all"):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         assert pids
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 120
         while any(alive(pid) for pid in rest):
             assert time.monotonic() < limit, f"{rest} hang after the death of {victim}"
             process.poll()
@@ -99,16 +99,14 @@ def test_resumes_are_exact_however_often_a_run_is_killed(seed, straight, tmp_pat
     assert sorted(left) == ["epoch-0002.ckpt", "epoch-0003.ckpt"]
 
 
-@pytest.mark.parametrize(
-    ("seed", "victims"), [(0, ["all", "rank 1"]), (1, ["rank 0", "all"]), (2, ["rank 1", "rank 0"])]
-)
-def test_resumes_are_exact_on_two_processes(seed, victims, straight_of_two, tmp_path, tried):
+@pytest.mark.parametrize(("seed", "victim"), [(0, "all"), (1, "rank 0"), (2, "rank 1")])
+def test_resumes_are_exact_on_two_processes(seed, victim, straight_of_two, tmp_path, tried):
     draw = random.Random(seed)
-    for victim in victims:
-        fault = kill_at(tmp_path, draw.choice(["save", "epoch"]), draw, *runs.TWO, victim=victim)
-        if fault:
-            tried(f"{fault}, two processes")
+    moment = "save" if victim == "all" else "epoch"
+    fault = kill_at(tmp_path, moment, draw, *runs.TWO, victim=victim)
+    assert fault
     assert runs.fingerprint(finish(tmp_path, *runs.TWO)) == straight_of_two
+    tried(f"{fault}, two processes")
 
 
 def test_a_kill_after_the_last_checkpoint_and_in_the_evaluation(straight, tmp_path, tried):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from salmask_plugin.cli.checkpoints import read_checkpoint
 from salmask_plugin.results import read_record
 
 TINY = (
@@ -32,8 +33,13 @@ TINY = (
     "trainer.deterministic=true",
     "trainer.max_epochs=4",
 )
-TWO = ("trainer.devices=2", "trainer.strategy=ddp", "loader.batch_size=4")
-"""The same images per step on two processes."""
+TWO = (
+    "trainer.devices=2",
+    "trainer.strategy=ddp",
+    "loader.batch_size=4",
+    "trainer.max_epochs=2",
+)
+"""The same images per step on two processes; shorter, for where they have no core each."""
 LIMIT = 600
 """Seconds after which a run counts as hanging."""
 
@@ -109,8 +115,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
     Weights and buffers (the queue and its pointer among them), the optimizer's state, the schedule,
     the step that masks are drawn for, the metrics' file and the record's curves.
     """
-    newest = max((folder / "checkpoints").glob("epoch-*.ckpt"))
-    state = torch.load(newest, map_location="cpu", weights_only=True)
+    state = read_checkpoint(max((folder / "checkpoints").glob("epoch-*.ckpt")))
     record = read_record(folder)
     parts = {name: state[name] for name in ("state_dict", "optimizer_states", "lr_schedulers")}
     parts["step"] = [state["salmask_batches_seen"], state["epoch"], state["global_step"]]
