@@ -89,7 +89,9 @@ def pretrain(settings: Settings, folder: Path) -> None:
         )
         write_record(folder, record)
         if passed_over.names:
-            print(f"Unreadable and passed over: {len(passed_over.names)} files, named in the record.")
+            print(
+                f"Unreadable and passed over: {len(passed_over.names)} files, named in the record."
+            )
         print(f"Pretrained: {folder}")
 
 

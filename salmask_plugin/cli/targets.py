@@ -102,9 +102,7 @@ def _is_builder(target: Any) -> bool:
     if target.__module__.startswith("timm."):
         import timm
 
-        return timm.is_model(target.__name__) and (
-            timm.model_entrypoint(target.__name__) is target
-        )
+        return timm.is_model(target.__name__) and (timm.model_entrypoint(target.__name__) is target)
     from torchvision import models
 
     return target.__name__ in models.list_models() and (

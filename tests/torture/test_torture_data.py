@@ -15,7 +15,7 @@ import torch
 import torch.multiprocessing as processes
 import torture_runs as runs
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from salmask_plugin.cli.errors import RunStopped
 from salmask_plugin.cli.passed_over import PassedOver
@@ -44,7 +44,9 @@ def bomb(path):
     """A PNG of a few bytes that claims 60000 x 60000 pixels."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
@@ -145,7 +147,9 @@ def test_fuzzed_bytes_give_the_picture_or_the_error(tmp_path, suffix, tried):
 
 def test_a_file_that_vanishes_between_listing_and_reading(tmp_path, tried):
     paths = [picture(tmp_path / f"{number}.png", number) for number in range(4)]
-    policies = {name: ImageFiles(paths, [0, 1, 0, 1], name) for name in ("raise", "skip", "replace")}
+    policies = {
+        name: ImageFiles(paths, [0, 1, 0, 1], name) for name in ("raise", "skip", "replace")
+    }
     paths[1].unlink()
     for name in ("raise", "skip"):
         with pytest.raises(UnreadableImageError, match=r"1\.png': no such file"):
@@ -234,7 +238,9 @@ def test_what_was_met_before_a_resume_is_kept(tmp_path):
 def run_on(folder, out, policy, *more):
     data = ["data=imagefolder", f"data.root={folder}", f"data.on_unreadable={policy}"]
     mine = [text for text in runs.TINY if not text.startswith("data.")]
-    return runs.salmask("pretrain", *mine, *data, f"out={out}", "name=run", "trainer.max_epochs=2", *more)
+    return runs.salmask(
+        "pretrain", *mine, *data, f"out={out}", "name=run", "trainer.max_epochs=2", *more
+    )
 
 
 @pytest.mark.torture

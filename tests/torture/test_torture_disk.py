@@ -40,7 +40,9 @@ def test_the_log_holds_what_was_logged(straight, tmp_path):
 
 @pytest.mark.parametrize("resumed_at", range(6))
 @pytest.mark.parametrize("cut", [0, 3, 17])
-def test_a_killed_log_goes_on_as_if_nothing_had_happened(tmp_path, straight, resumed_at, cut, tried):
+def test_a_killed_log_goes_on_as_if_nothing_had_happened(
+    tmp_path, straight, resumed_at, cut, tried
+):
     """The process dies four rows in, its last line unfinished, and resumes at an earlier step."""
     path = tmp_path / "log" / "metrics.csv"
     content = written(tmp_path / "log", ROWS[: max(resumed_at + 1, 5)])
@@ -143,7 +145,7 @@ torch.save = full
 def test_a_run_whose_disk_fills_up_says_where_it_goes_on(tmp_path, tried):
     straight = runs.pretrain(tmp_path / "straight")
     assert straight.returncode == 0, straight.stderr
-    full = runs.pretrain(tmp_path / "out", code=FULL)
+    full = runs.pretrain(tmp_path / "out", script=runs.faulty(tmp_path, FULL))
     assert full.returncode == 1
     assert "epoch-0002.ckpt cannot be written: [Errno 28] No space left on device" in full.stderr
     assert "epoch-0001.ckpt; the same command goes on from there" in full.stderr

@@ -60,7 +60,11 @@ HOSTILE = [
     {"_target_": "builtins.exec", "_args_": ["import os; os.mkdir({mark!r})"]},
     {"_target_": "subprocess.run", "args": ["mkdir", "{mark}"]},
     {"_target_": "torch.load", "f": "{pickle}", "weights_only": False},
-    {"_target_": "timm.models.load_state_dict", "checkpoint_path": "{pickle}", "weights_only": False},
+    {
+        "_target_": "timm.models.load_state_dict",
+        "checkpoint_path": "{pickle}",
+        "weights_only": False,
+    },
     {"_target_": "timm.models._helpers.load_state_dict", "checkpoint_path": "{pickle}"},
     {"_target_": "timm.create_model", "model_name": "resnet18", "checkpoint_path": "{pickle}"},
     {"_target_": "timm.models.resnet18", "pretrained_cfg_overlay": {"file": "{pickle}"}},

@@ -54,29 +54,49 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "salmask_plugin.cli", *arguments]
 
 
-def salmask(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end; ``code`` is executed before it in the same process."""
-    line = command(*arguments)
-    if code is not None:
-        last = "\nimport sys\nfrom salmask_plugin.cli.main import main\nsys.exit(main(sys.argv[1:]))"
-        line = [sys.executable, "-c", code + last, *arguments]
-    return subprocess.run(
-        line, env=environment(), capture_output=True, text=True, timeout=LIMIT, check=False
+def salmask(*arguments: str, script: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command, or a script that ends in it, to its end; a run that hangs is a failure."""
+    line = command(*arguments) if script is None else [sys.executable, str(script), *arguments]
+    process = popen(*arguments, line=line, errors=subprocess.PIPE)
+    try:
+        out, err = process.communicate(timeout=LIMIT)
+    finally:
+        kill_session(process)
+    return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+
+def faulty(folder: Path, code: str) -> Path:
+    """Write a script that breaks something and then is the command, for every process of a run."""
+    path = folder / "faulty.py"
+    path.write_text(
+        f"{code}\nimport sys\nfrom salmask_plugin.cli.main import main\nsys.exit(main())\n"
     )
+    return path
 
 
-def pretrain(out: Path, *more: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+def pretrain(out: Path, *more: str, script: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Pretrain the tiny run ``out/run``."""
-    return salmask("pretrain", *TINY, f"out={out}", "name=run", *more, code=code)
+    return salmask("pretrain", *TINY, f"out={out}", "name=run", *more, script=script)
 
 
-def popen(*arguments: str) -> subprocess.Popen[str]:
-    """Start the command in a session of its own, both outputs in one pipe."""
+def processes_left(group: int) -> bool:
+    """Whether a process of a session is still there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def popen(
+    *arguments: str, line: list[str] | None = None, errors: int = subprocess.STDOUT
+) -> subprocess.Popen[str]:
+    """Start the command in a session of its own, both outputs in one pipe unless asked."""
     return subprocess.Popen(
-        command(*arguments),
+        command(*arguments) if line is None else line,
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
         start_new_session=True,
     )
@@ -99,8 +119,8 @@ def kill_session(process: subprocess.Popen[Any]) -> None:
     except ProcessLookupError:
         pass
     process.wait(LIMIT)
-    if process.stdout:
-        process.stdout.close()
+    for stream in filter(None, (process.stdout, process.stderr)):
+        stream.close()
 
 
 def until(process: subprocess.Popen[str], seen: Callable[[str], bool]) -> bool:
