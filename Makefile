@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads sleep instead of spinning: on few cores they would slow the loader's workers.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo test test-all check format bench preview clean
+.PHONY: help install demo test torture test-all check format bench preview clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: install  ## The main job, small: baseline and three recipes on generated i
 test: install  ## Fast tests
 	$(BIN)/python -m pytest
 
+torture: install  ## Faults from outside: kills, full disks, bad files, hostile input; at most 20 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture -m ''
+
 test-all: install  ## Every test that this machine can run
 	$(BIN)/python -m pytest -m ''
 
@@ -39,8 +42,8 @@ format: install  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## What masking costs, as ratios taken in one run
-	$(BIN)/python integration/benchmarks/masking_cost.py
+bench: install  ## What a step costs, baseline and every recipe, into bench/: make bench PRESET=cpu or gpu
+	$(BIN)/python integration/benchmarks/step_time.py $(if $(PRESET),--preset $(PRESET)) --out bench
 
 preview: install  ## See the masks on your own pictures: make preview IMAGES=folder
 	$(BIN)/salmask preview '$(IMAGES)'

@@ -44,7 +44,8 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
         pixels = in_float(images)
         rows = _blur_matrix(height, kernel_size, sigma, pixels.device, pixels.dtype)
         columns = _blur_matrix(width, kernel_size, sigma, pixels.device, pixels.dtype)
-        return (rows @ pixels @ columns.T).to(images.dtype)
+        blurred: Tensor = rows @ pixels @ columns.T
+        return blurred.to(images.dtype)
 
 
 def kernel_for_view(kernel_size: int, sigma: float, view_size: int) -> tuple[int, float]:
@@ -103,8 +104,16 @@ class HighPassFilter(nn.Module):
         return f"kernel_size={self.kernel_size}, sigma={self.sigma}"
 
 
-@lru_cache(maxsize=32)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _blur_matrix(
+    size: int, kernel_size: int, sigma: float, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """The matrix of one axis. torch.compile looks through a cache, and would build it per step."""
+    return _cached_matrix(size, kernel_size, sigma, device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _cached_matrix(
     size: int, kernel_size: int, sigma: float, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """(size, size) matrix that blurs a column of pixels with reflected borders."""

@@ -161,6 +161,8 @@ class SaliencyMasking:
             shape = (len(view), 1, 1, 1)
             draw = torch.rand(shape, generator=generator, device=view.device)
             mask = mask & (draw < self.probability)
+        if self.probability == 0:
+            return view, mask  # no cell is shown, so no fill is made
         return self.query.apply(view, mask, generator)
 
     def _hide_object(

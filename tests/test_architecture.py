@@ -31,7 +31,7 @@ ROOMS = {
     "released": CORE,
     "adios": CORE,
     "evaluation": CORE,
-    "data": {"types", "seeding"},
+    "data": {"types", "seeding", "precision"},
     "results": set(),
     "adapters": CORE | {"adios", "data", "evaluation", "released", "results"},
     "cli": CORE | {"adios", "adapters", "data", "evaluation", "released", "results"},

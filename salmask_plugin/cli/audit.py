@@ -111,7 +111,7 @@ def audit_rows(options: argparse.Namespace) -> list[RecipeRow]:
     """Return the recipes, then the same with the centre box where that differs.
 
     Raises:
-        UserError: if a recipe removes nothing, or its localizer needs an encoder in training.
+        UserError: if a recipe removes nothing, or its localizer needs more than the views.
     """
     given = with_embedded_localizer(options.overrides)
     control = [text for text in given if not text.startswith(("localizer.", LOCALIZER))]
@@ -128,7 +128,8 @@ def audit_rows(options: argparse.Namespace) -> list[RecipeRow]:
             raise UserError(f"{row.name} removes nothing: there is nothing to audit.")
         if not can_be_shown(masking) and not takes_pixel_masks(masking.localizer):
             raise UserError(
-                f"localizer={row.localizer} needs an encoder in training: it cannot be audited."
+                f"localizer={row.localizer} needs an encoder in training, or a cache of training "
+                "images: it cannot be audited."
             )
     return rows
 

@@ -12,10 +12,22 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
+from salmask_plugin.adapters.lightly.device_recipe import recipe_of
+from salmask_plugin.adapters.lightly.placements import PlacedViews
+from salmask_plugin.cli.cached_data import check_cached
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.input_path import check_input
 from salmask_plugin.cli.metrics_log import MetricsLog
-from salmask_plugin.data import ImageSplits, TwoViewData, two_views
+from salmask_plugin.data import (
+    DeviceViewData,
+    ImageSplits,
+    PictureBatch,
+    TwoViewData,
+    device_view_data,
+    two_views,
+)
 from salmask_plugin.localizers import (
     CenterLocalizer,
     GivenLocalizer,
@@ -69,9 +81,12 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
         return None
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
+        blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
         if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
-            blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
             masking(blank, blank, step_generator(settings["seed"], 0, 0))
+        elif (cached := cached_localizer(masking.localizer)) is not None:
+            maps = torch.rand(2, *cached.grid)
+            masking(blank, blank, step_generator(settings["seed"], 0, 0), (maps, maps))
     return masking
 
 
@@ -93,9 +108,14 @@ def build_module(
 
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
-) -> TwoViewData:
-    """Return what makes the pretraining loader; object masks travel along where they are used."""
+) -> TwoViewData | DeviceViewData:
+    """Return what makes the pretraining loader; object masks travel along where they are used.
+
+    Raises:
+        UserError: if the localizer or the input path cannot work with the rest.
+    """
     masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    cached = None if masking is None else cached_localizer(masking.localizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
     if settings["loader"]["batch_size"] < 2:
@@ -103,7 +123,17 @@ def build_data(
             f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
             "normalisation needs other images."
         )
-    transform = (
+    if cached is not None:
+        check_cached(cached, splits)
+    if check_input(settings, masks=masks) == "device":
+        return device_view_data(
+            splits.train,
+            recipe_of(build(settings["views"])),
+            placements=cached is not None,
+            seed=settings["seed"],
+            **{key: value for key, value in settings["loader"].items() if key != "input"},
+        )
+    transform: Any = (
         two_views(
             settings["view_size"],
             "simclr" if settings.choices["method"].startswith("simclr") else "moco_v2",
@@ -111,6 +141,8 @@ def build_data(
         if masks
         else build(settings["views"])
     )
+    if cached is not None:
+        transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,
         transform=transform,
@@ -118,13 +150,14 @@ def build_data(
         seed=settings["seed"],
         workers=settings["loader"]["workers"],
         masks=masks,
+        collate=None if cached is None else MapsOfViews(cached),
     )
 
 
 class PretrainData(pl.LightningDataModule):
     """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
 
-    def __init__(self, data: TwoViewData) -> None:
+    def __init__(self, data: TwoViewData | DeviceViewData) -> None:
         super().__init__()
         self._data = data
 
@@ -135,6 +168,13 @@ class PretrainData(pl.LightningDataModule):
         return self._data.train_loader(
             epoch=finished, rank=self.trainer.global_rank, world_size=self.trainer.world_size
         )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Make the views of a batch of whole pictures where it is; leave other batches alone."""
+        if isinstance(batch, PictureBatch):
+            assert isinstance(self._data, DeviceViewData)
+            return self._data.views(batch)
+        return batch
 
 
 def build_logger(settings: Settings, folder: Path) -> Logger:

@@ -25,6 +25,7 @@ from salmask_plugin.cli.runs import CHECKPOINTS, read_settings
 from salmask_plugin.data import ImageSplits, evaluation_loaders, linear_train_transform
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import Evaluation, RunRecord, read_record, write_record
+from salmask_plugin.results.record import is_share
 from salmask_plugin.results.store import RECORD_NAME
 
 GALLERY = "gallery.png"
@@ -64,7 +65,7 @@ def evaluate(settings: Settings, folder: Path) -> RunRecord:
         result = Evaluation(metrics, {**protocol, **shared}, curves, time.perf_counter() - started)
         record = with_results(record, {name: result})
         write_record(folder, record)
-        print(f"{name}: " + "  ".join(f"{key} {value:.2%}" for key, value in metrics.items()))
+        print(f"{name}: " + "  ".join(_said(key, value) for key, value in metrics.items()))
     if masking is not None and can_be_shown(masking):
         images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
         write_gallery(
@@ -98,6 +99,10 @@ def load_module(
         raise UserError(f"{checkpoint} does not fit the run's settings: {error}") from error
     cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
     return module.to("cuda" if cuda else "cpu").eval()
+
+
+def _said(metric: str, value: float) -> str:
+    return f"{metric} {value:.2%}" if is_share(metric) else f"{metric} {value:g}"
 
 
 Result = tuple[dict[str, float], dict[str, tuple[float, ...]], dict[str, Any]]
@@ -156,6 +161,8 @@ def _linear(settings: Settings, splits: ImageSplits, module: pl.LightningModule)
         **protocol,
     )
     metrics = {"top1_last": result.top1, "top1_best": result.top1_best}
+    if protocol.get("learning_rates"):
+        metrics["learning_rate"] = result.learning_rate
     # The seed is the head's; runs of several seeds of one setting share a protocol.
     known = {key: value for key, value in result.protocol.items() if key != "seed"}
     return metrics, {"top1": result.curve}, {**known, "view_size": settings["view_size"]}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from salmask_plugin.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from salmask_plugin.localizers import GivenLocalizer, MomentumLocalizer
+from salmask_plugin.localizers import CachedLocalizer, GivenLocalizer, MomentumLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.masks import foreground
 from salmask_plugin.results import GalleryRow, display_filtered, display_view, draw_gallery
@@ -81,6 +81,6 @@ def write_gallery(
 def can_be_shown(masking: SaliencyMasking | None) -> bool:
     """Whether a gallery needs nothing but images: no encoder in training, no masks of the user."""
     return masking is not None and not (
-        isinstance(masking.localizer, MomentumLocalizer | GivenLocalizer)
+        isinstance(masking.localizer, CachedLocalizer | MomentumLocalizer | GivenLocalizer)
         or not hasattr(masking.localizer, "trained_on")
     )

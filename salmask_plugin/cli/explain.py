@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from salmask_plugin.cli.config import Settings, compose_settings
+from salmask_plugin.cli.input_path import made_on_the_device
 
 PAPER: dict[str, Any] = {
     "view_size": 224,
@@ -88,6 +89,8 @@ def departures_from_paper(settings: Settings) -> list[str]:
         )
     if settings.choices["backbone"] != "resnet50":
         found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
+    if settings["loader"]["input"] == "device":
+        found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
     if settings.choices["data"] != "imagenet100":
         found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
     return found
@@ -97,6 +100,8 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
     if "_target_" not in masking:
         return ["Masking: none. This is the host's baseline."]
     lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("open_cache"):
+        lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
     if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
         lines = ["Saliency: none; masks fall anywhere."]
     if masking.get("localizer", {}).get("_target_", "").endswith("RowSortedLocalizer"):

@@ -16,8 +16,10 @@ COMMANDS = {
     "evaluate": "kNN and linear evaluation of a finished run",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
+    "results": "the kept records of several studies as one page, with paired differences",
     "preview": "see saliency, masks and hard negatives on your own images, before any training",
     "explain": "the resolved recipe in plain words, with every departure from the paper",
+    "cache": "saliency of every training image, once, for localizer=cached; resumes",
     "audit": "the share of object and background that recipes remove, on images with masks",
     "variance": "how far the views of an image spread in a run's encoder (the paper's Table 7)",
     "plan": "hours, memory and images/s of a run, from a few timed steps",
@@ -25,7 +27,9 @@ COMMANDS = {
 }
 FOLDERS = {
     "evaluate": "run folder",
+    "cache": "folder of the maps",
     "report": "folder with runs",
+    "results": "folder of studies",
     "preview": "images",
     "variance": "run folder",
 }
@@ -34,6 +38,28 @@ SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": 
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
+    },
+    "cache": {
+        "--grid": {
+            "type": int,
+            "metavar": "N",
+            "default": 14,
+            "help": "store maps of at least N x N cells",
+        },
+        "--size": {
+            "type": int,
+            "metavar": "PX",
+            "help": "side at which the localizer sees whole images; about 1.4 times localizer_size",
+        },
+        "--verify": {
+            "action": "store_true",
+            "help": "decode every image and compare it with its digest; changed ones are redone",
+        },
+        "--agreement": {
+            "type": int,
+            "metavar": "N",
+            "help": "compare with the localizer's maps of the views of N images",
+        },
     },
     "audit": {
         "--images": {**IMAGES, "default": 500},
@@ -65,6 +91,22 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose flags may stand anywhere among the settings."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse with positional arguments and flags intermixed."""
+        if self._inside:  # argparse's intermixed parsing is made of calls of the ordinary one
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser: one subcommand per module of this package."""
     parser = argparse.ArgumentParser(
@@ -74,7 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
         "Docs: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"salmask_plugin {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("--debug", action="store_true", help="show the whole traceback")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.explain import departures_from_paper
@@ -131,4 +132,5 @@ def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
     node: Any = settings["masking"].get("localizer") or {}
     if str(node.get("_target_", "")).endswith("UniformLocalizer"):
         return "uniform"
-    return settings.choices["localizer"]
+    cached = cached_localizer(masking.localizer)
+    return settings.choices["localizer"] if cached is None else f"cached:{cached.manifest.name}"

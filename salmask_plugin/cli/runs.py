@@ -15,7 +15,7 @@ SETTINGS_NAME = "settings.json"
 CHECKPOINTS = "checkpoints"
 VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
 """Settings that may change between a run and its resume without making it another run."""
-VOLATILE_PARTS = {"loader": ("workers",), "trainer": ("log_every_n_steps",)}
+VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps",)}
 
 
 def run_folder(settings: Settings) -> Path:

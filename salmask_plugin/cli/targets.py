@@ -12,6 +12,7 @@ from salmask_plugin.cli.errors import UserError
 CLASS_ROOTS = ("torch", "torchvision", "timm", "lightly", "pytorch_lightning", "salmask_plugin")
 FUNCTION_ROOTS = (
     "salmask_plugin.data",
+    "salmask_plugin.localizers.cached",
     "salmask_plugin.localizers.pretrained",
     "salmask_plugin.adapters.lightly",
 )

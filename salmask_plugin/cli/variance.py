@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.cli.build import build, build_masking, build_splits
 from salmask_plugin.cli.checkpoints import newest_checkpoint
@@ -152,6 +153,8 @@ def variance_rows(
         masking = row.masking
         if masking is not None and takes_pixel_masks(masking.localizer):
             raise UserError("localizer=given is not available here: the views carry no masks.")
+        if masking is not None and cached_localizer(masking.localizer) is not None:
+            raise UserError("localizer=cached is not available here: name the one that made it.")
         if masking is not None and isinstance(masking.localizer, partial):
             key_encoder = getattr(module, "key_backbone", None)
             if not isinstance(key_encoder, nn.Module):

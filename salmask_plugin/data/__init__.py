@@ -8,7 +8,15 @@ from salmask_plugin.data.augment import (
 )
 from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
+from salmask_plugin.data.decoded import PictureBatch
+from salmask_plugin.data.device_views import DeviceViewData, DeviceViews, device_view_data
 from salmask_plugin.data.files import ImageFiles, unreadable_files
+from salmask_plugin.data.fingerprint import (
+    changed_images,
+    labels_sha256,
+    pixel_digest,
+    spot_checks,
+)
 from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
@@ -19,10 +27,15 @@ from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
 from salmask_plugin.data.tiny_imagenet import tiny_imagenet
 from salmask_plugin.data.two_view import OneViewDataset, TwoViewDataset
-from salmask_plugin.data.whole import WholeViews
+from salmask_plugin.data.view_draws import ViewDraws, draw_views, uniforms_of_epoch
+from salmask_plugin.data.view_ops import apply_views
+from salmask_plugin.data.view_recipe import ViewRecipe
+from salmask_plugin.data.whole import WholeImages, WholeViews
 
 __all__ = [
     "CocoImages",
+    "DeviceViewData",
+    "DeviceViews",
     "EpochSampler",
     "ImageFiles",
     "ImageSplits",
@@ -30,26 +43,38 @@ __all__ = [
     "LabelledImages",
     "MaskedImages",
     "OneViewDataset",
+    "PictureBatch",
     "TwoViewData",
     "TwoViewDataset",
     "TwoViews",
     "UnreadableImageError",
+    "ViewDraws",
+    "ViewRecipe",
+    "WholeImages",
     "WholeViews",
+    "apply_views",
     "caltech101",
+    "changed_images",
     "cifar10",
     "cifar100",
     "coco",
+    "device_view_data",
+    "draw_views",
     "evaluation_loaders",
     "evaluation_transform",
     "flowers102",
     "generated",
     "image_folder",
+    "labels_sha256",
     "linear_train_transform",
     "list_images",
+    "pixel_digest",
     "pretrain_loader",
     "read_image",
+    "spot_checks",
     "stl10",
     "tiny_imagenet",
     "two_views",
+    "uniforms_of_epoch",
     "unreadable_files",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from salmask_plugin.data.splits import ImageSplits, LabelledImages
 from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDataset
 
 Loader = DataLoader[Any]
+Collate = Callable[[list[Any]], Any]
 HANGING = 1800.0
 """Seconds after which a batch that does not come is an error: a folder on a dead server, say."""
 
@@ -26,6 +28,7 @@ def pretrain_loader(
     seed: int,
     workers: int = 0,
     masks: bool = False,
+    collate: Collate | None = None,
     epoch: int = 0,
     rank: int | None = None,
     world_size: int | None = None,
@@ -44,6 +47,8 @@ def pretrain_loader(
         seed: the run's seed.
         workers: worker processes; they live on from epoch to epoch.
         masks: batches are then ([view, view], labels, [mask, mask], indices).
+        collate: batches are then what it makes of samples with placements, see
+            :class:`TwoViewDataset`; it runs in the workers.
         epoch: epochs finished so far: 0, or where a resumed run goes on.
         rank: see :class:`EpochSampler`.
         world_size: see :class:`EpochSampler`.
@@ -52,14 +57,11 @@ def pretrain_loader(
         ValueError: if a process has fewer images than one batch, or an argument is out of range.
     """
     _check_counts(batch_size, workers)
-    dataset = TwoViewDataset(images, transform, seed=seed, masks=masks)
+    placements = collate is not None
+    dataset = TwoViewDataset(images, transform, seed=seed, masks=masks, placements=placements)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
-    if len(sampler) < batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the {len(sampler)} training images that each "
-            f"of {sampler.num_replicas} process(es) has: an epoch would have no batch."
-        )
-    return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True)
+    sampler.check_batch(batch_size)
+    return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True, collate=collate)
 
 
 def evaluation_loaders(
@@ -110,6 +112,7 @@ class TwoViewData:
         seed: the run's seed.
         workers: worker processes.
         masks: whether object masks travel with the views.
+        collate: see :func:`pretrain_loader`.
     """
 
     splits: ImageSplits
@@ -118,6 +121,7 @@ class TwoViewData:
     seed: int
     workers: int = 0
     masks: bool = False
+    collate: Collate | None = None
 
     def train_loader(
         self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
@@ -130,6 +134,7 @@ class TwoViewData:
             seed=self.seed,
             workers=self.workers,
             masks=self.masks,
+            collate=self.collate,
             epoch=epoch,
             rank=rank,
             world_size=world_size,
@@ -144,6 +149,7 @@ def _loader(
     workers: int,
     *,
     drop_last: bool,
+    collate: Collate | None = None,
 ) -> Loader:
     return DataLoader(
         dataset,
@@ -154,6 +160,7 @@ def _loader(
         timeout=HANGING if workers else 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
+        collate_fn=collate,
         # Without its own generator a loader draws its workers' seed from the global one.
         generator=torch.Generator().manual_seed(seed),
     )

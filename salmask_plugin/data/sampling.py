@@ -67,3 +67,11 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         if epoch < 0:
             raise ValueError(f"epoch={epoch} must be at least 0.")
         super().set_epoch(epoch)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raise ValueError if this process has fewer images than one batch."""
+        if len(self) < batch_size:
+            raise ValueError(
+                f"batch_size={batch_size} is larger than the {len(self)} training images that each "
+                f"of {self.num_replicas} process(es) has: an epoch would have no batch."
+            )

@@ -95,6 +95,26 @@ def limited(
     return replace(splits, train=train, val=val)
 
 
+def first_classes(splits: ImageSplits, count: int | None) -> ImageSplits:
+    """Return the splits cut down to their first ``count`` classes; None leaves them whole.
+
+    Raises:
+        ValueError: if the count is below 2 or above the number of classes.
+    """
+    if count is None:
+        return splits
+    if not 2 <= count <= len(splits.classes):
+        raise ValueError(
+            f"limit_classes={count} must be between 2 and {len(splits.classes)} (all classes), or "
+            "null for all."
+        )
+    train, val = (
+        ImageSubset(images, [i for i, label in enumerate(images.labels) if label < count])
+        for images in (splits.train, splits.val)
+    )
+    return replace(splits, train=train, val=val, classes=splits.classes[:count])
+
+
 def balanced_indices(labels: Sequence[int], count: int, seed: int) -> list[int]:
     """Choose ``count`` images with class counts as equal as the classes allow, in ascending order.
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from salmask_plugin.data.files import Box, ImageFiles, OnUnreadable
 from salmask_plugin.data.folders import existing_folder, list_classes
-from salmask_plugin.data.splits import ImageSplits, limited
+from salmask_plugin.data.splits import ImageSplits, first_classes, limited
 
 
 def tiny_imagenet(
     root: str | Path,
     boxes: bool = False,
+    limit_classes: int | None = None,
     limit_train: int | None = None,
     limit_val: int | None = None,
     subset_seed: int = 0,
@@ -24,6 +25,7 @@ def tiny_imagenet(
         root: the folder with train/WNID/images/ and val/val_annotations.txt, or the one above it
             that has ``tiny-imagenet-200``.
         boxes: also read the box of every object, as its mask.
+        limit_classes: the first so many classes, by WordNet id; None takes all.
         limit_train: size of a class-balanced subset; None takes all.
         limit_val: the same of the validation images.
         subset_seed: of the subsets.
@@ -58,6 +60,7 @@ def tiny_imagenet(
         [_box(row[2:]) for row in rows] if boxes else None,
     )
     splits = ImageSplits(train, val, classes, "tiny_imagenet", has_masks=boxes)
+    splits = first_classes(splits, limit_classes)
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 

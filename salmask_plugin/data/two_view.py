@@ -32,22 +32,36 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         masks: also carry object masks through the views: samples are then (views, label, masks,
             index), masks being two (1, h, w) floats in [0, 1]. The transform is called with
             (picture, mask) and returns (views, masks), such as :class:`TwoViews`.
+        placements: also say where each view lies in its picture: samples are then (views, label,
+            placements, index), placements being two float32 (5,): x0, y0, x1, y1 in shares of the
+            picture's width and height, and 1 where the view is mirrored. The transform returns
+            (views, placements).
 
     Raises:
-        ValueError: if seed is negative, or masks are wanted of images that have none.
+        ValueError: if seed is negative, masks are wanted of images that have none, or both masks
+            and placements are.
     """
 
     def __init__(
-        self, images: LabelledImages, transform: Transform, *, seed: int, masks: bool = False
+        self,
+        images: LabelledImages,
+        transform: Transform,
+        *,
+        seed: int,
+        masks: bool = False,
+        placements: bool = False,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed={seed} must be at least 0.")
+        if masks and placements:
+            raise ValueError("masks=True and placements=True exclude each other.")
         if masks:
             check_masks(images)
         self.images = images
         self.transform = transform
         self.seed = seed
         self.masks = masks
+        self.placements = placements
 
     def __len__(self) -> int:
         return len(self.images)
@@ -63,6 +77,9 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
                 return _two(views), label, _two(view_masks), index
             image, label = self.images[index]
             views = self.transform(image)
+            if self.placements:
+                views, placements = views
+                return _two(views), label, _two(placements), index
             if isinstance(views, Tensor):
                 views = [views, self.transform(image)]
             return _two(views), label, index

@@ -8,6 +8,7 @@ from salmask_plugin.evaluation.coverage import (
     measure_coverage,
     removed_share,
 )
+from salmask_plugin.evaluation.map_agreement import measure_agreement
 from salmask_plugin.evaluation.variance import ViewVariance, view_variance
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "agreement",
     "centre_box",
     "foreground_tolerance",
+    "measure_agreement",
     "measure_coverage",
     "removed_share",
     "view_variance",

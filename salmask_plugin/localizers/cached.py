@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from salmask_plugin.localizers.area import check_grid, resample
-from salmask_plugin.localizers.weights import check_sha256, file_sha256
+from salmask_plugin.localizers.map_making import describe, scaled_maps
+from salmask_plugin.localizers.map_store import CacheManifest, Maps, MapStore
 from salmask_plugin.types import Images, Localizer, Saliency
-
-MAPS, MANIFEST = "maps.npy", "manifest.json"
-
-
-@dataclass(frozen=True)
-class CacheManifest:
-    """What a store of maps was made with; compared when it is loaded.
-
-    Attributes:
-        localizer: its repr.
-        trained_on: the data and labels behind it.
-        weights_sha256: digest of its network, or "none".
-        dataset: whatever the user calls the images.
-        count: images.
-        grid: (h, w) of the stored maps.
-    """
-
-    localizer: str
-    trained_on: str
-    weights_sha256: str
-    dataset: str
-    count: int
-    grid: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +30,18 @@ class CachedLocalizer:
             memory or a memory-mapped one. Finer than ``grid`` is better: crops enlarge.
         manifest: what the maps were made with.
         grid: (h, w) of the maps that come out.
+        store: the files that ``maps`` are mapped from. Copies sent to other processes then map
+            them again instead of carrying them along.
 
     Raises:
         ValueError: if maps and manifest contradict each other.
     """
 
-    maps: npt.NDArray[np.floating[Any]]
+    maps: Maps
     manifest: CacheManifest
     grid: tuple[int, int] = (7, 7)
+    store: MapStore | None = None
+    _resident: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", check_grid(self.grid))
@@ -84,6 +64,10 @@ class CachedLocalizer:
         The stored map is constant on each of its cells, and each cell of the view gets its exact
         mean over the part of the image it shows.
 
+        With everything on the CPU, as in a loader's worker, the values are checked. On another
+        device all maps are copied there once (N * H * W * 2 bytes) and nothing is read back, so the
+        host does not wait; an index out of range is then the device's own error.
+
         Args:
             indices: (B,) integers, the images' places in the data set.
             boxes: (B, 4) each view's crop, x0, y0, x1, y1 in shares of the image's width and
@@ -99,8 +83,17 @@ class CachedLocalizer:
                 f"indices {tuple(indices.shape)}, boxes {tuple(boxes.shape)} and flipped "
                 f"{tuple(flipped.shape)} must be (B,), (B, 4) and (B,)."
             )
+        device = boxes.device
+        if device.type == "cpu":
+            chosen = self._checked(indices, boxes)
+        else:
+            chosen = self._on(device)[indices.to(device, non_blocking=True)]
+        seen = resample(chosen, boxes, self.grid)
+        return torch.where(flipped.to(device)[:, None, None], seen.flip(-1), seen)
+
+    def _checked(self, indices: Tensor, boxes: Tensor) -> Tensor:
         places = indices.cpu().numpy()
-        if batch and not (places.min() >= 0 and places.max() < len(self.maps)):
+        if len(places) and not (places.min() >= 0 and places.max() < len(self.maps)):
             raise ValueError(
                 f"indices run from {places.min()} to {places.max()}; the cache holds 0 to "
                 f"{len(self.maps) - 1}."
@@ -109,9 +102,12 @@ class CachedLocalizer:
         inside = (boxes >= 0) & (boxes <= 1 + 1e-6)
         if not bool(inside.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
             raise ValueError("boxes must be x0, y0, x1, y1 with 0 <= x0 < x1 <= 1, y alike.")
-        chosen = torch.from_numpy(self.maps[places]).to(boxes.device)
-        seen = resample(chosen, boxes, self.grid)
-        return torch.where(flipped.to(boxes.device)[:, None, None], seen.flip(-1), seen)
+        return torch.from_numpy(self.maps[places])
+
+    def _on(self, device: torch.device) -> Tensor:
+        if device not in self._resident:
+            self._resident[device] = torch.from_numpy(np.array(self.maps)).to(device)
+        return self._resident[device]
 
     @classmethod
     def compute(
@@ -124,10 +120,9 @@ class CachedLocalizer:
         device: torch.device | str = "cpu",
         half: bool = True,
     ) -> CachedLocalizer:
-        """Run the localizer once over whole images.
+        """Run the localizer once over whole images, and keep the maps in memory.
 
-        Each map is scaled to [0, 1], so that half precision ranks it well; neither Eq. 1 nor a rank
-        changes by that.
+        ``salmask cache`` does the same on disk, image by image, and can be interrupted.
 
         Args:
             localizer: makes the maps; a larger ``input_size`` gives finer ones.
@@ -141,91 +136,101 @@ class CachedLocalizer:
         Raises:
             ValueError: if there is no batch, or the maps differ in their grid.
         """
+        dtype = np.float16 if half else np.float32
         stored = []
         for batch in batches:
             images: Images = batch[0] if isinstance(batch, (tuple, list)) else batch
-            maps = localizer(images.to(device)).float()
-            low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-            # A constant map becomes zeros: it ranks nothing either way.
-            scaled = (maps - low) / torch.where(high > low, high - low, 1.0)
-            stored.append(scaled.to(torch.float16 if half else torch.float32).cpu().numpy())
+            stored.append(scaled_maps(localizer, images.to(device)).astype(dtype))
         if not stored:
             raise ValueError("batches is empty: there is nothing to cache.")
         grids = {part.shape[1:] for part in stored}
         if len(grids) > 1:
             raise ValueError(f"maps have the grids {sorted(grids)}; resize the images to one size.")
         whole = np.concatenate(stored)
-        description, trained_on, digest = _describe(localizer)
         manifest = CacheManifest(
-            description, trained_on, digest, dataset, len(whole), (whole.shape[1], whole.shape[2])
+            *describe(localizer),
+            dataset,
+            len(whole),
+            (whole.shape[1], whole.shape[2]),
+            dtype=whole.dtype.name,
         )
         return cls(whole, manifest, grid)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``maps.npy`` and ``manifest.json`` into a folder, made if needed.
+        """Write the maps as a :class:`MapStore` into a folder, made if needed.
 
-        Each file appears whole or not at all; the manifest, with the maps' digest, comes last.
+        Raises:
+            ValueError: if the folder holds a cache made with something else.
         """
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        temporary = target / (MAPS + ".part")
-        with temporary.open("wb") as stream:
-            np.save(stream, self.maps, allow_pickle=False)
-        digest = file_sha256(temporary)
-        temporary.replace(target / MAPS)
-        temporary = target / (MANIFEST + ".part")
-        temporary.write_text(json.dumps({**asdict(self.manifest), "maps_sha256": digest}, indent=2))
-        temporary.replace(target / MANIFEST)
+        store = MapStore.create(folder, self.manifest)
+        for chunk in range(store.chunks):
+            rows = store.images_of(chunk)
+            store.write(chunk, self.maps[rows.start : rows.stop])
 
     @classmethod
     def load(
         cls,
         folder: str | Path,
         *,
-        dataset: str,
-        count: int,
+        dataset: str | None = None,
+        count: int | None = None,
         localizer: Localizer | None = None,
         grid: tuple[int, int] = (7, 7),
     ) -> CachedLocalizer:
-        """Open a saved cache, memory-mapped.
+        """Open a cache, memory-mapped, after reading it once to check it.
 
         Args:
-            folder: of :meth:`save`.
-            dataset: the name it must have been made for.
-            count: images that it must hold.
+            folder: of :meth:`save` or ``salmask cache``.
+            dataset: the name it must have been made for; None takes any.
+            count: images that it must hold; None takes any.
             localizer: what it must have been made with, weights included; None takes any.
             grid: (h, w) of the maps that come out.
 
         Raises:
             FileNotFoundError: if a file is missing.
-            ValueError: if the files are damaged, or made for something else.
+            ValueError: if the files are damaged or incomplete, or made for something else.
         """
-        source = Path(folder)
-        try:
-            stored = json.loads((source / MANIFEST).read_text())
-            digest = stored.pop("maps_sha256")
-            manifest = CacheManifest(**{**stored, "grid": tuple(stored["grid"])})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{source / MANIFEST} is no manifest of a cache: {error}.") from error
+        store = MapStore(folder)
         expected: dict[str, object] = {"dataset": dataset, "count": count}
+        expected = {name: value for name, value in expected.items() if value is not None}
         if localizer is not None:
             names = ("localizer", "trained_on", "weights_sha256")
-            expected |= dict(zip(names, _describe(localizer), strict=True))
-        for name, value in expected.items():
-            if getattr(manifest, name) != value:
-                raise ValueError(
-                    f"The cache in {source} was made with {name}={getattr(manifest, name)!r}, not "
-                    f"{value!r}: compute it anew."
-                )
-        check_sha256(source / MAPS, digest)
-        return cls(np.load(source / MAPS, mmap_mode="r", allow_pickle=False), manifest, grid)
+            expected |= dict(zip(names, describe(localizer), strict=True))
+        store.manifest.check(expected, store.folder)
+        faults = store.faults()
+        if faults:
+            raise ValueError(
+                f"{len(faults)} of {store.chunks} chunks of the cache in {folder} are missing or "
+                f"damaged (the first: chunk {min(faults)} is {faults[min(faults)]}): compute them "
+                "again, `salmask cache` with the same settings does only these."
+            )
+        return cls(store.maps(), store.manifest, grid, store)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave mapped maps on disk and a device's copies behind."""
+        return {**self.__dict__, "maps": None if self.store else self.maps, "_resident": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the files again."""
+        self.__dict__.update(state)
+        if self.store is not None:
+            self.__dict__["maps"] = self.store.maps()
 
     def __repr__(self) -> str:
         return f"CachedLocalizer({self.manifest}, grid={self.grid})"
 
 
-def _describe(localizer: Localizer) -> tuple[str, str, str]:
-    """(repr, trained_on, digest of the weights or "none")."""
-    digest_of = getattr(getattr(localizer, "network", None), "weights_sha256", None)
-    digest = digest_of() if digest_of is not None else "none"
-    return repr(localizer), str(getattr(localizer, "trained_on", "unknown")), digest
+def open_cache(folder: str, grid: tuple[int, int] = (7, 7)) -> CachedLocalizer:
+    """Open a cache for a run; whoever knows the data set compares it with the manifest.
+
+    Args:
+        folder: of ``salmask cache``.
+        grid: (h, w) of the maps that come out.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the files are damaged or incomplete.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"localizer.folder={folder} is no folder; `salmask cache` makes one.")
+    return CachedLocalizer.load(folder, grid=grid)

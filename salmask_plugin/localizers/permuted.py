@@ -33,6 +33,14 @@ class PermutedLocalizer:
         Raises:
             ValueError: if there is only one view.
         """
-        if len(images) < 2:
+        return self.permuted(self.localizer(images))
+
+    def permuted(self, maps: Saliency) -> Saliency:
+        """Return maps (B, h, w) that are already there, each moved on by one view.
+
+        Raises:
+            ValueError: if there is only one.
+        """
+        if len(maps) < 2:
             raise ValueError("PermutedLocalizer needs at least 2 views: one has no other's map.")
-        return torch.roll(self.localizer(images), shifts=1, dims=0)
+        return torch.roll(maps, shifts=1, dims=0)

@@ -6,7 +6,7 @@ import pytest
 
 from salmask_plugin.cli.config import apply_overrides, compose_settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.main import main
+from salmask_plugin.cli.main import build_parser, main
 from salmask_plugin.cli.runs import keep_settings, read_settings, run_folder
 from salmask_plugin.cli.targets import check_targets
 
@@ -135,3 +135,31 @@ def test_trust_lifts_the_list(tmp_path):
         compose_settings(overrides, config_dir=str(tmp_path))
     settings = compose_settings(overrides, config_dir=str(tmp_path), trust=True)
     assert json.dumps(settings.values)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["audit", "--images", "7", "masking=mean", "data=generated"],
+        ["audit", "masking=mean", "--images", "7", "data=generated"],
+        ["audit", "masking=mean", "data=generated", "--images", "7"],
+    ],
+)
+def test_flags_may_stand_anywhere_among_the_settings(typed):
+    options = build_parser().parse_args(typed)
+    assert (options.command, options.images) == ("audit", 7)
+    assert options.overrides == ["masking=mean", "data=generated"]
+
+
+def test_a_folder_comes_first_whatever_stands_between():
+    options = build_parser().parse_args(
+        ["variance", "--views", "3", "run", "--layer", "backbone", "a=1"]
+    )
+    assert (options.folder, options.views, options.layer) == ("run", 3, "backbone")
+    assert options.overrides == ["a=1"]
+
+
+def test_an_unknown_flag_is_still_an_error(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["audit", "masking=mean", "--imagse", "7"])
+    assert "--imagse" in capsys.readouterr().err

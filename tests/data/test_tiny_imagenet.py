@@ -54,6 +54,25 @@ def test_boxes(root):
             assert np.array_equal(mask, expected)
 
 
+def test_first_classes(root, reds, save_picture):
+    splits = tiny_imagenet(root, boxes=True)
+    for name in ("n00", "n03"):
+        save_picture(root / "tiny-imagenet-200" / "train" / name / "images" / f"{name}.png", 9)
+    cut = tiny_imagenet(root, limit_classes=3)
+    assert cut.classes == ("n00", "n01", "n02")
+    assert (reds(cut.train), cut.train.labels) == ([9, 3, 4, 1, 2], (0, 1, 1, 2, 2))
+    assert (reds(cut.val), cut.val.labels) == ([5, 6], (2, 1))
+    smaller = tiny_imagenet(root, limit_classes=2)
+    assert (reds(smaller.train), reds(smaller.val)) == ([9, 3, 4], [6])
+    assert len(splits.classes) == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_wrong_number_of_classes(root, count):
+    with pytest.raises(ValueError, match=f"limit_classes={count} must be between 2 and 2"):
+        tiny_imagenet(root, limit_classes=count)
+
+
 def test_limits(root):
     splits = tiny_imagenet(root, boxes=True, limit_train=2)
     assert sorted(splits.train.labels) == [0, 1]

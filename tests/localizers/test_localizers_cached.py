@@ -156,7 +156,12 @@ def saved(make_images, tmp_path):
 
 def test_saved_and_loaded(saved):
     cached, folder = saved
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "maps.npy"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "chunks.jsonl",
+        "images.npy",
+        "manifest.json",
+        "maps.npy",
+    ]
     again = CachedLocalizer.load(
         folder, dataset="toys", count=5, localizer=localizer(), grid=(3, 4)
     )
@@ -184,9 +189,9 @@ def test_damaged_caches_are_refused(saved):
     content = bytearray((folder / "maps.npy").read_bytes())
     content[-1] ^= 1
     (folder / "maps.npy").write_bytes(content)
-    with pytest.raises(ValueError, match="not the expected file"):
+    with pytest.raises(ValueError, match="chunk 0 is damaged"):
         CachedLocalizer.load(folder, dataset="toys", count=5)
-    for text in ("{", "[]", json.dumps({"maps_sha256": "0" * 64, "grid": [1, 2]})):
+    for text in ("{", "[]", json.dumps({"grid": [1, 2]})):
         (folder / "manifest.json").write_text(text)
         with pytest.raises(ValueError, match="no manifest of a cache"):
             CachedLocalizer.load(folder, dataset="toys", count=5)

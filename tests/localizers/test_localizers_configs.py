@@ -3,7 +3,11 @@
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from salmask_plugin import CachedLocalizer
+from salmask_plugin.localizers.map_store import CacheManifest
 
 hydra = pytest.importorskip("hydra")
 yaml = pytest.importorskip("yaml")
@@ -36,10 +40,15 @@ def test_keys_and_values_are_the_constructors(leaf):
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
-def test_builds(leaf):
+def test_builds(leaf, tmp_path):
+    node = load(leaf)
+    if leaf.stem == "cached":
+        manifest = CacheManifest("by hand", "none", "none", "toys", 2, (3, 3), dtype="float32")
+        CachedLocalizer(np.zeros((2, 3, 3), np.float32), manifest).save(tmp_path)
+        node["folder"] = str(tmp_path)
     if leaf.stem in NETWORKS - {"momentum"}:
         pytest.skip("would download weights")
-    built = hydra.utils.instantiate(load(leaf))
+    built = hydra.utils.instantiate(node)
     assert callable(built)
     if leaf.stem == "momentum":
         from torchvision.models import resnet18

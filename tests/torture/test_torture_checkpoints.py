@@ -145,7 +145,7 @@ def test_weights_that_are_not_finite_are_not_saved(two, value, tried):
     """A gradient can overflow in the very step before a checkpoint, with its loss still finite."""
     bad = checkpoint(2)
     bad["state_dict"]["weight"][3] = value
-    with pytest.raises(FloatingPointError, match="'weight'.*not finite"):
+    with pytest.raises(FloatingPointError, match=r"'weight'.*not finite"):
         AtomicCheckpointIO().save_checkpoint(bad, two / "epoch-0002.ckpt")
     assert names(two) == ["epoch-0000.ckpt", "epoch-0001.ckpt"]
     tried("weights that are not finite at a checkpoint")

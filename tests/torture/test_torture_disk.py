@@ -1,4 +1,4 @@
-"""A log that cannot be written, a folder that is a file, a disk that is full: said, and survived."""
+"""A log that cannot be written, a file in a folder's place, a full disk: said, and survived."""
 
 from __future__ import annotations
 
@@ -73,10 +73,9 @@ def test_a_log_that_cannot_be_written_is_told_once_and_goes_on_later(tmp_path, m
     log.log_metrics(ROWS[0], 0)
     shutil.rmtree(tmp_path / "metrics")
     (tmp_path / "metrics").write_text("a file in the folder's place")
-    with pytest.warns(UserWarning, match=r"metrics\.csv cannot be written") as told:
+    with pytest.warns(UserWarning, match=r"metrics\.csv cannot be written"):
         log.log_metrics(ROWS[1], 1)
-        log.log_metrics(ROWS[2], 2)
-    assert len(told) == 1
+    log.log_metrics(ROWS[2], 2)  # a second warning would be an error here
     (tmp_path / "metrics").unlink()
     log.log_metrics(ROWS[3], 3)
     assert [row["step"] for row in read_rows(log.path)] == ["3"]

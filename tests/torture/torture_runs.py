@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,8 @@ def started(out: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
 
 def kill_session(process: subprocess.Popen[Any]) -> None:
     """Kill -9 the process with every child it has started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    except ProcessLookupError:
-        pass
     process.wait(LIMIT)
     for stream in filter(None, (process.stdout, process.stderr)):
         stream.close()

@@ -4,6 +4,7 @@ from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adapters.lightly.backbone import resnet
 from salmask_plugin.adapters.lightly.batch_norm import plain_batch_norm, split_batch_norm
+from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews
 from salmask_plugin.adapters.lightly.callback import SaliencyMaskingCallback
 from salmask_plugin.adapters.lightly.evaluation import (
     KNNResult,
@@ -15,6 +16,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
 )
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
+from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
 from salmask_plugin.running_statistics import frozen_running_statistics
 
@@ -25,8 +27,10 @@ __all__ = [
     "KNNResult",
     "LinearResult",
     "LossStatistics",
+    "MapsOfViews",
     "MaskedMoCoV2",
     "MaskedSimCLR",
+    "PlacedViews",
     "SaliencyMaskingCallback",
     "extract_features",
     "frozen_running_statistics",

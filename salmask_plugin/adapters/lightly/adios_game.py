@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.views import StepMasking
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.masking import (
@@ -41,6 +42,7 @@ class OcclusionGame:
 
     Attributes:
         steps: counts training batches; draws depend on (seed, rank, steps.batches_seen).
+        finite: watches both players' losses.
 
     Raises:
         ValueError: on a value out of range.
@@ -68,6 +70,7 @@ class OcclusionGame:
         self.sparsity = sparsity
         self.entropy = entropy
         self.steps = StepMasking(None, query_index=0, seed=seed)
+        self.finite = FiniteWatch()
 
     def generator(self, rank: int, device: torch.device) -> torch.Generator:
         """Return the generator of this batch: its first draw is the encoder's masks."""

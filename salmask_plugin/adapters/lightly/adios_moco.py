@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 from lightly.models.modules import MoCoProjectionHead
-from lightly.models.modules.memory_bank import MemoryBankModule
 from lightly.models.utils import (
     batch_shuffle,
     batch_unshuffle,
@@ -30,6 +29,7 @@ from salmask_plugin.adapters.lightly.adios_turns import (
 )
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, split_batch_norm
 from salmask_plugin.adapters.lightly.online import online_classifier
+from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.adapters.lightly.views import shuffles_of_step, views_of
 from salmask_plugin.adios import OcclusionModel, frozen, moco_occluder_term, moco_term
 from salmask_plugin.adios.occlusion import Norm
@@ -147,10 +147,7 @@ class ADIOSMoCoV2(LightningModule):
         self.key_projection_head = deepcopy(self.projection_head)
         deactivate_requires_grad(self.key_backbone)
         deactivate_requires_grad(self.key_projection_head)
-        self.queue = MemoryBankModule((queue_size, projection_dim), gather_distributed=True)
-        for name in ("bank", "bank_ptr"):
-            # lightly leaves them out of checkpoints; a resumed run would start from noise.
-            self.queue.register_buffer(name, getattr(self.queue, name), persistent=True)
+        self.queue = KeyQueue((queue_size, projection_dim), gather_distributed=True)
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
 
@@ -170,7 +167,6 @@ class ADIOSMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""
         clean, other = views_of(batch)
-        seen = self.game.steps.batches_seen
         generator = self.game.generator(self.global_rank, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
         networks = (
@@ -192,21 +188,21 @@ class ADIOSMoCoV2(LightningModule):
             online = online_loss(self, batch, batch_idx)
             if self.online_classifier is not None:
                 terms.append(lambda _: online)
-            total = take_step(self, encoder, query, terms, batch=seen)
+            total = take_step(self, encoder, query, terms)
         loss = self.game.mean_term(total - online.detach(), choices)
-        log_step(self, loss, masks, choices)
 
         with (
             frozen(*networks),
             statistics(networks, update=self.occluder_updates_statistics),
         ):
-            masks = self.occluder(other)
-            choices = self.game.choose(masks, generator)
-            terms = self.game.occluder_terms(other, choices, partial(self._occluder_term, key))
-            take_step(self, occluder, masks, terms, batch=seen)
+            soft = self.occluder(other)
+            drawn = self.game.choose(soft, generator)
+            terms = self.game.occluder_terms(other, drawn, partial(self._occluder_term, key))
+            occluder_loss = take_step(self, occluder, soft, terms)
+        log_step(self, loss, occluder_loss, masks, choices)
 
         # Only now: in the queue, this batch's keys would be negatives of their own images.
-        self.queue(nn.functional.normalize(key, dim=1), update=True)
+        self.queue.enqueue(nn.functional.normalize(key, dim=1))
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
         self.game.steps.batches_seen += 1
@@ -218,7 +214,12 @@ class ADIOSMoCoV2(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws and key shuffles go on where they stopped."""
+        self.game.finite.check()
         checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
+
+    def on_train_end(self) -> None:
+        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
+        self.game.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

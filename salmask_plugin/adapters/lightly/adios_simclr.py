@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
-from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from salmask_plugin.adapters.lightly.adios_turns import (
     refuse_masking,
     take_step,
 )
+from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.views import views_of
 from salmask_plugin.adios import OcclusionModel, frozen
@@ -132,7 +132,7 @@ class ADIOSSimCLR(LightningModule):
         self.projection_head = SimCLRProjectionHead(
             feature_dim, projection_hidden_dim, projection_dim, batch_norm=False
         )
-        self.criterion = NTXentLoss(temperature=temperature, gather_distributed=True)
+        self.criterion = HardNegativeNTXentLoss(temperature=temperature, gather_distributed=True)
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
 
@@ -154,7 +154,6 @@ class ADIOSSimCLR(LightningModule):
         clean, other = views_of(batch)
         if len(clean) * self.trainer.world_size == 1:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
-        seen = self.game.steps.batches_seen
         generator = self.game.generator(self.global_rank, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
         networks = (self.backbone, self.projection_head)
@@ -167,19 +166,19 @@ class ADIOSSimCLR(LightningModule):
             online = online_loss(self, batch, batch_idx)
             if self.online_classifier is not None:
                 terms.append(lambda _: online)
-            total = take_step(self, encoder, projections, terms, batch=seen)
+            total = take_step(self, encoder, projections, terms)
         loss = self.game.mean_term(total - online.detach(), choices)
-        log_step(self, loss, masks, choices)
 
         with (
             frozen(*networks),
             statistics(networks, update=self.occluder_updates_statistics),
         ):
             fixed = in_float(self._project(clean))
-            masks = self.occluder(other)
-            choices = self.game.choose(masks, generator)
-            terms = self.game.occluder_terms(other, choices, partial(self._term, fixed))
-            take_step(self, occluder, masks, terms, batch=seen)
+            soft = self.occluder(other)
+            drawn = self.game.choose(soft, generator)
+            terms = self.game.occluder_terms(other, drawn, partial(self._term, fixed))
+            occluder_loss = take_step(self, occluder, soft, terms)
+        log_step(self, loss, occluder_loss, masks, choices)
 
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
@@ -192,7 +191,12 @@ class ADIOSSimCLR(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws go on where they stopped."""
+        self.game.finite.check()
         checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
+
+    def on_train_end(self) -> None:
+        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
+        self.game.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -12,7 +12,7 @@ from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
-from salmask_plugin.adapters.lightly.logs import check_finite
+from salmask_plugin.adapters.lightly.finite import mean_over_processes
 from salmask_plugin.adapters.lightly.online import online_features
 from salmask_plugin.adios.accumulation import Term, accumulate
 from salmask_plugin.adios.masking import mask_areas
@@ -21,16 +21,13 @@ from salmask_plugin.masking import SaliencyMasking
 
 
 def take_step(
-    module: LightningModule, optimizer: Any, shared: Tensor, terms: Iterable[Term], *, batch: int
+    module: LightningModule, optimizer: Any, shared: Tensor, terms: Iterable[Term]
 ) -> Tensor:
     """Minimise the sum of the terms by one step of one player, and return that sum, detached.
 
     Gradients of all terms are accumulated on each process and averaged over the processes once.
     DDP's own reduction is left out: it would run once per term, and would wait for the gradients
     of the player who is not on turn.
-
-    Raises:
-        FloatingPointError: if the sum is not finite, before the step; names ``batch``.
     """
     optimizer.zero_grad()
     strategy = module.trainer.strategy
@@ -39,7 +36,6 @@ def take_step(
     )
     with unreduced:
         total = accumulate(shared, terms, module.manual_backward)
-    check_finite(total, step=batch)
     average_gradients(optimizer)
     optimizer.step()
     return total
@@ -98,18 +94,38 @@ def check_strategy(module: LightningModule) -> None:
 
 
 def log_step(
-    module: LightningModule, loss: Tensor, masks: Tensor, choices: Sequence[Tensor]
+    module: Any, loss: Tensor, occluder: Tensor, masks: Tensor, choices: Sequence[Tensor]
 ) -> None:
-    """Log one batch.
+    """Log one batch, after both turns, averaged over the processes in one collective.
 
     ``train_loss`` (mean over the masks played), ``mask_ratio`` (mean area of the masks played),
     ``adios_penalty`` (sum over all N masks, not weighted) and ``adios_area_0`` to ``N - 1``.
+
+    Args:
+        module: whose step it is; its game watches both players' losses.
+        loss: of the encoder.
+        occluder: loss of the occluder.
+        masks: (B, N, H, W) that the encoder played against.
+        choices: of its turn.
+
+    Raises:
+        FloatingPointError: every ``log_every_n_steps`` steps and in the last of an epoch, if a loss
+            of any step so far was not finite.
     """
     areas = mask_areas(masks.detach())
     played = torch.stack([areas.gather(1, choice[:, None]).mean() for choice in choices])
-    metrics = {"mask_ratio": played.mean(), "adios_penalty": sparsity_penalty(areas).sum()}
+    metrics = {
+        "train_loss": loss.detach(),
+        "mask_ratio": played.mean(),
+        "adios_penalty": sparsity_penalty(areas).sum(),
+    }
     for slot, area in enumerate(areas.mean(0)):
         metrics[f"adios_area_{slot}"] = area
-    batch = len(masks)
-    module.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=batch)
-    module.log_dict(metrics, sync_dist=True, batch_size=batch)
+    values = [value.float() for value in (*metrics.values(), occluder)]
+    *means, occluder = mean_over_processes(torch.stack(values)).unbind()
+    for (name, _), value in zip(metrics.items(), means, strict=True):
+        module.log(name, value, prog_bar=name == "train_loss", batch_size=len(masks))
+    step = module.game.steps.batches_seen
+    module.game.finite.add(means[0] + occluder, step=step)
+    if (step + 1) % module.trainer.log_every_n_steps == 0 or module.trainer.is_last_batch:
+        module.game.finite.check()

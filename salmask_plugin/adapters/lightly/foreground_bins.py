@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pytorch_lightning import LightningModule
 from torch import Tensor, tensor
 
@@ -49,8 +51,6 @@ class ForegroundBins:
         if self._above is None or not self._images:
             return {}
         above = [self._images, *self._above.tolist(), 0]
-        shares = [
-            (more - less) / self._images for more, less in zip(above, above[1:], strict=False)
-        ]
+        shares = [(more - less) / self._images for more, less in pairwise(above)]
         self._last, self._images, self._above = self._images, 0, None
         return dict(zip(BIN_NAMES, shares, strict=True))

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from salmask_plugin.adapters.lightly.finite import FiniteWatch, mean_over_processes
 from salmask_plugin.adapters.lightly.foreground_bins import ForegroundBins
 from salmask_plugin.adapters.lightly.loss import LossStatistics
 from salmask_plugin.localizers import UniformLocalizer
@@ -24,19 +25,23 @@ PAPER_QUEUE = 65536
 class StepLog:
     """Log the numbers that tell whether masking and hard negatives do what they should.
 
-    ``mask_ratio`` (share of pixels masked in the masked views), ``foreground_share`` (share of the
-    grid that counts as object), ``similarity_positive`` (q.k), ``similarity_hard`` (q.t) and
-    ``hard_negative_share`` (softmax probability of the hard negatives), each where it exists. All
-    are device scalars; the host reads them where the logger does anyway.
+    ``train_loss``, ``mask_ratio`` (share of pixels masked in the masked views),
+    ``foreground_share`` (share of the grid that counts as object), ``similarity_positive`` (q.k),
+    ``similarity_hard`` (q.t) and ``hard_negative_share`` (softmax probability of the hard
+    negatives), each where it exists. All are device scalars, averaged over the processes in one
+    collective; the host reads them where the logger does anyway.
 
     The epoch's histogram of ``foreground_share`` over images is logged beside them
     (:class:`ForegroundBins`).
 
     Warns once when the hard negatives dominate the softmax, and once when the foreground is nearly
-    everything or nothing, so that saliency has no say.
+    everything or nothing, so that saliency has no say. Stops a run whose loss is not finite.
 
     Args:
         masking: of the run, or None.
+
+    Attributes:
+        finite: watches the loss; the module checks it before checkpoints.
     """
 
     def __init__(self, masking: SaliencyMasking | None) -> None:
@@ -49,6 +54,7 @@ class StepLog:
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._warned: set[str] = set()
+        self.finite = FiniteWatch()
 
     def step(
         self,
@@ -56,18 +62,41 @@ class StepLog:
         views: MaskedViews,
         statistics: LossStatistics | None = None,
         *,
+        loss: Tensor | None = None,
+        step: int = 0,
         negatives: int = 0,
     ) -> None:
-        """Log one training step of ``module``, whose queries see ``negatives`` other images."""
-        metrics = step_metrics(views, statistics, tolerance=self._tolerance)
-        module.log_dict(metrics, sync_dist=True, batch_size=len(views.query))
+        """Log one training step of ``module``.
+
+        Args:
+            module: whose step it is.
+            views: what the encoders saw.
+            statistics: of the loss.
+            loss: of this process; None where the module logs its own.
+            step: training batches before this one.
+            negatives: other images that each query sees.
+
+        Raises:
+            FloatingPointError: every ``log_every_n_steps`` steps and in the last of an epoch, if
+                the loss of any step so far was not finite.
+        """
+        metrics = {} if loss is None else {"train_loss": loss.detach().float()}
+        metrics |= step_metrics(views, statistics, tolerance=self._tolerance)
+        if metrics:
+            means = mean_over_processes(torch.stack(list(metrics.values())))
+            metrics = dict(zip(metrics, means.unbind(), strict=True))
+        if loss is not None:
+            self.finite.add(metrics["train_loss"], step=step)
         for name, value in metrics.items():
+            shown = name == "train_loss"
+            module.log(name, value, prog_bar=shown, batch_size=len(views.query))
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         if self._judge_foreground and views.saliency is not None:
             self._bins.add(foreground(torch.cat(views.saliency), self._tolerance))
         self._steps += 1
         trainer: Any = module.trainer
         if self._steps >= trainer.log_every_n_steps or trainer.is_last_batch:
+            self.finite.check()
             self._judge(negatives)
             self._bins.log(module)
 
@@ -124,19 +153,3 @@ def foreground_tolerance(masking: SaliencyMasking | None) -> float:
             if hasattr(kind, "tolerance"):
                 return float(kind.tolerance)
     return 0.6
-
-
-def check_finite(loss: Tensor, *, step: int) -> None:
-    """Stop the run on a loss that is NaN or infinite.
-
-    Raises:
-        FloatingPointError: with the step, and what usually causes it.
-    """
-    # One read of the device per step. The memory bank's pointer and the batch's diagonal mask are
-    # read in every step already, and a NaN enqueued or averaged into the key encoder stays.
-    if not torch.isfinite(loss):
-        raise FloatingPointError(
-            f"train_loss is {loss.item()} at training batch {step}. Usual causes: the learning "
-            "rate is too high, images or given masks hold NaN, or 16-bit precision overflows "
-            "(try bf16-mixed). The last checkpoint is from before this step."
-        )

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from lightly.loss import NTXentLoss
 from lightly.utils import dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.losses import add_hard_negatives, hard_similarity
 from salmask_plugin.losses.info_nce import check_temperature
-from salmask_plugin.precision import in_float
+from salmask_plugin.precision import autocast_off, in_float
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class LossStatistics:
     Attributes:
         similarity_positive: mean cosine of query and key (q.k).
         similarity_hard: mean cosine of query and its own hard negatives (q.t), None without them.
-        hard_negative_share: mean softmax probability of the hard negatives, None without them.
+        hard_negative_share: mean share of the hard negatives in the denominator, None without them.
     """
 
     similarity_positive: Tensor
@@ -38,11 +39,11 @@ class HardNegativeNTXentLoss(NTXentLoss):
     the logits are float32 here, where lightly's are half precision. With hard negatives, the rows
     of ``out0`` gain the logits rho q.t / tau + bias; the rows of ``out1`` (only there without a
     memory bank) stay as they are. Hard negatives are never gathered from other processes and never
-    enter the memory bank.
+    enter the memory bank. The host never waits for the device.
 
-    The bank and its pointer are part of ``state_dict`` (in lightly they are not, and a resumed run
-    starts from random negatives). It is read before it is written, so a batch's own keys are never
-    among its negatives. A symmetric loss keeps that only if both directions go through one call:
+    The bank and its pointer are part of ``state_dict``; see :class:`KeyQueue`. It is read before it
+    is written, so a batch's own keys are never among its negatives. A symmetric loss keeps that
+    only if both directions go through one call:
     ``criterion(cat((q0, q1)), cat((k1, k0)), cat((t1, t0)))`` is their mean; two calls would show
     the second the keys of the first.
 
@@ -54,13 +55,14 @@ class HardNegativeNTXentLoss(NTXentLoss):
         rho: factor on the hard negatives' similarity inside the exponential.
         hard_negative_bias: added to the hard negatives' logits; 0 is the paper. log(K / 65536)
             keeps their share of the softmax with K negatives near that of the paper's queue.
+        positive_in_denominator: False is Eq. 2 as printed, which leaves the positive out, in the
+            rows of ``out1`` too.
 
     Attributes:
         statistics: :class:`LossStatistics` of the last call, None before it.
 
     Raises:
         ValueError: if the temperature is not positive, or rho or the bias is not finite.
-        TypeError: if this lightly has no ``cross_entropy`` to build on (lightly 2).
 
     References:
         Chin et al., WACV 2024, Eq. 2, with the positive in the denominator as in the released code,
@@ -74,29 +76,20 @@ class HardNegativeNTXentLoss(NTXentLoss):
         gather_distributed: bool = False,
         rho: float = 2.0,
         hard_negative_bias: float = 0.0,
+        positive_in_denominator: bool = True,
     ) -> None:
         check_temperature(temperature)
         for name, value in (("rho", rho), ("hard_negative_bias", hard_negative_bias)):
             if not -float("inf") < value < float("inf"):
                 raise ValueError(f"{name}={value} must be finite.")
-        super().__init__(
-            temperature=temperature,
-            memory_bank_size=memory_bank_size,
-            gather_distributed=gather_distributed,
-        )
-        if not isinstance(getattr(self, "cross_entropy", None), nn.CrossEntropyLoss):
-            raise TypeError(
-                "lightly's NTXentLoss has no CrossEntropyLoss named cross_entropy; "
-                "HardNegativeNTXentLoss needs lightly>=1.6,<2."
-            )
+        # Without a bank there: its first keys would be drawn twice.
+        super().__init__(temperature=temperature, gather_distributed=gather_distributed)
+        self.memory_bank = KeyQueue(memory_bank_size, gather_distributed=gather_distributed)
         self.rho = rho
         self.hard_negative_bias = hard_negative_bias
+        self.positive_in_denominator = positive_in_denominator
         self.statistics: LossStatistics | None = None
         self.has_bank = self.memory_bank.size[0] > 0
-        if self.has_bank:
-            for name in ("bank", "bank_ptr"):
-                buffer = getattr(self.memory_bank, name)
-                self.memory_bank.register_buffer(name, buffer, persistent=True)
 
     def forward(self, out0: Tensor, out1: Tensor, hard_negatives: Tensor | None = None) -> Tensor:
         """Return the mean loss over all rows, a scalar.
@@ -123,41 +116,71 @@ class HardNegativeNTXentLoss(NTXentLoss):
                 "It must be True."
             )
         # A half-precision einsum rounds a cosine of 0.99 by 0.0005, then divides by tau.
-        with torch.autocast(out0.device.type, enabled=False):
-            out0, out1 = in_float(out0), in_float(out1)
-            positives = (F.normalize(out0, dim=1) * F.normalize(out1, dim=1)).sum(1)
+        with autocast_off(out0.device):
+            query, key = (F.normalize(in_float(out), dim=1) for out in (out0, out1))
+            positives = (query * key).sum(1)
+            similarity = positives.detach().mean()
+            logits, labels = self._logits(query, key)
             if hard_negatives is None:
-                self.statistics = LossStatistics(positives.detach().mean())
-                loss: Tensor = super().forward(out0, out1)
-                return loss
-            hard = hard_similarity(out0, hard_negatives)
-            queries, keys = self._rows(out0, out1)
-            losses = add_hard_negatives(
-                queries,
+                self.statistics = LossStatistics(similarity)
+                return self._losses(logits, labels, reduction="mean")
+            hard = hard_similarity(in_float(out0), hard_negatives)
+            losses = self._losses(logits, labels, reduction="none")
+            stock, keys = losses[: len(query)], losses[len(query) :]
+            joined = add_hard_negatives(
+                stock,
                 positives,
                 hard,
                 temperature=self.temperature,
                 rho=self.rho,
                 bias=self.hard_negative_bias,
             )
-            share = 1 - (queries - losses).detach().exp()
-            self.statistics = LossStatistics(
-                positives.detach().mean(), hard.detach().mean(), share.mean()
-            )
-            return torch.cat((losses, keys)).mean()
+            share = 1 - (stock - joined).detach().exp()
+            self.statistics = LossStatistics(similarity, hard.detach().mean(), share.mean())
+            return torch.cat((joined, keys)).mean()
 
-    def _rows(self, out0: Tensor, out1: Tensor) -> tuple[Tensor, Tensor]:
-        """Stock loss per row: (B,) of the queries, and (B,) of the keys or, with a bank, (0,)."""
-        self.cross_entropy.reduction = "none"
-        try:
-            losses: Tensor = super().forward(out0, out1)
-        finally:
-            self.cross_entropy.reduction = "mean"
-        batch = len(out0)
-        expected = (batch,) if self.has_bank else (2 * batch,)
-        if losses.shape != expected:
-            raise TypeError(
-                f"lightly's NTXentLoss returned rows {tuple(losses.shape)} where {expected} was "
-                "expected; HardNegativeNTXentLoss needs lightly>=1.6,<2."
+    def _logits(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of unit vectors, and the column of each row's positive; the bank takes the keys.
+
+        With a bank (B, 1 + K), the positive first; else (2B, 2N - 1) in a global batch of N: the
+        other view's N images, then the own view's without the row itself. lightly's layout.
+        """
+        _, bank = self.memory_bank(key, update=query.requires_grad)
+        if bank is not None:
+            positives = torch.einsum("nc,nc->n", query, key)[:, None]
+            logits = torch.cat((positives, torch.einsum("nc,ck->nk", query, bank)), dim=1)
+            return logits / self.temperature, logits.new_zeros(len(query), dtype=torch.long)
+        queries, keys, first = query, key, 0
+        if self.gather_distributed and dist.world_size() > 1:
+            queries, keys = (torch.cat(dist.gather(own), 0) for own in (query, key))
+            first = dist.rank() * len(query)
+        labels = torch.arange(len(query), device=query.device) + first
+        # Multiplied in lightly's order, in which gradients are then summed.
+        pairs = ((query, queries), (query, keys), (key, queries), (key, keys))
+        own0, other0, other1, own1 = (torch.einsum("nc,mc->nm", *pair) for pair in pairs)
+        rows = (other0, drop_column(own0, labels)), (other1, drop_column(own1, labels))
+        logits = torch.cat([torch.cat(row, dim=1) for row in rows])
+        return logits / self.temperature, labels.repeat(2)
+
+    def _losses(self, logits: Tensor, labels: Tensor, *, reduction: str) -> Tensor:
+        """Loss without hard negatives, per row (``reduction="none"``) or their mean."""
+        if self.positive_in_denominator:
+            return F.cross_entropy(logits, labels, reduction=reduction)
+        if logits.shape[1] == 1:
+            raise ValueError(
+                "positive_in_denominator=False on a batch of 1 without a memory bank: the "
+                "denominator is empty. Use more images."
             )
-        return losses[:batch], losses[batch:]
+        positives = logits.gather(1, labels[:, None])[:, 0]
+        others = logits[:, 1:] if self.has_bank else drop_column(logits, labels)
+        losses = others.logsumexp(1) - positives
+        return losses if reduction == "none" else losses.mean()
+
+
+def drop_column(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return ``rows`` (N, M) without one entry each, at ``columns`` (N,): (N, M - 1).
+
+    By computed places: a boolean index would make the host count on the device.
+    """
+    kept = torch.arange(rows.shape[1] - 1, device=rows.device)
+    return rows.gather(1, kept + (kept >= columns[:, None]))

@@ -23,7 +23,7 @@ from salmask_plugin.adapters.lightly.batch_norm import (
     describe_groups,
     split_batch_norm,
 )
-from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
@@ -64,6 +64,7 @@ class MaskedMoCoV2(LightningModule):
         temperature: tau.
         rho: factor on the hard negatives' similarity.
         hard_negative_bias: added to their logits; see :class:`HardNegativeNTXentLoss`.
+        positive_in_denominator: False is Eq. 2 of the paper as printed.
         learning_rate: for the whole batch, not scaled by it (the paper: 0.015 at 128).
         weight_decay: on all parameters, as in MoCo.
         warmup_epochs: 0 in the released code; the paper's text says 10.
@@ -91,6 +92,7 @@ class MaskedMoCoV2(LightningModule):
         temperature: float = 0.2,
         rho: float = 2.0,
         hard_negative_bias: float = 0.0,
+        positive_in_denominator: bool = True,
         learning_rate: float = 0.015,
         weight_decay: float = 1e-4,
         warmup_epochs: int = 0,
@@ -123,6 +125,7 @@ class MaskedMoCoV2(LightningModule):
             gather_distributed=True,
             rho=rho,
             hard_negative_bias=hard_negative_bias,
+            positive_in_denominator=positive_in_denominator,
         )
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.step_masking = StepMasking(
@@ -164,9 +167,14 @@ class MaskedMoCoV2(LightningModule):
             key = self._encode_key(views.key)
             hard_negatives = self._encode_negatives(views.negatives)
         loss: Tensor = self.criterion(query, key, hard_negatives)
-        check_finite(loss, step=self.step_masking.batches_seen)
-        self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(query))
-        self.step_log.step(self, views, self.criterion.statistics, negatives=self.queue_size)
+        self.step_log.step(
+            self,
+            views,
+            self.criterion.statistics,
+            loss=loss,
+            step=self.step_masking.batches_seen,
+            negatives=self.queue_size,
+        )
         self.step_masking.batches_seen += 1
         if self.online_classifier is None:
             return loss
@@ -193,8 +201,17 @@ class MaskedMoCoV2(LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that masks and key shuffles go on where they stopped."""
+        """Save the step, so that masks and key shuffles go on where they stopped.
+
+        Raises:
+            FloatingPointError: if the loss was not finite in any step so far.
+        """
+        self.step_log.finite.check()
         checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+
+    def on_train_end(self) -> None:
+        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
+        self.step_log.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -12,7 +12,7 @@ from lightly.utils.lars import LARS
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.logs import StepLog, check_finite
+from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
@@ -42,6 +42,7 @@ class MaskedSimCLR(LightningModule):
         rho: factor on the hard negatives' similarity.
         hard_negative_bias: added to their logits. With the 2B - 2 negatives of a batch they hold
             most of the softmax at 0; see :class:`HardNegativeNTXentLoss`.
+        positive_in_denominator: False is Eq. 2 of the paper as printed.
         learning_rate: for the whole batch, not scaled by it (the paper: 0.3 at 256).
         weight_decay: not on biases and norms, which LARS also leaves at the plain rate. Must be
             positive: lightly's LARS does not scale layers without it.
@@ -67,6 +68,7 @@ class MaskedSimCLR(LightningModule):
         temperature: float = 0.2,
         rho: float = 2.0,
         hard_negative_bias: float = 0.0,
+        positive_in_denominator: bool = True,
         learning_rate: float = 0.3,
         weight_decay: float = 1e-4,
         warmup_epochs: int = 10,
@@ -90,6 +92,7 @@ class MaskedSimCLR(LightningModule):
             gather_distributed=True,
             rho=rho,
             hard_negative_bias=hard_negative_bias,
+            positive_in_denominator=positive_in_denominator,
         )
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.step_masking = StepMasking(
@@ -115,9 +118,14 @@ class MaskedSimCLR(LightningModule):
         query, key = self._project(views.query), self._project(views.key)
         hard_negatives = self._project_negatives(views.negatives)
         loss: Tensor = self.criterion(query, key, hard_negatives)
-        check_finite(loss, step=self.step_masking.batches_seen)
-        self.log("train_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(query))
-        self.step_log.step(self, views, self.criterion.statistics, negatives=negatives)
+        self.step_log.step(
+            self,
+            views,
+            self.criterion.statistics,
+            loss=loss,
+            step=self.step_masking.batches_seen,
+            negatives=negatives,
+        )
         self.step_masking.batches_seen += 1
         if self.online_classifier is None:
             return loss
@@ -146,8 +154,17 @@ class MaskedSimCLR(LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that masks go on where they stopped."""
+        """Save the step, so that masks go on where they stopped.
+
+        Raises:
+            FloatingPointError: if the loss was not finite in any step so far.
+        """
+        self.step_log.finite.check()
         checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
+
+    def on_train_end(self) -> None:
+        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
+        self.step_log.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
 from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
@@ -69,9 +70,12 @@ class StepMasking:
         return self.masking.view_filter(images)
 
     def _given_saliency(self, batch: Sequence[Any]) -> tuple[Saliency, Saliency] | None:
-        """Maps from the batch's own pixel masks, where the localizer is one that takes them."""
+        """Maps that come with the batch: cached ones, or the localizer's of its pixel masks."""
         assert self.masking is not None
         localizer = self.masking.localizer
+        if cached_localizer(localizer) is not None:
+            maps = maps_of_batch(localizer, batch)
+            return maps[self.query_index], maps[1 - self.query_index]
         if not takes_pixel_masks(localizer):
             return None
         masks = batch[2] if len(batch) > 2 else None

@@ -61,7 +61,7 @@ def _from_csv(table: Path) -> Curves:
 
 def _from_events(folder: Path) -> Curves:
     try:
-        from tensorboard.backend.event_processing import (  # type: ignore[import-untyped]
+        from tensorboard.backend.event_processing import (
             event_accumulator,
         )
     except ImportError as error:

@@ -270,14 +270,11 @@ def test_resnet18_takes_a_step(masks_per_step: str) -> None:
     assert trainer.callback_metrics["train_loss"].isfinite()
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
-    module = model()
-    before = parameters(module)
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step() -> None:
     images = [torch.full((4, 3, *SIZE), float("nan"))] * 2
     loader = DataLoader([0], collate_fn=lambda _: (images, torch.zeros(4)))  # type: ignore[arg-type]
     with pytest.raises(FloatingPointError, match="batch 0"):
-        toy.trainer(1).fit(module, loader)
-    torch.testing.assert_close(parameters(module), before, rtol=0, atol=0)
+        toy.trainer(1).fit(model(), loader)
 
 
 def test_a_batch_of_one_is_refused() -> None:

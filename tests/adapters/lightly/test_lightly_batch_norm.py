@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,15 @@ def test_a_split_backbone_keeps_parameters_and_loads_into_torchvision() -> None:
     exported = plain_batch_norm(backbone)
     assert not any(isinstance(layer, GroupedBatchNorm) for layer in exported.modules())
     torch.testing.assert_close(exported(x), backbone(x))
+
+
+@pytest.mark.parametrize(("stem", "side"), [("standard", 2), ("cifar", 8), ("cifar_pool", 4)])
+def test_stems_differ_in_how_far_they_shrink_the_view(stem: Any, side: int) -> None:
+    backbone, _ = resnet("resnet18", stem=stem)
+    maps: list[torch.Tensor] = []
+    backbone.layer4.register_forward_hook(lambda *hooked: maps.append(hooked[2]))
+    backbone.eval()(torch.zeros(1, 3, 64, 48))
+    assert maps[0].shape == (1, 512, side, -(-side * 48 // 64))
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), GroupedBatchNorm(3, 4), GroupedBatchNorm(3)])

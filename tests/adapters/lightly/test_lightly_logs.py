@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import lightly_toy as toy
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from salmask_plugin import GridMask, Masking, MaskMixture, MeanFill, TopMask, UniformLocalizer
 from salmask_plugin.adapters.lightly import MaskedMoCoV2, MaskedSimCLR
+from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.logs import foreground_tolerance
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 
@@ -79,23 +82,62 @@ def test_the_logged_foreground_has_the_samplers_tolerance() -> None:
     assert foreground_tolerance(None) == 0.6
 
 
+class Breaking(nn.Module):
+    """NaN after some forwards."""
+
+    def __init__(self, forwards: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.left = forwards
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        return x.mean((2, 3)) * self.scale * (1.0 if self.left >= 0 else float("nan"))
+
+
+def breaking(kind: Any, step: int) -> LightningModule:
+    """A module whose loss is NaN from ``step`` on; MoCo's key encoder counts for itself."""
+    if kind is MaskedMoCoV2:
+        return MaskedMoCoV2(Breaking(step), feature_dim=3, queue_size=24)
+    return MaskedSimCLR(Breaking(2 * step), feature_dim=3, warmup_epochs=0)
+
+
 @pytest.mark.parametrize("kind", [MaskedMoCoV2, MaskedSimCLR])
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(kind: Any) -> None:
-    class Breaking(nn.Module):
-        calls = 0
+@pytest.mark.parametrize(
+    ("step", "options"), [(2, {}), (1, {"max_steps": 2}), (1, {"log_every_n_steps": 2})]
+)
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_first_step(
+    kind: Any, step: int, options: dict[str, Any]
+) -> None:
+    with pytest.raises(FloatingPointError, match=f"nan at training batch {step}"):
+        toy.trainer(4, **options).fit(breaking(kind, step), toy.loader())
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(3))
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            Breaking.calls += 1  # two per step: query and key, or both views
-            return x.mean((2, 3)) * self.scale * (float("nan") if Breaking.calls > 4 else 1.0)
+@pytest.mark.parametrize("kind", [MaskedMoCoV2, MaskedSimCLR])
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_no_checkpoint_is_written_after_the_loss_was_not_finite(
+    kind: Any, weights_only: bool, tmp_path: Path
+) -> None:
+    """Saved in every step, read by the logger in none."""
+    saving = ModelCheckpoint(
+        tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1, save_weights_only=weights_only
+    )
+    trainer = toy.trainer(4, callbacks=[saving], enable_checkpointing=True, log_every_n_steps=99)
+    with pytest.raises(FloatingPointError, match="nan at training batch 4"):
+        trainer.fit(breaking(kind, 4), toy.loader(64))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"step={step}.ckpt" for step in (1, 2, 3, 4)
+    ]
 
-    options: dict[str, Any] = {"queue_size": 24} if kind is MaskedMoCoV2 else {"warmup_epochs": 0}
-    module: LightningModule = kind(Breaking(), feature_dim=3, **options)
-    with pytest.raises(FloatingPointError, match="nan at training batch 2"):
-        toy.trainer(4).fit(module, toy.loader())
+
+def test_the_first_bad_loss_is_remembered_and_told_once() -> None:
+    watch = FiniteWatch()
+    watch.check()
+    for step, loss in enumerate([1.0, float("inf"), float("nan"), 2.0]):
+        watch.add(torch.tensor(loss), step=step)
+    with pytest.raises(FloatingPointError, match="inf at training batch 1"):
+        watch.check()
+    watch.check()
 
 
 def rates(warmup: int, epochs: int) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from salmask_plugin import info_nce
 from salmask_plugin.adapters.lightly import HardNegativeNTXentLoss
 
 DIM = 7
@@ -198,22 +200,77 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         criterion(rows(5, 1), rows(4, 2))
 
 
-def test_another_lightly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_cross_entropy(self: NTXentLoss, **_: object) -> None:
-        torch.nn.Module.__init__(self)
-
-    monkeypatch.setattr(NTXentLoss, "__init__", without_cross_entropy)
-    with pytest.raises(TypeError, match=r"lightly>=1\.6,<2"):
-        HardNegativeNTXentLoss()
-
-
-def test_rows_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NTXentLoss, "forward", lambda self, out0, out1: out0.sum())
-    with pytest.raises(TypeError, match="rows"):
-        HardNegativeNTXentLoss()(rows(5, 1), rows(5, 2), rows(5, 3))
-
-
 def test_a_bank_of_one_process_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightly.utils.dist.world_size", lambda: 2)
     with pytest.raises(ValueError, match="gather_distributed=False"):
         HardNegativeNTXentLoss(memory_bank_size=(12, DIM))(rows(5, 1), rows(5, 2))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_strict_form_is_the_cores(count: int) -> None:
+    settings = {"temperature": 0.3, "rho": 1.7, "hard_negative_bias": -0.4}
+    criterion = HardNegativeNTXentLoss(
+        memory_bank_size=(12, DIM), positive_in_denominator=False, **settings
+    )
+    bank = criterion.memory_bank.bank.clone()
+    hard = rows(5, 3, count) if count else None
+    ours, theirs = ([rows(5, 1).requires_grad_(), rows(5, 2)] for _ in range(2))
+    loss = criterion(*ours, hard)
+    expected = info_nce(*theirs, bank, hard, positive_in_denominator=False, **settings)
+    torch.testing.assert_close(loss, expected)
+    for value in (loss, expected):
+        value.backward()
+    torch.testing.assert_close(ours[0].grad, theirs[0].grad)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_strict_form_without_a_bank_is_the_cores_row_by_row(count: int) -> None:
+    """Row i contrasts with the other images of both views: its queue in the core's words."""
+    criterion = HardNegativeNTXentLoss(0.3, rho=1.7, positive_in_denominator=False)
+    query, key, hard = rows(4, 1), rows(4, 2), rows(4, 3, 2) if count else None
+    losses = []
+    for one, other, own in ((query, key, hard), (key, query, None)):
+        for i in range(4):
+            rest = torch.tensor([j for j in range(4) if j != i])
+            losses.append(
+                info_nce(
+                    one[i : i + 1],
+                    other[i : i + 1],
+                    torch.cat((one[rest], other[rest])),
+                    None if own is None else own[i : i + 1],
+                    temperature=0.3,
+                    rho=1.7,
+                    positive_in_denominator=False,
+                )
+            )
+    torch.testing.assert_close(criterion(query, key, hard), torch.stack(losses).mean())
+
+
+def test_the_strict_form_needs_a_negative_and_stays_finite_near_the_positive() -> None:
+    strict = HardNegativeNTXentLoss(0.01, positive_in_denominator=False)
+    with pytest.raises(ValueError, match="a batch of 1"):
+        strict(rows(1, 1), rows(1, 2))
+    # exp(1 / 0.01) overflows float32: subtracting it from the sum would give NaN.
+    same = torch.eye(DIM)[:3].requires_grad_()
+    loss = strict(same, same.detach())
+    torch.testing.assert_close(loss, torch.tensor(math.log(4.0) - 100))
+    loss.backward()
+    assert same.grad is not None
+    assert same.grad.isfinite().all()
+
+
+def test_the_place_in_the_bank_is_lightlys_through_its_end_and_a_checkpoint() -> None:
+    """7 keys into 12 places: the second batch fills the end, its rest is dropped."""
+    torch.manual_seed(0)
+    stock, ours = (
+        kind(memory_bank_size=(12, DIM)) for kind in (NTXentLoss, HardNegativeNTXentLoss)
+    )
+    ours.memory_bank.bank.copy_(stock.memory_bank.bank)
+    for step in range(5):
+        for criterion in (stock, ours):
+            criterion(rows(7, step).requires_grad_(), rows(7, 10 + step))
+        assert torch.equal(stock.memory_bank.bank, ours.memory_bank.bank)
+        assert torch.equal(stock.memory_bank.bank_ptr, ours.memory_bank.bank_ptr)
+        state, ours = ours.state_dict(), HardNegativeNTXentLoss(memory_bank_size=(12, DIM))
+        ours.load_state_dict(state)
+        assert ours.memory_bank.place == int(stock.memory_bank.bank_ptr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     extract_features,
     unchanged,
 )
+from salmask_plugin.adapters.lightly.evaluation.selection import choose_learning_rate
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
 
@@ -32,6 +34,7 @@ class LinearResult:
         top1_best: top-1 of the best epoch. Chosen on the validation images, as most tables do.
         best_epoch: that epoch, counted from 0.
         curve: top-1 after each epoch.
+        learning_rate: for a batch of 256: the one given, or the one chosen.
         protocol: the settings, as plain values.
     """
 
@@ -39,6 +42,7 @@ class LinearResult:
     top1_best: float
     best_epoch: int
     curve: tuple[float, ...]
+    learning_rate: float
     protocol: dict[str, Any]
 
 
@@ -72,6 +76,8 @@ def linear_evaluation(
     feature_dim: int,
     epochs: int = 100,
     learning_rate: float = 1.0,
+    learning_rates: Sequence[float] = (),
+    held_out: float = 0.1,
     batch_size: int = 256,
     milestones: Sequence[int] = (),
     augment: bool = True,
@@ -93,6 +99,10 @@ def linear_evaluation(
         feature_dim: D of the features.
         epochs: of the classifier.
         learning_rate: for a batch of 256.
+        learning_rates: candidates, of which the best on ``held_out`` training images takes the
+            place of ``learning_rate``; the validation images are then read once. Needs
+            ``augment=False``. Empty: no choice.
+        held_out: share of every class of the training images that the choice is made on.
         batch_size: of the classifier's training.
         milestones: epochs at which the rate drops tenfold. Empty is lightly's cosine per step.
         augment: False computes the features of both loaders once and trains on those: much faster,
@@ -104,7 +114,8 @@ def linear_evaluation(
 
     Raises:
         ValueError: if a number is out of range; with ``augment``, if ``batch_size`` is not the
-            loader's; without, if a label or ``feature_dim`` does not fit the features.
+            loader's; without, if a label or ``feature_dim`` does not fit the features, or a class
+            has too few images to hold one out.
         RuntimeError: if the frozen model has changed.
     """
     if epochs < 1 or not learning_rate > 0 or batch_size < 1:
@@ -112,6 +123,8 @@ def linear_evaluation(
             f"epochs={epochs} and batch_size={batch_size} must be at least 1, "
             f"learning_rate={learning_rate} positive."
         )
+    if learning_rates and augment:
+        raise ValueError("learning_rates needs augment=False: candidates train on fixed features.")
     if augment and train_loader.batch_size != batch_size:
         raise ValueError(
             f"batch_size={batch_size} must be the train_loader's {train_loader.batch_size}: "
@@ -129,41 +142,87 @@ def linear_evaluation(
             frozen = nn.Identity()
             train = in_memory(*features[0], batch_size=batch_size, shuffle=True)
             val = in_memory(*features[1])
-        torch.manual_seed(seed)
-        settings = {
-            "model": frozen,
-            "batch_size_per_device": batch_size,
-            "lr": learning_rate,
-            "feature_dim": feature_dim,
-            "num_classes": num_classes,
-            "topk": topk_for(num_classes),
-        }
-        classifier = (
-            SteppedLinearClassifier(milestones=milestones, **settings)
-            if milestones
-            else LinearClassifier(**settings)
+        fit = partial(
+            fit_classifier,
+            frozen,
+            feature_dim=feature_dim,
+            num_classes=num_classes,
+            epochs=epochs,
+            batch_size=batch_size,
+            milestones=milestones,
+            seed=seed,
+            accelerator="cpu" if target.type == "cpu" else "auto",
+            progress=progress,
         )
-        metrics = MetricCallback()
-        accelerator = "cpu" if target.type == "cpu" else "auto"
-        with quiet_trainer(
-            epochs=epochs, callbacks=[metrics], accelerator=accelerator, progress=progress
-        ) as trainer:
-            trainer.fit(classifier, train_dataloaders=train, val_dataloaders=val)
-    curve = tuple(metrics.val_metrics["val_top1"])
+        if learning_rates:
+            learning_rate = choose_learning_rate(
+                fit, *features[0], learning_rates, batch_size=batch_size, held_out=held_out
+            )
+        curve = fit(train, val, learning_rate=learning_rate)
     best = max(range(len(curve)), key=curve.__getitem__)
     protocol = {
         "classifier": "lightly.utils.benchmarking.LinearClassifier",
         "epochs": epochs,
         "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "effective_learning_rate": learning_rate * batch_size / 256,
+        **_rate_protocol(learning_rate, learning_rates, held_out, batch_size),
         "schedule": f"x0.1 at epochs {list(milestones)}" if milestones else "cosine per step",
         "momentum": 0.9,
         "weight_decay": 0.0,
         "augment": augment,
         "seed": seed,
     }
-    return LinearResult(curve[-1], curve[best], best, curve, protocol)
+    return LinearResult(curve[-1], curve[best], best, curve, learning_rate, protocol)
+
+
+def _rate_protocol(
+    rate: float, candidates: Sequence[float], held_out: float, batch_size: int
+) -> dict[str, Any]:
+    """A chosen rate is a result, not part of the protocol: rows may differ in it."""
+    if not candidates:
+        return {"learning_rate": rate, "effective_learning_rate": rate * batch_size / 256}
+    listed = ", ".join(f"{candidate:g}" for candidate in candidates)
+    return {"learning_rate": f"best of {listed} on {held_out:g} of the training images"}
+
+
+def fit_classifier(
+    frozen: nn.Module,
+    train: DataLoader[Any],
+    val: DataLoader[Any],
+    *,
+    learning_rate: float,
+    feature_dim: int,
+    num_classes: int,
+    epochs: int,
+    batch_size: int,
+    milestones: Sequence[int],
+    seed: int,
+    accelerator: str,
+    progress: bool,
+) -> tuple[float, ...]:
+    """Train one head on the frozen model and return its top-1 on ``val`` after each epoch.
+
+    Changes the global random state; see :func:`linear_evaluation` for the arguments.
+    """
+    torch.manual_seed(seed)
+    settings = {
+        "model": frozen,
+        "batch_size_per_device": batch_size,
+        "lr": learning_rate,
+        "feature_dim": feature_dim,
+        "num_classes": num_classes,
+        "topk": topk_for(num_classes),
+    }
+    classifier = (
+        SteppedLinearClassifier(milestones=milestones, **settings)
+        if milestones
+        else LinearClassifier(**settings)
+    )
+    metrics = MetricCallback()
+    with quiet_trainer(
+        epochs=epochs, callbacks=[metrics], accelerator=accelerator, progress=progress
+    ) as trainer:
+        trainer.fit(classifier, train_dataloaders=train, val_dataloaders=val)
+    return tuple(metrics.val_metrics["val_top1"])
 
 
 def check_features(found: int, feature_dim: int) -> None:

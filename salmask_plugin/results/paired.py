@@ -1,0 +1,158 @@
+"""The rows of one study against its baseline, seed by seed, with the interval that seeds allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.statistics import summarize
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a study: its runs by seed, whatever their length.
+
+    Attributes:
+        name: of the row.
+        runs: the finished records, by seed.
+        reported: title -> value that the paper gives for the row, in the metric's shown unit.
+    """
+
+    name: str
+    runs: Mapping[int, RunRecord]
+    reported: Mapping[str, float]
+
+    @property
+    def epochs(self) -> int:
+        """Planned epochs; the same in every seed."""
+        return next(iter(self.runs.values())).epochs
+
+    def values(self, evaluation: str, metric: str) -> dict[int, float]:
+        """Return seed -> value, where the run has been evaluated so."""
+        return {
+            seed: run.evaluations[evaluation].metrics[metric]
+            for seed, run in self.runs.items()
+            if evaluation in run.evaluations and metric in run.evaluations[evaluation].metrics
+        }
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A difference over the seeds that both rows have.
+
+    Attributes:
+        pairs: run minus reference, by seed.
+        mean: of the pairs.
+        interval: half-width of the 95 % interval of the mean, by Student's t with n - 1 degrees of
+            freedom (differences taken as normal); None below two pairs.
+    """
+
+    pairs: tuple[float, ...]
+    mean: float
+    interval: float | None
+
+    @property
+    def verdict(self) -> str:
+        """One of above, below, undecided: the interval holds zero, or there is none."""
+        if self.interval is None or abs(self.mean) <= self.interval:
+            return "undecided"
+        return "above" if self.mean > 0 else "below"
+
+
+def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
+    """Sort a study's finished records into rows, the baseline first, the others as configured.
+
+    Raises:
+        ValueError: if no record belongs to the baseline, one seed occurs twice in a row, or runs of
+            one row differ in their epochs.
+    """
+    runs: dict[str, dict[int, RunRecord]] = {}
+    order: dict[str, None] = {}
+    for record in records:
+        if record.status != "finished":
+            continue
+        study = _study(record)
+        name = str(study.get("row") or record.recipe)
+        order |= dict.fromkeys((*(study.get("rows") or {}), name))
+        seeds = runs.setdefault(name, {})
+        if record.seed in seeds:
+            raise ValueError(f"row {name!r} has seed {record.seed} twice.")
+        seeds[record.seed] = record
+        if len({run.epochs for run in seeds.values()}) > 1:
+            raise ValueError(f"the runs of row {name!r} differ in their epochs.")
+    if baseline not in runs:
+        raise ValueError(f"baseline={baseline!r} is none of the rows: {', '.join(runs)}.")
+    names = [baseline, *(name for name in order if name in runs and name != baseline)]
+    return [
+        Arm(name, dict(sorted(runs[name].items())), _reported(runs[name], name)) for name in names
+    ]
+
+
+def paired(run: Mapping[int, float], reference: Mapping[int, float]) -> Paired | None:
+    """Return run minus reference over their common seeds, or None without one."""
+    common = sorted(set(run) & set(reference))
+    if not common:
+        return None
+    pairs = tuple(run[seed] - reference[seed] for seed in common)
+    summary = summarize(pairs)
+    if summary.spread is None:
+        return Paired(pairs, summary.mean, None)
+    from scipy.stats import t
+
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1))
+    return Paired(pairs, summary.mean, quantile * summary.spread / math.sqrt(len(pairs)))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the paper's values and ours say of two rows.
+
+    Attributes:
+        title: of the paper's values, such as "Table 6 (%)".
+        row: the one.
+        reference: the other, the first of the rows that the paper has under this title.
+        reported: the paper's difference, row minus reference.
+        found: ours.
+    """
+
+    title: str
+    row: str
+    reference: str
+    reported: float
+    found: Paired
+
+    @property
+    def verdict(self) -> str:
+        """One of agrees, contradicts, undecided: our interval holds zero."""
+        if self.found.verdict == "undecided" or self.reported == 0:
+            return "undecided"
+        return "agrees" if (self.found.mean > 0) == (self.reported > 0) else "contradicts"
+
+
+def orders(arms: Sequence[Arm], evaluation: str, metric: str) -> list[Order]:
+    """Compare every row that the paper has with the first such row, title by title."""
+    found = []
+    for title in dict.fromkeys(title for arm in arms for title in arm.reported):
+        known = [arm for arm in arms if title in arm.reported]
+        first = known[0]
+        for arm in known[1:]:
+            difference = paired(arm.values(evaluation, metric), first.values(evaluation, metric))
+            if difference is not None:
+                reported = arm.reported[title] - first.reported[title]
+                found.append(Order(title, arm.name, first.name, reported, difference))
+    return found
+
+
+def _reported(runs: Mapping[int, RunRecord], name: str) -> dict[str, float]:
+    latest = list(runs.values())[-1]
+    return dict((_study(latest).get("targets") or {}).get(name, {}))
+
+
+def _study(record: RunRecord) -> Mapping[str, Any]:
+    study = record.config.get("compare")
+    return study if isinstance(study, Mapping) else {}

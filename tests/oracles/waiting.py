@@ -1,0 +1,44 @@
+"""A trace that fails on operations which make the host wait for a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+
+READS = {
+    aten._local_scalar_dense.default: "item(), int(), float() or bool() of a tensor",
+    aten.nonzero.default: "nonzero",
+    aten.nonzero_numpy.default: "nonzero",
+    aten.masked_select.default: "masked_select",
+    aten.unique_dim.default: "unique",
+    aten._unique2.default: "unique",
+    aten.repeat_interleave.Tensor: "repeat_interleave by a tensor of counts",
+    aten.equal.default: "torch.equal",
+    aten.is_nonzero.default: "a tensor's truth",
+}
+INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raise on what would synchronise if the tensors were on a GPU; run it on a CPU.
+
+    Their sizes or values are known on the device only: reads of a scalar, ``nonzero`` and its kin,
+    boolean indices. Copies to the host cannot be seen here, where everything is on it already.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in READS:
+            raise AssertionError(f"the host waits for the device: {READS[func]} ({func})")
+        if func in INDEXED and any(
+            isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
+            for index in args[1]
+        ):
+            raise AssertionError(f"the host waits for the device: a boolean index ({func})")
+        return func(*args, **(kwargs or {}))
