@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -121,9 +122,10 @@ def test_a_kill_after_the_last_checkpoint_and_in_the_evaluation(straight, tmp_pa
     folder = finish(tmp_path)
     assert runs.fingerprint(folder) == straight
     short = ("evaluation.linear.epochs=3", "evaluation.knn.k=5")
-    whole = runs.salmask("evaluate", str(folder), *short)
+    straight_folder = shutil.copytree(folder, tmp_path / "copy")
+    whole = runs.salmask("evaluate", str(straight_folder), *short)
     assert whole.returncode == 0, whole.stderr
-    expected = read_record(folder).evaluations
+    expected = read_record(straight_folder).evaluations
     process = runs.popen("evaluate", str(folder), *short)
     assert runs.until(process, lambda line: line.startswith("knn"))
     runs.kill_session(process)
