@@ -88,7 +88,7 @@ def test_every_experiment_composes_with_all_its_rows(path, scale):
     for overrides in study["rows"].values():
         settings = compose_settings([*given, *overrides])
         check_targets(settings.values)
-        if scale == "quick":
+        if scale == "quick" and not name_of(path).startswith("tiny_block"):  # it has a CPU form
             assert settings["trainer"]["max_epochs"] <= 6
             assert settings["view_size"] == 32
             assert settings.choices["method"].endswith(("_quick", "_tuned"))

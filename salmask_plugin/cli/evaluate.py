@@ -16,6 +16,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
     reestimate_batch_norm,
 )
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
+from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
@@ -55,7 +56,8 @@ def evaluate(settings: Settings, folder: Path) -> RunRecord:
     if checkpoint is None:
         raise UserError(f"{folder / CHECKPOINTS} has no readable checkpoint to evaluate.")
     splits = build_splits(settings)
-    masking = build_masking(settings)
+    plain = without_cache(settings)
+    masking = build_masking(plain)
     module = load_module(settings, splits, masking, checkpoint)
     record = read_record(folder)
     shared = _reestimated(settings, splits, module)
@@ -66,7 +68,7 @@ def evaluate(settings: Settings, folder: Path) -> RunRecord:
         record = with_results(record, {name: result})
         write_record(folder, record)
         print(f"{name}: " + "  ".join(_said(key, value) for key, value in metrics.items()))
-    if masking is not None and can_be_shown(masking):
+    if masking is not None and can_be_shown(masking) and plain is settings:
         images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
         write_gallery(
             folder / GALLERY,
