@@ -50,7 +50,12 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
     except InstantiationException as error:
         raise UserError(str(error.__cause__ or error)) from error
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        if "keyword argument" in str(error) or "required positional" in str(error):
+            raise UserError(f"{node['_target_']}: {error}") from error
+        raise
 
 
 def build_splits(settings: Settings) -> ImageSplits:
