@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
+from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.cli import evaluate
 from salmask_plugin.cli.build import (
     PretrainData,
@@ -79,13 +80,10 @@ def pretrain(settings: Settings, folder: Path) -> None:
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
         images = len(splits.train) * settings["trainer"]["max_epochs"]
+        # A localizer that waits for the run's encoder says what it was trained on once it has it.
+        bound = bind_encoder(masking, module.get_submodule("backbone"))
         record = record_of(
-            settings,
-            splits,
-            masking,
-            history,
-            images_per_run=images,
-            unreadable=passed_over.names,
+            settings, splits, bound, history, images_per_run=images, unreadable=passed_over.names
         )
         write_record(folder, record)
         if passed_over.names:

@@ -99,9 +99,9 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--views {options.views} must be at least 2.")
     splits = build_splits(settings)
     module = load_module(settings, splits, build_masking(without_cache(settings)), checkpoint)
-    backbone, head = module.backbone, module.projection_head
-    assert isinstance(backbone, nn.Module)
-    assert isinstance(head, nn.Module)
+    backbone, head = module.backbone, getattr(module, "projection_head", None)
+    if not (isinstance(backbone, nn.Module) and isinstance(head, nn.Module)):
+        raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
     encoder = Encoder(backbone, head, options.layer, options.batch_norm)
     rows = variance_rows(options, settings, module)
     results, count, dimension = _measure(rows, encoder, settings, splits, options)
