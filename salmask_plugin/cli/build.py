@@ -10,7 +10,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.device_recipe import recipe_of
@@ -19,6 +19,7 @@ from salmask_plugin.cli.cached_data import check_cached
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.input_path import check_input
+from salmask_plugin.cli.metrics_log import MetricsLog
 from salmask_plugin.data import (
     DeviceViewData,
     ImageSplits,
@@ -50,7 +51,12 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
     except InstantiationException as error:
         raise UserError(str(error.__cause__ or error)) from error
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        if "keyword argument" in str(error) or "required positional" in str(error):
+            raise UserError(f"{node['_target_']}: {error}") from error
+        raise
 
 
 def build_splits(settings: Settings) -> ImageSplits:
@@ -203,10 +209,10 @@ class PretrainData(pl.LightningDataModule):
 
 
 def build_logger(settings: Settings, folder: Path) -> Logger:
-    """Return Lightning's logger of the chosen kind, writing below the run's folder."""
+    """Return the logger of the chosen kind, writing below the run's folder."""
     kind = settings["logger"]
     if kind == "csv":
-        return CSVLogger(folder, name="metrics", version="")
+        return MetricsLog(folder / "metrics")
     if kind == "tensorboard":
         return TensorBoardLogger(folder, name="metrics", version="")
     if kind == "wandb":

@@ -41,7 +41,9 @@ MAY_CHANGE = ("compare", "evaluation")
 def run(options: argparse.Namespace) -> None:
     """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
     folder = Path(options.folder)
-    settings = apply_overrides(read_settings(folder), options.overrides, trust=options.trust)
+    settings = apply_overrides(
+        read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
+    )
     evaluate(settings, folder, only_missing=options.only_missing)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
+
 LOGGED = (
     "train_loss",
     "mask_ratio",
@@ -64,6 +66,9 @@ class History(pl.Callback):
             name.removeprefix("train_"): float(total) / self._steps[name]
             for name, total in self._sums.items()
         }
+        # The bins are means of the epoch already.
+        shares = {name: trainer.callback_metrics.get(name) for name in BIN_NAMES}
+        means |= {name: float(share) for name, share in shares.items() if share is not None}
         for name in {**self.values, **means}:
             values = self.values.setdefault(name, [math.nan] * finished)
             values.append(means.get(name, math.nan))
@@ -72,7 +77,11 @@ class History(pl.Callback):
 
     def _line(self, trainer: pl.Trainer, taken: float) -> str:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        parts = [f"{name} {values[-1]:.3f}" for name, values in self.values.items()]
+        parts = [
+            f"{name} {values[-1]:.3f}"
+            for name, values in self.values.items()
+            if name not in BIN_NAMES
+        ]
         left = math.ceil((epochs - epoch) * taken)
         return (
             f"epoch {epoch}/{epochs}  {'  '.join(parts)}  {taken:.1f} s, "

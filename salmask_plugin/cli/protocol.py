@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import torch
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
+from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.explain import departures_from_paper
 from salmask_plugin.cli.history import History
-from salmask_plugin.data import ImageSplits, unreadable_files
+from salmask_plugin.data import ImageSplits
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
@@ -42,8 +44,18 @@ def record_of(
     history: History,
     *,
     images_per_run: int,
+    unreadable: Collection[str] = (),
 ) -> RunRecord:
-    """Return the record of a run that has just been pretrained; evaluations are added later."""
+    """Return the record of a run that has just been pretrained; evaluations are added later.
+
+    Args:
+        settings: of the run.
+        splits: its data set.
+        masking: its recipe, or None.
+        history: its curves and seconds.
+        images_per_run: images trained on in all epochs.
+        unreadable: names of the files that were passed over.
+    """
     method = settings["method"]
     negatives = masking is not None and masking.negative is not None
     trainer = settings["trainer"]
@@ -84,13 +96,22 @@ def record_of(
         environment=environment(gpus if trainer["accelerator"] != "cpu" else ()),
         config={**settings.values, "choices": settings.choices},
         notes=tuple(departures_from_paper(settings)),
-        warnings=tuple(
-            f"unreadable and passed over: {path.name}"
-            for split in (splits.train, splits.val)
-            for path in unreadable_files(split)
+        warnings=(
+            *(f"unreadable and passed over: {name}" for name in sorted(unreadable)),
+            *degenerate_saliency(history.values),
         ),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def degenerate_saliency(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return a sentence where saliency decides nothing in most images of the last epoch."""
+    extremes = ((BIN_NAMES[0], "nearly nothing"), (BIN_NAMES[-1], "nearly everything"))
+    return [
+        f"the localizer marks {what} in {history[name][-1]:.0%} of the images of the last epoch"
+        for name, what in extremes
+        if history.get(name) and history[name][-1] > 0.5
+    ]
 
 
 def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord:

@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
         UserError: if the run is not trained, or a setting cannot work.
     """
     folder = Path(options.folder)
-    settings = read_settings(folder)
+    settings = read_settings(folder, trust=options.trust)
     checkpoint = newest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None:
         raise UserError(f"{folder} has no readable checkpoint: pretrain it first.")

@@ -16,6 +16,8 @@ from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDatas
 
 Loader = DataLoader[Any]
 Collate = Callable[[list[Any]], Any]
+HANGING = 1800.0
+"""Seconds after which a batch that does not come is an error: a folder on a dead server, say."""
 
 
 def pretrain_loader(
@@ -191,6 +193,7 @@ def _loader(
         sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
+        timeout=HANGING if workers else 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         collate_fn=collate,
