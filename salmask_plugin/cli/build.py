@@ -22,6 +22,7 @@ from salmask_plugin.cli.input_path import check_input
 from salmask_plugin.data import (
     DeviceViewData,
     ImageSplits,
+    OneViewData,
     PictureBatch,
     TwoViewData,
     device_view_data,
@@ -95,20 +96,27 @@ def build_module(
     """Return the method's module with its encoder, initialised from the seed alone."""
     pl.seed_everything(settings["seed"], verbose=False)
     backbone, feature_dim = build(settings["backbone"])
+    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
     module: pl.LightningModule = build(
         settings["method"],
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
         seed=settings["seed"],
+        **labels,
     )
     return module
 
 
+def is_supervised(settings: Settings) -> bool:
+    """Whether the method trains on labels, one view per image."""
+    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
+
+
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
-) -> TwoViewData | DeviceViewData:
-    """Return what makes the pretraining loader; object masks travel along where they are used.
+) -> TwoViewData | OneViewData | DeviceViewData:
+    """Return what makes the training loader; object masks travel along where they are used.
 
     Raises:
         UserError: if the localizer or the input path cannot work with the rest.
@@ -121,6 +129,16 @@ def build_data(
         raise UserError(
             f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
             "normalisation needs other images."
+        )
+    if is_supervised(settings):
+        if settings["loader"]["input"] != "host":
+            raise UserError("method=supervised needs loader.input=host: it trains on one view.")
+        return OneViewData(
+            splits=splits,
+            transform=build(settings["views"]),
+            batch_size=settings["loader"]["batch_size"],
+            seed=settings["seed"],
+            workers=settings["loader"]["workers"],
         )
     if cached is not None:
         check_cached(cached, splits)
@@ -156,7 +174,7 @@ def build_data(
 class PretrainData(pl.LightningDataModule):
     """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
 
-    def __init__(self, data: TwoViewData | DeviceViewData) -> None:
+    def __init__(self, data: TwoViewData | OneViewData | DeviceViewData) -> None:
         super().__init__()
         self._data = data
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
+from salmask_plugin.adapters.lightly import SupervisedClassifier
 from salmask_plugin.adapters.lightly.evaluation import (
+    extract_features,
     knn_evaluation,
     linear_evaluation,
     reestimate_batch_norm,
 )
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
+from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
@@ -53,18 +57,22 @@ def evaluate(settings: Settings, folder: Path) -> RunRecord:
     if checkpoint is None:
         raise UserError(f"{folder / CHECKPOINTS} has no readable checkpoint to evaluate.")
     splits = build_splits(settings)
-    masking = build_masking(settings)
+    plain = without_cache(settings)
+    masking = build_masking(plain)
     module = load_module(settings, splits, masking, checkpoint)
     record = read_record(folder)
     shared = _reestimated(settings, splits, module)
-    for name, evaluation in (("knn", _knn), ("linear", _linear)):
+    evaluations = {"knn": _knn, "linear": _linear}
+    if isinstance(module, SupervisedClassifier):
+        evaluations["supervised"] = _supervised
+    for name, evaluation in evaluations.items():
         started = time.perf_counter()
         metrics, curves, protocol = evaluation(settings, splits, module)
         result = Evaluation(metrics, {**protocol, **shared}, curves, time.perf_counter() - started)
         record = with_results(record, {name: result})
         write_record(folder, record)
         print(f"{name}: " + "  ".join(_said(key, value) for key, value in metrics.items()))
-    if masking is not None and can_be_shown(masking):
+    if masking is not None and can_be_shown(masking) and plain is settings:
         images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
         write_gallery(
             folder / GALLERY,
@@ -164,3 +172,14 @@ def _linear(settings: Settings, splits: ImageSplits, module: pl.LightningModule)
     # The seed is the head's; runs of several seeds of one setting share a protocol.
     known = {key: value for key, value in result.protocol.items() if key != "seed"}
     return metrics, {"top1": result.curve}, {**known, "view_size": settings["view_size"]}
+
+
+def _supervised(settings: Settings, splits: ImageSplits, module: pl.LightningModule) -> Result:
+    """The top-1 of the run's own classifier, trained with its encoder."""
+    assert isinstance(module, SupervisedClassifier)
+    _, val = evaluation_loaders(
+        splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]
+    )
+    logits, labels = extract_features(nn.Sequential(module, module.classifier), val)
+    top1 = (logits.argmax(1) == labels).float().mean().item()
+    return {"top1": top1}, {}, {"epoch": "last", "view_size": settings["view_size"]}

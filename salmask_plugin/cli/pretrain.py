@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
+from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.cli import evaluate
 from salmask_plugin.cli.build import (
     PretrainData,
@@ -75,7 +76,9 @@ def pretrain(settings: Settings, folder: Path) -> None:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
         images = len(splits.train) * settings["trainer"]["max_epochs"]
-        record = record_of(settings, splits, masking, history, images_per_run=images)
+        # A localizer that waits for the run's encoder says what it was trained on once it has it.
+        bound = bind_encoder(masking, module.get_submodule("backbone"))
+        record = record_of(settings, splits, bound, history, images_per_run=images)
         write_record(folder, record)
         print(f"Pretrained: {folder}")
 

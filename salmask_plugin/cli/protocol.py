@@ -16,12 +16,20 @@ from salmask_plugin.data import ImageSplits, unreadable_files
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
-OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
+OPTIMIZER = (
+    "learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "momentum",
+    "trust_coefficient",
+    "decay_every",
+)
 METHODS = {
     "ADIOSMoCoV2": "mocov2",
     "ADIOSSimCLR": "simclr",
     "MaskedMoCoV2": "mocov2",
     "MaskedSimCLR": "simclr",
+    "SupervisedClassifier": "supervised",
 }
 """Names of methods in records, by class: a quick preset is the same method."""
 MASKING = ("hard_negative_bias", "positive_in_denominator")
@@ -65,7 +73,8 @@ def record_of(
         rho=method.get("rho") if negatives else None,
         temperature=method.get("temperature"),
         queue_size=method.get("queue_size"),
-        masking={key: method[key] for key in MASKING if negatives and key in method},
+        masking={key: method[key] for key in MASKING if negatives and key in method}
+        | _warm_up(method.get("warm_up")),
         optimizer={key: method[key] for key in OPTIMIZER if key in method},
         history={name: tuple(values) for name, values in history.values.items()},
         timing=Timing(
@@ -105,6 +114,12 @@ def recipe_name(settings: Settings) -> str:
     if "ADIOS" in settings["method"]["_target_"]:
         return "adios" if settings["method"]["masks_per_step"] == "all" else "adios_s"
     return settings.choices["masking"]
+
+
+def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
+    if node is None:
+        return {}
+    return {"warm_up": f"uniform {node['uniform']:g}, ramp {node['ramp']:g} of training"}
 
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:

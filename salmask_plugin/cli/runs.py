@@ -69,6 +69,8 @@ def read_settings(folder: Path) -> Settings:
 
 def _identity(settings: Settings) -> dict[str, Any]:
     values = {key: value for key, value in settings.values.items() if key not in VOLATILE}
+    # Runs from before there was a choice were made on the host.
+    values["loader"] = {"input": "host", **values["loader"]}
     for group, keys in VOLATILE_PARTS.items():
         values[group] = {key: value for key, value in values[group].items() if key not in keys}
     return values

@@ -21,7 +21,12 @@ from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
 from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
-from salmask_plugin.data.loaders import TwoViewData, evaluation_loaders, pretrain_loader
+from salmask_plugin.data.loaders import (
+    OneViewData,
+    TwoViewData,
+    evaluation_loaders,
+    pretrain_loader,
+)
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, ImageSubset, LabelledImages, MaskedImages
@@ -42,6 +47,7 @@ __all__ = [
     "ImageSubset",
     "LabelledImages",
     "MaskedImages",
+    "OneViewData",
     "OneViewDataset",
     "PictureBatch",
     "TwoViewData",

@@ -9,7 +9,7 @@ from salmask_plugin.results.grouping import Conditions, Items, Setting
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.statistics import Difference, Summary
 
-_EVALUATIONS = {"knn": "kNN", "linear": "Linear"}
+_EVALUATIONS = {"knn": "kNN", "linear": "Linear", "supervised": "Supervised"}
 _METRICS = {
     "top1": "top-1",
     "top5": "top-5",

@@ -47,6 +47,7 @@ class StepLog:
             masking.localizer, UniformLocalizer
         )
         self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}  # a warm-up's first steps lack some values
         self._steps = 0
         self._warned: set[str] = set()
         self.finite = FiniteWatch()
@@ -86,6 +87,7 @@ class StepLog:
             shown = name == "train_loss"
             module.log(name, value, prog_bar=shown, batch_size=len(views.query))
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
         self._steps += 1
         trainer: Any = module.trainer
         if self._steps >= trainer.log_every_n_steps or trainer.is_last_batch:
@@ -93,8 +95,8 @@ class StepLog:
             self._judge(negatives)
 
     def _judge(self, negatives: int) -> None:
-        means = {name: float(total) / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts, self._steps = {}, {}, 0
         share = means.get("hard_negative_share", 0.0)
         if share > 0.5 and self._once("share"):
             rank_zero_warn(
