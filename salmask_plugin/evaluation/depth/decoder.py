@@ -26,9 +26,7 @@ class DepthDecoder(nn.Module):
         Godard et al. 2019, https://arxiv.org/abs/1806.01260, supplementary section B.
     """
 
-    def __init__(
-        self, encoder_channels: Sequence[int], channels: Sequence[int] = CHANNELS
-    ) -> None:
+    def __init__(self, encoder_channels: Sequence[int], channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
         if len(encoder_channels) != 5 or len(channels) != 5 or min(channels) < 1:
             raise ValueError(f"channels={list(channels)} must be five numbers of at least 1.")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 Crop = Literal["garg", "none"]
 NEAREST, FARTHEST = 1e-3, 80.0
@@ -40,8 +43,7 @@ def depth_errors(
         Eigen et al. 2014, https://arxiv.org/abs/1406.2283, section 4.2; Garg et al. 2016,
         https://arxiv.org/abs/1603.04992.
     """
-    if crop not in get_args(Crop):
-        raise ValueError(f"crop={crop!r} must be one of {get_args(Crop)}.")
+    _check_crop(crop)
     if predicted.shape != truth.shape or truth.ndim != 2:
         raise ValueError(f"predicted {predicted.shape} and truth {truth.shape} must be (H, W).")
     counts = (truth > NEAREST) & (truth < FARTHEST)
@@ -74,6 +76,43 @@ def depth_errors(
     return {name: float(value) for name, value in errors.items()}
 
 
+@dataclass(frozen=True)
+class DepthTest:
+    """How a depth is compared with the truth; the defaults are Monodepth2's on the Eigen split.
+
+    Attributes:
+        crop: see :func:`depth_errors`.
+        median_scaling: see :func:`depth_errors`.
+
+    Raises:
+        ValueError: if the crop is unknown.
+    """
+
+    crop: Crop = "garg"
+    median_scaling: bool = True
+
+    def __post_init__(self) -> None:
+        _check_crop(self.crop)
+
+    def errors(self, inverse_depth: Tensor, truth: NDArray[Any]) -> dict[str, float]:
+        """Return the errors of one prediction (h, w), enlarged to the truth's size (H, W)."""
+        return depth_errors(
+            1 / enlarged(inverse_depth, truth.shape),
+            truth,
+            crop=self.crop,
+            median_scaling=self.median_scaling,
+        )
+
+
+def enlarged(inverse_depth: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a map (h, w) at another size (H, W), bilinear: the inverse depth is interpolated."""
+    inverse = F.interpolate(
+        inverse_depth[None, None].float(), size, mode="bilinear", align_corners=False
+    )
+    found: NDArray[np.float32] = inverse[0, 0].cpu().numpy()
+    return found
+
+
 def mean_errors(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean over pictures: each counts the same, however many pixels it has.
 
@@ -83,3 +122,8 @@ def mean_errors(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
     if not errors:
         raise ValueError("errors must not be empty.")
     return {name: float(np.mean([found[name] for found in errors])) for name in errors[0]}
+
+
+def _check_crop(crop: str) -> None:
+    if crop not in get_args(Crop):
+        raise ValueError(f"crop={crop!r} must be one of {get_args(Crop)}.")

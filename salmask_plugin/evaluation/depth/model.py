@@ -98,9 +98,9 @@ class Monodepth(nn.Module):
         disparities: list[Tensor] = self.decoder(maps)
         return disparities
 
-    def depth(self, images: Tensor) -> Tensor:
-        """Return the depth (B, 1, H, W), up to a scale, of pictures in 0..1."""
-        return depth_of(self(images)[0], *self.range)
+    def inverse_depth(self, images: Tensor) -> Tensor:
+        """Return one over the depth, up to a scale, (B, H, W), of pictures (B, 3, H, W) in 0..1."""
+        return 1 / depth_of(self(images)[0], *self.range)[:, 0]
 
     def motions(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, 4, 4) from the middle frame's camera to the one before and the one after.
