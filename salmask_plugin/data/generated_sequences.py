@@ -208,7 +208,7 @@ def _surface(
     reach: tuple[float, float],
     waves: int = 8,
 ) -> Surface:
-    lengths, angles = rng.uniform(1.0, 5.0, waves), rng.uniform(0, np.pi, waves)
+    lengths, angles = rng.uniform(1.5, 6.0, waves), rng.uniform(0, np.pi, waves)
     along = np.stack([np.cos(angles), np.sin(angles)], 1) * (2 * np.pi / lengths)[:, None]
     colours = rng.uniform(-0.15, 0.15, (waves, 3))
     return Surface(

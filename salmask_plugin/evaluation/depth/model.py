@@ -30,7 +30,7 @@ class Monodepth(nn.Module):
             network are trained.
         normalization: of the encoder's pictures: "imagenet", as it was pretrained, or "monodepth2",
             mean 0.45 and deviation 0.225. The pose network always has the latter.
-        height: of the pictures in pixels, a multiple of 32.
+        height: of the pictures in pixels, a multiple of 32 from 64 on.
         width: the same.
         min_depth: of a disparity of 1; scale is unknown, so this is a unit, not metres.
         max_depth: of a disparity of 0.
@@ -62,8 +62,11 @@ class Monodepth(nn.Module):
                 f"normalization={normalization!r} must be one of {get_args(Normalization)}."
             )
         for name, side in (("height", height), ("width", width)):
-            if side < STRIDE or side % STRIDE:
-                raise ValueError(f"{name}={side} must be a multiple of {STRIDE}.")
+            # The decoder reflects borders, so that its first map needs two pixels.
+            if side < 2 * STRIDE or side % STRIDE:
+                raise ValueError(
+                    f"{name}={side} must be a multiple of {STRIDE}, {2 * STRIDE} at least."
+                )
         if not 0 < min_depth < max_depth:
             raise ValueError(
                 f"min_depth={min_depth} must be above 0 and below max_depth={max_depth}."
