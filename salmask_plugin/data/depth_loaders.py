@@ -120,7 +120,8 @@ def resized(image: Image.Image, height: int, width: int) -> Tensor:
     """Return a picture as (3, H, W) uint8, reduced with anti-aliasing."""
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return F.pil_to_tensor(image)
+    pixels: Tensor = F.pil_to_tensor(image)
+    return pixels
 
 
 def in_pixels(shares: np.ndarray[Any, Any], height: int, width: int) -> Tensor:

@@ -123,7 +123,8 @@ class RideTriplets:
     def depth(self, index: int) -> NDArray[np.float32]:
         """Return (H, W) metres of the middle frame."""
         ride, frame = self._places[index]
-        return ride.depths[frame]
+        depth: NDArray[np.float32] = ride.depths[frame]
+        return depth
 
     def motion(self, index: int, step: int) -> Array:
         """Return the (4, 4) transform from the middle frame's camera to a neighbour's."""

@@ -78,9 +78,9 @@ def untrained_like(network: ResNet, in_channels: int) -> ResNet:
     fresh.conv1 = nn.Conv2d(
         in_channels,
         old.out_channels,
-        kernel_size=old.kernel_size,  # type: ignore[arg-type]
-        stride=old.stride,  # type: ignore[arg-type]
-        padding=old.padding,  # type: ignore[arg-type]
+        kernel_size=old.kernel_size,
+        stride=old.stride,
+        padding=old.padding,
         bias=False,
     )
     for module in fresh.modules():

@@ -12,6 +12,7 @@ from salmask_plugin.evaluation.backbone import PretrainedBackbone
 from salmask_plugin.evaluation.depth.decoder import CHANNELS, DepthDecoder, depth_of
 from salmask_plugin.evaluation.depth.encoder import STRIDE, ResNetMaps, depth_resnet
 from salmask_plugin.evaluation.depth.pose import PoseNetwork, motion_matrix
+from salmask_plugin.precision import autocast_off, in_float
 
 Normalization = Literal["imagenet", "monodepth2"]
 STATISTICS = {
@@ -43,6 +44,11 @@ class Monodepth(nn.Module):
     References:
         Godard et al. 2019, https://arxiv.org/abs/1806.01260.
     """
+
+    encoder_mean: Tensor
+    encoder_std: Tensor
+    pose_mean: Tensor
+    pose_std: Tensor
 
     def __init__(
         self,
@@ -84,8 +90,8 @@ class Monodepth(nn.Module):
         self.freeze_backbone = freeze_backbone
         for place, name in (("encoder", normalization), ("pose", "monodepth2")):
             for word, values in zip(("mean", "std"), STATISTICS[name], strict=True):
-                values_ = torch.tensor(values)[:, None, None]
-                self.register_buffer(f"{place}_{word}", values_, persistent=False)
+                column = torch.tensor(values)[:, None, None]
+                self.register_buffer(f"{place}_{word}", column, persistent=False)
         if freeze_backbone:
             self.encoder.requires_grad_(False)
         self.train(self.training)
@@ -114,10 +120,9 @@ class Monodepth(nn.Module):
             frames: (B, 3, 3, H, W) in 0..1.
         """
         before, middle, after = ((frames - self.pose_mean) / self.pose_std).unbind(1)
-        return (
-            motion_matrix(self.pose(before, middle), inverse=True),
-            motion_matrix(self.pose(middle, after)),
-        )
+        first, second = self.pose(before, middle), self.pose(middle, after)
+        with autocast_off(frames.device):
+            return motion_matrix(in_float(first), inverse=True), motion_matrix(in_float(second))
 
     def train(self, mode: bool = True) -> Monodepth:
         """Switch modes; a frozen encoder stays in eval mode."""

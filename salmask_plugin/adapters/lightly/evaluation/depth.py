@@ -44,7 +44,7 @@ class DepthModule(pl.LightningModule):
             loss = depth_loss(
                 [disparity.float() for disparity in disparities],
                 frames,
-                [motion.float() for motion in motions],
+                motions,
                 batch.cameras,
                 min_depth=self.model.range[0],
                 max_depth=self.model.range[1],
