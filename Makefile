@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads sleep instead of spinning: on few cores they would slow the loader's workers.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo test test-all check format bench preview clean
+.PHONY: help install demo test torture test-all check format bench preview clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: install  ## The main job, small: baseline and three recipes on generated i
 
 test: install  ## Fast tests
 	$(BIN)/python -m pytest
+
+torture: install  ## Faults from outside: kills, full disks, bad files, hostile input; at most 20 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture -m ''
 
 test-all: install  ## Every test that this machine can run
 	$(BIN)/python -m pytest -m ''

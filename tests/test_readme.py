@@ -44,12 +44,13 @@ def test_python_snippet_trains():
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("salmask ")])
 def test_salmask_lines_parse_and_compose(line, monkeypatch):
     """The line is taken by the parser, and its settings compose."""
-    from salmask_plugin.cli.config import compose_settings
+    from salmask_plugin.cli.config import CONFIGS, compose_settings
 
     options = build_parser().parse_args(shlex.split(line)[1:])
     assert options.command in COMMANDS
     if getattr(options, "overrides", None):
-        compose_settings(options.overrides)
+        own = (CONFIGS / f"{options.command}.yaml").is_file()
+        compose_settings(options.overrides, root=options.command if own else "run")
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("make ")])

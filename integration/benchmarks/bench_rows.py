@@ -44,6 +44,7 @@ class Setting:
         batch: images per step.
         localizer: side that online localizers see.
         rows: names of :data:`ROWS` that are timed.
+        memory: whether peak memory is measured too: one more step of every row.
     """
 
     backbone: str
@@ -52,6 +53,7 @@ class Setting:
     batch: int
     localizer: int
     rows: tuple[str, ...]
+    memory: bool = True
 
     def __str__(self) -> str:
         return f"{self.backbone}, {self.view} px, batch {self.batch}"

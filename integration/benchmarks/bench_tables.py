@@ -70,7 +70,7 @@ def _steps(block: dict[str, Any], device: str) -> Iterator[str]:
     yield ""
     yield f"{rounds} interleaved rounds; median of the rounds' ratios (lowest to highest)."
     yield ""
-    yield "| step | s | images/s | times the baseline | target | peak memory, MiB | times |"
+    yield "| step | s | images/s | times the baseline | target | peak MiB | times |"
     yield "|---|---|---|---|---|---|---|"
     for name, values in times.items():
         base = baseline_of(name)
@@ -78,10 +78,11 @@ def _steps(block: dict[str, Any], device: str) -> Iterator[str]:
         target = TARGETS[device].get(name) if _judged(setting) else None
         goal = "" if target is None else f"<= {target:.2f}{_verdict(found['median'], target)}"
         seconds = median(values)
+        peak = memory.get(name)
+        shown = "" if peak is None else f"{peak / 2**20:.0f} | {peak / memory[base]:.2f}"
         yield (
             f"| {name} | {seconds:.3f} | {setting.batch / seconds:.1f} | {found['median']:.3f} "
-            f"({found['low']:.2f} to {found['high']:.2f}) | {goal} | "
-            f"{memory[name] / 2**20:.0f} | {memory[name] / memory[base]:.2f} |"
+            f"({found['low']:.2f} to {found['high']:.2f}) | {goal} | {shown or ' | '} |"
         )
 
 

@@ -33,9 +33,11 @@ def host_path(images: LabelledImages, size: int, batch: int, workers: int, devic
 
     def epoch(number: int) -> int:
         loader.sampler.set_epoch(number)
-        return sum(
-            len([view.to(device, non_blocking=True) for view in views][0]) for views, *_ in loader
-        )
+        total = 0
+        for views, *_ in loader:
+            there = [view.to(device, non_blocking=True) for view in views]
+            total += len(there[0])
+        return total
 
     return epoch
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from solo_toy import build_method, make_batch, search_path
 
 NEEDS = ("lightning", "einops", "sklearn", "hydra", "timm", "torchmetrics", "wandb")
 CLASSES = 6
@@ -84,7 +86,7 @@ def run(solo_home: Path, tmp_path: Path) -> Run:
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(solo_home),
+            "PYTHONPATH": search_path(solo_home),
             "PYTHONWARNINGS": "ignore",
             "OMP_NUM_THREADS": "1",
             "SOLO_LEARN_HOME": str(solo_home),
@@ -140,3 +142,15 @@ def own_yaml(solo_home: Path, images: Path) -> Callable[..., list[str]]:
         return ["--config-path", str(folder), "--config-name", Path(config).name, *listed]
 
     return arguments
+
+
+@pytest.fixture
+def build(solo: Path, images: Path) -> Callable[..., Any]:
+    """Return make(method, salmask node or None, backbone) -> a method on a small ResNet-18."""
+    return partial(build_method, solo, images)
+
+
+@pytest.fixture
+def batch() -> list[Any]:
+    """One batch of two views."""
+    return make_batch()

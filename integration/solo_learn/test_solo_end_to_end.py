@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from solo_toy import search_path
 
 pytestmark = pytest.mark.solo
 
@@ -263,7 +264,7 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(solo_home),
+        "PYTHONPATH": search_path(solo_home),
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": "1",
     }
@@ -291,3 +292,68 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     assert masked.timing.pretrain_seconds > 0
     assert len({str(record.evaluations["linear"].protocol) for record in records.values()}) == 1
     assert "solo-learn" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "method", "recipe"), [(MOCO, "mocov2plus", "adios_s"), (SIMCLR, "simclr", "adios")]
+)
+def test_adios_from_pretraining_to_a_record(run, own_yaml, tmp_path, config, method, recipe):
+    from salmask_plugin.adapters.solo_learn.records import record_run
+
+    arguments = [*own_yaml(config), f"+salmask={recipe}", f"method=salmask_adios_{method}"]
+    small = ["salmask.num_masks=3", "salmask.width=8", f"+default_root_dir={tmp_path}"]
+    done = run("main_pretrain.py", *arguments, *small)
+    assert f"recipe={recipe}" in done.stdout
+    assert "masks are learned: 3" in done.stdout
+    (file,) = checkpoints(tmp_path)
+    assert f"{recipe}-s5" in str(file.parent)
+    saved = torch.load(file, weights_only=True)
+    assert saved["salmask"]["batches_seen"] == 3
+    assert saved["global_step"] == 6  # two players
+    assert len(saved["optimizer_states"]) == len(saved["lr_schedulers"]) == 2
+    assert any(name.startswith("occluder.") for name in saved["state_dict"])
+
+    run("main_linear.py", *own_yaml(LINEAR), quoted(file), f"+default_root_dir={tmp_path}")
+    (evaluated,) = set(checkpoints(tmp_path)) - {file}
+    record = record_run(file.parent, evaluated.parent)
+    assert (record.method, record.recipe, record.localizer) == (method, recipe, "none")
+    assert record.masking["num_masks"] == 3
+    assert record.rho is None
+    assert record.history["adios_penalty"][0] >= 3
+    if recipe == "adios":
+        assert record.history["mask_ratio"][0] == pytest.approx(1 / 3)
+    assert "top1" in record.evaluations["linear"].metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("config", "method"), [(MOCO, "mocov2plus"), (SIMCLR, "simclr")])
+def test_adios_resumes_on_two_processes(run, own_yaml, tmp_path, config, method):
+    values = {"devices": '"02"', "strategy": "ddp", "max_epochs": 2, "checkpoint.frequency": 1}
+    arguments = [*own_yaml(config, **values), "+salmask=adios", f"method=salmask_adios_{method}"]
+    small = ["++salmask.num_masks=2", "++salmask.width=8", "auto_resume.enabled=true"]
+    first = run("main_pretrain.py", *arguments, *small)
+    assert first.stdout.count("masks are learned") == 1  # said by one process
+    (file,) = checkpoints(tmp_path)
+    # 24 images in two processes, 8 each per step: one step per epoch.
+    assert torch.load(file, weights_only=True)["salmask"]["batches_seen"] == 2
+    again = run("main_pretrain.py", *arguments, *small)
+    assert "Resuming from previous checkpoint" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=salmask_adios_simclr"], "`+salmask=<recipe>` with one of adios, adios_s"),
+        (["+salmask=mean", "method=salmask_adios_simclr"], "places them by saliency"),
+        (["+salmask=adios", "method=salmask_simclr"], "use method=salmask_adios_simclr"),
+        (
+            ["+salmask=adios", "method=salmask_adios_simclr", "+gradient_clip_val=1.0"],
+            "Remove gradient_clip_val",
+        ),
+    ],
+)
+def test_adios_is_refused_before_training(run, own_yaml, tmp_path, overrides, message):
+    done = run("main_pretrain.py", *own_yaml(SIMCLR), *overrides, fails=True)
+    assert message in done.stdout
+    assert not (tmp_path / "trained_models").exists()

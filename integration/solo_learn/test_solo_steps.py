@@ -2,85 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
+from solo_toy import BATCH, recipe
 from torch import nn
 
-import salmask_plugin
 from salmask_plugin import HighPassFilter, info_nce
 
 pytestmark = [pytest.mark.solo, pytest.mark.filterwarnings("ignore")]
-
-RECIPES = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
-BATCH, SIZE = 6, 48
-
-
-def recipe(name, **changes):
-    node = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
-    return {**node, "localizer": "uniform", **changes}
-
-
-@pytest.fixture
-def build(solo, images):
-    """Return make(method, salmask node or None, backbone) -> a method on a small ResNet-18."""
-    from omegaconf import OmegaConf
-
-    def make(method, node=None, backbone="resnet18", **kwargs):
-        from solo.args.pretrain import parse_cfg
-        from solo.methods import METHODS
-
-        folder = solo / "scripts" / "pretrain" / "cifar"
-        base = method.removeprefix("salmask_")
-        file = {"barlow_twins": "barlow", "mocov2": "mocov2plus"}.get(base, base)
-        cfg = OmegaConf.load(folder / f"{file}.yaml")
-        for key in ("defaults", "hydra"):
-            cfg.pop(key)
-        cfg.augmentations = OmegaConf.load(folder / "augmentations" / "symmetric.yaml")
-        cfg.augmentations[0].crop_size = SIZE
-        cfg.method, cfg.backbone.name = method, backbone
-        cfg.wandb = {"enabled": False}
-        cfg.data = {
-            "dataset": "custom",
-            "train_path": str(images / "train"),
-            "val_path": str(images / "val"),
-            "format": "image_folder",
-            "num_workers": 0,
-        }
-        cfg.optimizer.batch_size, cfg.devices = BATCH, "1"
-        cfg.accelerator, cfg.strategy, cfg.precision = "cpu", "auto", 32
-        small = {"queue_size": 4 * BATCH, "num_prototypes": 16, "whitening_size": BATCH}
-        if base == "wmse":
-            small["proj_output_dim"] = 4  # a batch of 6 can only whiten so many
-        if base == "deepclusterv2":
-            small["num_prototypes"] = [16, 16]
-        for key, value in {**small, **kwargs}.items():
-            if key in cfg.method_kwargs or key == "queue_size":
-                cfg.method_kwargs[key] = value
-        if node is not None:
-            cfg.salmask = node
-        torch.manual_seed(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = METHODS[method](parse_cfg(cfg))
-        model.log = model.log_dict = lambda *_, **__: None
-        return model
-
-    return make
-
-
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(3)
-    ramp = torch.linspace(-1, 1, SIZE)[:, None] + torch.linspace(0, 2, SIZE)[None] ** 2
-    views = [
-        ramp + shift + 0.4 * torch.randn((BATCH, 3, SIZE, SIZE), generator=generator)
-        for shift in (0.0, 0.5)
-    ]
-    return [torch.arange(BATCH), views, torch.arange(BATCH) % 5]
 
 
 def record_inputs(module: nn.Module) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.device_recipe import recipe_of
@@ -19,9 +19,11 @@ from salmask_plugin.cli.cached_data import check_cached
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.input_path import check_input
+from salmask_plugin.cli.metrics_log import MetricsLog
 from salmask_plugin.data import (
     DeviceViewData,
     ImageSplits,
+    OneViewData,
     PictureBatch,
     TwoViewData,
     device_view_data,
@@ -49,7 +51,12 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
     except InstantiationException as error:
         raise UserError(str(error.__cause__ or error)) from error
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        if "keyword argument" in str(error) or "required positional" in str(error):
+            raise UserError(f"{node['_target_']}: {error}") from error
+        raise
 
 
 def build_splits(settings: Settings) -> ImageSplits:
@@ -103,20 +110,27 @@ def build_module(
     """Return the method's module with its encoder, initialised from the seed alone."""
     pl.seed_everything(settings["seed"], verbose=False)
     backbone, feature_dim = build(settings["backbone"])
+    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
     module: pl.LightningModule = build(
         settings["method"],
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
         seed=settings["seed"],
+        **labels,
     )
     return module
 
 
+def is_supervised(settings: Settings) -> bool:
+    """Whether the method trains on labels, one view per image."""
+    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
+
+
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
-) -> TwoViewData | DeviceViewData:
-    """Return what makes the pretraining loader; object masks travel along where they are used.
+) -> TwoViewData | OneViewData | DeviceViewData:
+    """Return what makes the training loader; object masks travel along where they are used.
 
     Raises:
         UserError: if the localizer or the input path cannot work with the rest.
@@ -129,6 +143,16 @@ def build_data(
         raise UserError(
             f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
             "normalisation needs other images."
+        )
+    if is_supervised(settings):
+        if settings["loader"]["input"] != "host":
+            raise UserError("method=supervised needs loader.input=host: it trains on one view.")
+        return OneViewData(
+            splits=splits,
+            transform=build(settings["views"]),
+            batch_size=settings["loader"]["batch_size"],
+            seed=settings["seed"],
+            workers=settings["loader"]["workers"],
         )
     if cached is not None:
         check_cached(cached, splits)
@@ -164,7 +188,7 @@ def build_data(
 class PretrainData(pl.LightningDataModule):
     """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
 
-    def __init__(self, data: TwoViewData | DeviceViewData) -> None:
+    def __init__(self, data: TwoViewData | OneViewData | DeviceViewData) -> None:
         super().__init__()
         self._data = data
 
@@ -185,10 +209,10 @@ class PretrainData(pl.LightningDataModule):
 
 
 def build_logger(settings: Settings, folder: Path) -> Logger:
-    """Return Lightning's logger of the chosen kind, writing below the run's folder."""
+    """Return the logger of the chosen kind, writing below the run's folder."""
     kind = settings["logger"]
     if kind == "csv":
-        return CSVLogger(folder, name="metrics", version="")
+        return MetricsLog(folder / "metrics")
     if kind == "tensorboard":
         return TensorBoardLogger(folder, name="metrics", version="")
     if kind == "wandb":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.data import (
     ImageSplits,
@@ -54,3 +57,20 @@ def check_some_pixels(store: MapStore, images: LabelledImages) -> None:
             f"{len(spot_checks(len(images)))} compared differ, the first at index {changed[0]}. "
             "`salmask cache --verify` with the same settings finds all and redoes their maps."
         )
+
+
+def without_cache(settings: Settings) -> Settings:
+    """Return the settings with no cache in them, for what trains nothing: it may be gone by then.
+
+    A uniform localizer takes its place. Settings without a cache come back as they are.
+    """
+    values = _replaced(settings.values)
+    return settings if values == settings.values else replace(settings, values=values)
+
+
+def _replaced(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("_target_", "")).endswith(".open_cache"):
+        return {"_target_": "salmask_plugin.UniformLocalizer", "grid": node["grid"]}
+    return {key: _replaced(value) for key, value in node.items()}

@@ -1,21 +1,38 @@
-"""Checkpoints that a crash cannot destroy: written beside their target, verified when read."""
+"""Checkpoints that a crash cannot destroy: proven before they take their place, and when read."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
 
-from salmask_plugin.evaluation.sources import newest_checkpoint as newest_checkpoint
+from salmask_plugin.evaluation.checkpoint_files import (
+    damage,
+    newest_checkpoint,
+    read_checkpoint,
+)
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "checkpoint_callback",
+    "newest_checkpoint",
+    "read_checkpoint",
+    "remove_leftovers",
+]
+
+PART = ".part"
+"""Ends the name of a checkpoint that is still being written."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Write a temporary sibling, flush it to the disk, then let it take the target's place.
+    """Write a temporary sibling, flush it to the disk, read it back, then let it take the place.
 
     Lightning's own writer makes its temporary file in the system's folder for such files; moving it
     to another file system copies, and a crash in that copy destroys the old checkpoint as well.
@@ -24,31 +41,32 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write ``checkpoint`` to ``path``; on any error the old file stays."""
+        """Write ``checkpoint`` to ``path``; on any error the old file stays.
+
+        Raises:
+            FloatingPointError: if a weight or buffer is NaN or infinite: a run that goes on from
+                there cannot recover.
+            OSError: if the file cannot be written, or reads back otherwise.
+        """
         if storage_options is not None:
             raise ValueError(f"storage_options={storage_options!r} is not supported.")
+        _check_finite(checkpoint.get("state_dict", {}))
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
         try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        _sync_folder(target.parent)
+            _write(checkpoint, target)
+        except (OSError, RuntimeError) as error:
+            # torch's writer turns some of the system's errors into RuntimeError.
+            raise OSError(f"{target} cannot be written: {error}") from error
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint without unpickling code, whatever ``weights_only`` says."""
-        checkpoint: dict[str, Any] = torch.load(
-            path, map_location=map_location or "cpu", weights_only=True
-        )
-        return checkpoint
+        """Read a checkpoint without unpickling code, whatever ``weights_only`` says.
+
+        Raises:
+            ValueError: if its bytes are not those that were written.
+        """
+        return read_checkpoint(Path(path), map_location or "cpu")
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint that is no longer kept."""
@@ -56,7 +74,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> ModelCheckpoint:
-    """Keep the ``keep`` newest checkpoints; an old one goes only after the new one is written."""
+    """Keep the ``keep`` newest checkpoints; an old one goes only after the new one is proven."""
     if keep < 1 or every_n_epochs < 1:
         raise ValueError(
             f"checkpoints.keep={keep} and checkpoints.every_n_epochs={every_n_epochs} "
@@ -72,6 +90,41 @@ def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> Mode
         every_n_epochs=every_n_epochs,
         save_on_train_epoch_end=True,
     )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writes left behind in a folder that no run is writing to."""
+    for path in folder.glob(f".epoch-*{PART}"):
+        path.unlink(missing_ok=True)
+
+
+def _write(checkpoint: dict[str, Any], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        trouble = damage(part)
+        if trouble is not None:
+            raise OSError(f"what was read back differs ({trouble})")
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _check_finite(state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        real = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+        if real and not torch.isfinite(value).all():
+            raise FloatingPointError(
+                f"{name!r} is not finite at the end of this epoch, so no checkpoint is written: "
+                "the last step has overflowed or the run has diverged."
+            )
 
 
 def _sync_folder(folder: Path) -> None:

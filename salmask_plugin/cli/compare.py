@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,13 +14,11 @@ from pathlib import Path
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.report import report_folder
+from salmask_plugin.cli.reported import left_out_rows
 from salmask_plugin.cli.runs import run_folder
+from salmask_plugin.cli.study import EXPERIMENT, IDENTITY, row_of, row_settings, study_name
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
-
-IDENTITY = ("name=", "seed=", "recipe=", "compare.row=")
-"""Settings that a comparison gives each of its runs itself."""
-PAPER_SCALE = "paper"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
     if settings["compare"]["duration"]:
         print(f"All of them take {settings['compare']['duration']}.")
-    for note in settings["compare"]["notes"]:
+    for note in (*settings["compare"]["notes"], *left_out_rows(settings["compare"])):
         print(note)
     for row in rows:
         if not is_finished(row):
@@ -80,48 +79,40 @@ def run(options: argparse.Namespace) -> None:
         )
 
 
-def study_name(settings: Settings) -> str:
-    """Return the name of the study's folder."""
-    experiment = settings["compare"]["study"] or settings.choices.get("experiment", "None")
-    if settings["name"]:
-        return str(settings["name"])
-    if experiment not in ("None", "null"):
-        scale = settings.choices.get("scale", PAPER_SCALE)
-        suffix = "" if scale == PAPER_SCALE else f"-{scale}"
-        return str(experiment).replace("/", "-") + suffix
-    return "-".join(["compare", settings.choices["data"], settings.choices["method"]])
-
-
 def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
     """Compose every row with every seed.
 
     Raises:
-        UserError: naming the row that does not compose, or a baseline that is no row.
+        UserError: naming the row that does not compose or is left out, or a baseline that is no
+            row.
     """
     wanted = settings["compare"]
+    if wanted["row"] is not None:
+        raise UserError(
+            f"row {wanted['row']} alone is no comparison: `salmask pretrain --evaluate` runs it, "
+            f"and `salmask compare {EXPERIMENT}{settings.choices['experiment']}` then counts it."
+        )
     if wanted["baseline"] is not None and wanted["baseline"] not in wanted["rows"]:
         raise UserError(
             f"compare.baseline={wanted['baseline']!r} is none of the rows: "
             f"{', '.join(wanted['rows'])}."
         )
-    chosen = wanted["rows"] if wanted["only"] is None else wanted["only"]
+    chosen = wanted["only"]
+    if chosen is None:
+        chosen = [name for name in wanted["rows"] if name not in wanted["left_out"]]
     for name in chosen:
-        if name not in wanted["rows"]:
-            raise UserError(
-                f"compare.only: {name!r} is none of the rows: {', '.join(wanted['rows'])}."
-            )
+        try:
+            row_of(settings, name)
+        except UserError as error:
+            raise UserError(f"compare.only: {error}") from error
     if not wanted["seeds"] or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
     rows = []
-    study = study_name(settings)
     given = [text for text in options.overrides if not text.startswith(IDENTITY)]
     for seed in wanted["seeds"]:
         for name in chosen:
-            overrides = wanted["rows"][name]
             label = f"{name}, seed {seed}"
-            # A row may name its recipe itself: rows of two methods share the baseline's name.
-            identity = [f"seed={seed}", f"name={study}/{name}/seed{seed}", f"compare.row={name}"]
-            arguments = [*given, f"recipe={name}", *overrides, *identity]
+            arguments = [*given, *row_settings(settings, name, seed)]
             try:
                 composed = compose_settings(
                     arguments, config_dir=options.config_dir, trust=options.trust
@@ -165,9 +156,7 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
         for command in commands:
-            code = subprocess.run(
-                [sys.executable, "-m", "salmask_plugin.cli", *command], env=environment
-            ).returncode
+            code = _run(command, environment)
             if code == 130:
                 raise KeyboardInterrupt
             if code != 0:
@@ -175,6 +164,35 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
                 print(f"salmask: {row.name} failed with exit code {code}", file=sys.stderr)
                 break
     return failed
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run one of our commands in a process of its own; return its exit code.
+
+    SIGTERM, a scheduler's way to end a job, is handed on: a run left behind would write into its
+    folder beside the one that the same command starts later.
+    """
+    terminated = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "salmask_plugin.cli", *command], env=environment
+    ) as process:
+
+        def hand_on(number: int, frame: object) -> None:
+            terminated.append(number)
+            process.terminate()
+
+        previous = signal.signal(signal.SIGTERM, hand_on)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+    if terminated:
+        print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM)
+    return code
 
 
 def _left(started: float, done: int, total: int) -> str:

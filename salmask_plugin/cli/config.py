@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import salmask_plugin
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.study import expand_row
 from salmask_plugin.cli.targets import check_targets
 from salmask_plugin.filters import kernel_for_view
 
@@ -52,7 +53,7 @@ def compose_settings(
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
     Args:
-        overrides: Hydra overrides, ``key=value``.
+        overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
         root: another file of ``configs/``, such as "transfer".
         config_dir: a folder whose groups come before ours.
         trust: allow any ``_target_``.
@@ -60,13 +61,21 @@ def compose_settings(
     Raises:
         UserError: for an unknown key or choice, a missing value, a target that is not allowed.
     """
-    register_resolvers()
-    extra = (
-        [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
-    )
     for text in overrides:
         if "=" not in text and not text.startswith("~"):
             raise UserError(f"'{text}' is not a setting; settings are key=value.")
+    own = None if config_dir is None else Path(config_dir).resolve()
+
+    def composed(given: Sequence[str]) -> Settings:
+        return _compose(given, own, root=root, trust=trust)
+
+    folders = [CONFIGS] if own is None else [own, CONFIGS]
+    return replace(composed(expand_row(overrides, folders, composed)), overrides=tuple(overrides))
+
+
+def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: bool) -> Settings:
+    register_resolvers()
+    extra = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):

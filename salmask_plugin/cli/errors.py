@@ -1,5 +1,18 @@
-"""The error that reaches the user as one line."""
+"""The errors that reach the user as one line."""
 
 
 class UserError(Exception):
     """Something in the input is wrong; the message says what and what to do."""
+
+
+class RunStopped(Exception):  # noqa: N818 - what happened to the run, not to the program
+    """A run could not go on; the message says why, where, and what is left of it.
+
+    Args:
+        message: for the user.
+        code: the command's exit code.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code

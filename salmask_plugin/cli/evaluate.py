@@ -10,10 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
-from salmask_plugin.adapters.lightly.evaluation import reestimate_batch_norm
+from salmask_plugin.adapters.lightly import SupervisedClassifier
+from salmask_plugin.adapters.lightly.evaluation import extract_features, reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
+from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
@@ -38,7 +41,9 @@ MAY_CHANGE = ("compare", "evaluation")
 def run(options: argparse.Namespace) -> None:
     """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
     folder = Path(options.folder)
-    settings = apply_overrides(read_settings(folder), options.overrides, trust=options.trust)
+    settings = apply_overrides(
+        read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
+    )
     evaluate(settings, folder, only_missing=options.only_missing)
 
 
@@ -67,6 +72,10 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     if wanted:
         check_tasks(settings)
         backbone, shared = _prepared(settings, folder)
+        # First, for a run counts as finished when its tasks are done.
+        own = _own_classifier(settings, folder)
+        if own is not None:
+            record = with_results(record, {"supervised": own})
         for task in wanted:
             record = with_results(record, {task.name: evaluated(task, backbone, shared)})
             write_record(folder, record)
@@ -123,6 +132,8 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
 
 def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     """Draw what the encoder saw, where the recipe can be shown."""
+    if without_cache(settings) is not settings:
+        return  # cached maps belong to training images
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
@@ -179,3 +190,23 @@ def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, 
     batches = reestimate_batch_norm(backbone.filtered(), train)
     size = settings["loader"]["batch_size"]
     return {"batch_norm": f"re-estimated on {batches} batches of {size} clean views"}
+
+
+def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
+    """The top-1 of a supervised run's own classifier, trained with its encoder; else None."""
+    if not settings["method"]["_target_"].endswith(SupervisedClassifier.__name__):
+        return None
+    started = time.perf_counter()
+    splits = build_splits(settings)
+    checkpoint = newest_checkpoint(folder / CHECKPOINTS)
+    assert checkpoint is not None, "the encoder has been read from it"
+    module = load_module(settings, splits, None, checkpoint)
+    assert isinstance(module, SupervisedClassifier)
+    _, val = evaluation_loaders(
+        splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]
+    )
+    logits, labels = extract_features(nn.Sequential(module, module.classifier), val)
+    top1 = (logits.argmax(1) == labels).float().mean().item()
+    protocol = {"epoch": "last", "view_size": settings["view_size"]}
+    print(f"supervised: {_said('top1', top1)}")
+    return Evaluation({"top1": top1}, protocol, seconds=time.perf_counter() - started)

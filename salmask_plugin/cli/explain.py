@@ -26,9 +26,16 @@ PAPER: dict[str, Any] = {
     "method.momentum": 0.999,
     "method.learning_rate": 0.015,
     "method.weight_decay": 1e-4,
+    "method.warm_up": None,
 }
 """The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
 SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
+SUPERVISED = {
+    "loader.batch_size": 256,
+    "method.learning_rate": 0.1,
+    "method.decay_every": 30,
+    "trainer.max_epochs": 100,
+}
 PAPER_LOCALIZER = "resnet50"
 BRANCHES = {"query": "the query", "key": "the key", "both": "both views"}
 FILLS = {
@@ -44,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
-    print("\n".join(explain(settings)))
+    print("\n".join([*explain(settings), *_study(settings)]))
     print("\nAll settings:")
     print(json.dumps(settings.values, indent=2))
 
@@ -52,7 +59,8 @@ def run(options: argparse.Namespace) -> None:
 def explain(settings: Settings) -> list[str]:
     """Return the recipe in sentences, then the departures from the paper's settings."""
     choices = settings.choices
-    lines = [
+    lines = _row(settings["compare"], choices)
+    lines += [
         f"Method: {choices['method']} on {choices['backbone']}, {settings['view_size']} px views "
         f"of {choices['data']}, {settings['trainer']['max_epochs']} epochs, batch "
         f"{settings['loader']['batch_size']} per process, seed {settings['seed']}."
@@ -63,10 +71,21 @@ def explain(settings: Settings) -> list[str]:
             f"Masking: learned. An occlusion model makes {method['num_masks']} soft masks and is "
             f"trained against the encoder (ADIOS, masks per step: {method['masks_per_step']})."
         )
+    elif method["_target_"].endswith(".SupervisedClassifier"):
+        lines.append(
+            "Masking: none. The encoder and a classifier are trained on labels, one view per image."
+        )
     else:
         lines += _masking(settings["masking"] or {}, choices)
+    if method.get("warm_up"):
+        lines.append(
+            "Warm-up: masks fall anywhere and there are no hard negatives for the first "
+            f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
+            f"{method['warm_up']['ramp']:.0%}."
+        )
     known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
-    lines.append("Loss: " + ", ".join(f"{key} {method[key]:g}" for key in known if key in method))
+    values = ", ".join(f"{key} {method[key]:g}" for key in known if key in method)
+    lines.append(f"Loss: {values or 'cross-entropy'}")
     departures = departures_from_paper(settings)
     lines.append("")
     lines.append("Departures from the paper's setting:" if departures else "The paper's setting.")
@@ -75,7 +94,8 @@ def explain(settings: Settings) -> list[str]:
 
 def departures_from_paper(settings: Settings) -> list[str]:
     """Return one sentence per setting that differs from the paper's."""
-    paper = PAPER | (SIMCLR if settings.choices["method"].startswith("simclr") else {})
+    own = {"simclr": SIMCLR, "supervised": SUPERVISED}
+    paper = PAPER | own.get(settings.choices["method"].split("_")[0], {})
     found = []
     for key, expected in paper.items():
         value = _lookup(settings.values, key)
@@ -94,6 +114,27 @@ def departures_from_paper(settings: Settings) -> list[str]:
     if settings.choices["data"] != "imagenet100":
         found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
     return found
+
+
+def _row(study: dict[str, Any], choices: dict[str, str]) -> list[str]:
+    """Return which row of a study this is, with the paper's values."""
+    if study["row"] is None:
+        return []
+    targets = study["targets"].get(study["row"], {})
+    values = "".join(f" {title}: {value:.2f}." for title, value in targets.items())
+    return [f"Row {study['row']} of {choices.get('experiment')}.{values}"]
+
+
+def _study(settings: Settings) -> list[str]:
+    """Return what the paper leaves open about the study, and where its rows are."""
+    study, experiment = settings["compare"], settings.choices.get("experiment")
+    lines = [f"  - {point}" for point in study["open"]]
+    if lines:
+        lines = ["", "Left open by the paper:", *lines]
+    if experiment not in ("None", "null") and study["row"] is None:
+        rows = ", ".join(name for name in study["rows"] if name not in study["left_out"])
+        lines += ["", f"Rows, each an experiment={experiment}/ROW of its own: {rows}."]
+    return lines
 
 
 def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:

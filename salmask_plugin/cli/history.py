@@ -8,6 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
+
 LOGGED = (
     "train_loss",
     "mask_ratio",
@@ -22,7 +24,8 @@ class History(pl.Callback):
     """Collect the epoch means and the seconds of training; print one line per epoch.
 
     Attributes:
-        values: name -> one float per finished epoch.
+        values: name -> one float per finished epoch; NaN where an epoch did not log it, such as
+            the hard negatives' share during a warm-up without them.
         seconds: wall-clock of all epochs so far, those before a resume included.
     """
 
@@ -32,12 +35,12 @@ class History(pl.Callback):
         self._quiet = quiet
         self._started = 0.0
         self._sums: dict[str, Any] = {}
-        self._steps = 0
+        self._steps: dict[str, int] = {}
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock and sums."""
         self._started = time.perf_counter()
-        self._sums, self._steps = {}, 0
+        self._sums, self._steps = {}, {}
 
     def on_train_batch_end(
         self,
@@ -52,21 +55,33 @@ class History(pl.Callback):
             value = trainer.callback_metrics.get(name)
             if value is not None:
                 self._sums[name] = self._sums.get(name, 0) + value.detach()
-        self._steps += 1
+                self._steps[name] = self._steps.get(name, 0) + 1
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the epoch's means and print them."""
         taken = time.perf_counter() - self._started
         self.seconds += taken
-        for name, total in self._sums.items():
-            mean = float(total) / self._steps
-            self.values.setdefault(name.removeprefix("train_"), []).append(mean)
+        finished = max(map(len, self.values.values()), default=0)
+        means = {
+            name.removeprefix("train_"): float(total) / self._steps[name]
+            for name, total in self._sums.items()
+        }
+        # The bins are means of the epoch already.
+        shares = {name: trainer.callback_metrics.get(name) for name in BIN_NAMES}
+        means |= {name: float(share) for name, share in shares.items() if share is not None}
+        for name in {**self.values, **means}:
+            values = self.values.setdefault(name, [math.nan] * finished)
+            values.append(means.get(name, math.nan))
         if not self._quiet and trainer.is_global_zero:
             print(self._line(trainer, taken), flush=True)
 
     def _line(self, trainer: pl.Trainer, taken: float) -> str:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        parts = [f"{name} {values[-1]:.3f}" for name, values in self.values.items()]
+        parts = [
+            f"{name} {values[-1]:.3f}"
+            for name, values in self.values.items()
+            if name not in BIN_NAMES
+        ]
         left = math.ceil((epochs - epoch) * taken)
         return (
             f"epoch {epoch}/{epochs}  {'  '.join(parts)}  {taken:.1f} s, "

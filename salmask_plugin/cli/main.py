@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from salmask_plugin import __version__
-from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.errors import RunStopped, UserError
 
 COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
@@ -168,7 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code (2 for a mistake in the input)."""
+    """Run one command; return the exit code (2 for a mistake in the input, 1 for a failed run)."""
     options = build_parser().parse_args(arguments)
     command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
     try:
@@ -181,4 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"salmask: {error}", file=sys.stderr)
         return 2
+    except (RunStopped, OSError) as error:
+        if options.debug:
+            raise
+        print(f"salmask: {error}", file=sys.stderr)
+        return getattr(error, "code", 1)
     return 0

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
+from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.cli import evaluate
 from salmask_plugin.cli.build import (
     PretrainData,
@@ -24,13 +25,16 @@ from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
     newest_checkpoint,
+    remove_leftovers,
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
 from salmask_plugin.cli.history import History
+from salmask_plugin.cli.passed_over import PassedOver
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
+from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.cli.tasks import check_tasks
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
@@ -56,6 +60,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
 
     Raises:
         UserError: if the folder holds a run with other settings.
+        RunStopped: if the training cannot go on; it says where the same command will.
         ValueError: for data or settings that cannot work, before training starts.
     """
     keep_settings(folder, settings)
@@ -68,25 +73,33 @@ def pretrain(settings: Settings, folder: Path) -> None:
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     history = History()
-    trainer = _trainer(settings, folder, history)
+    passed_over = PassedOver(splits)
+    trainer = _trainer(settings, folder, [history, passed_over])
+    rank_zero_only(remove_leftovers)(folder / CHECKPOINTS)
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
         say(f"Resuming from {resumed}.", flush=True)
-    with expected_warnings():
+    with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if trainer.is_global_zero:
         images = len(splits.train) * settings["trainer"]["max_epochs"]
-        record = record_of(settings, splits, masking, history, images_per_run=images)
+        # A localizer that waits for the run's encoder says what it was trained on once it has it.
+        bound = bind_encoder(masking, module.get_submodule("backbone"))
+        record = record_of(
+            settings, splits, bound, history, images_per_run=images, unreadable=passed_over.names
+        )
         write_record(folder, record)
+        if passed_over.names:
+            print(
+                f"Unreadable and passed over: {len(passed_over.names)} files, named in the record."
+            )
         print(f"Pretrained: {folder}")
 
 
-def _trainer(settings: Settings, folder: Path, history: History) -> pl.Trainer:
+def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) -> pl.Trainer:
     bar = sys.stderr.isatty()
-    callbacks: list[pl.Callback] = [
-        history,
+    callbacks = [
+        *collecting,
         checkpoint_callback(folder / CHECKPOINTS, **settings["checkpoints"]),
     ]
     if bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,19 +10,28 @@ from typing import Any
 import torch
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
+from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.explain import departures_from_paper
 from salmask_plugin.cli.history import History
-from salmask_plugin.data import ImageSplits, unreadable_files
+from salmask_plugin.data import ImageSplits
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
 
-OPTIMIZER = ("learning_rate", "weight_decay", "warmup_epochs", "momentum", "trust_coefficient")
+OPTIMIZER = (
+    "learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "momentum",
+    "trust_coefficient",
+    "decay_every",
+)
 METHODS = {
     "ADIOSMoCoV2": "mocov2",
     "ADIOSSimCLR": "simclr",
     "MaskedMoCoV2": "mocov2",
     "MaskedSimCLR": "simclr",
+    "SupervisedClassifier": "supervised",
 }
 """Names of methods in records, by class: a quick preset is the same method."""
 MASKING = ("hard_negative_bias", "positive_in_denominator")
@@ -34,8 +44,18 @@ def record_of(
     history: History,
     *,
     images_per_run: int,
+    unreadable: Collection[str] = (),
 ) -> RunRecord:
-    """Return the record of a run that has just been pretrained; evaluations are added later."""
+    """Return the record of a run that has just been pretrained; evaluations are added later.
+
+    Args:
+        settings: of the run.
+        splits: its data set.
+        masking: its recipe, or None.
+        history: its curves and seconds.
+        images_per_run: images trained on in all epochs.
+        unreadable: names of the files that were passed over.
+    """
     method = settings["method"]
     negatives = masking is not None and masking.negative is not None
     trainer = settings["trainer"]
@@ -65,7 +85,8 @@ def record_of(
         rho=method.get("rho") if negatives else None,
         temperature=method.get("temperature"),
         queue_size=method.get("queue_size"),
-        masking={key: method[key] for key in MASKING if negatives and key in method},
+        masking={key: method[key] for key in MASKING if negatives and key in method}
+        | _warm_up(method.get("warm_up")),
         optimizer={key: method[key] for key in OPTIMIZER if key in method},
         history={name: tuple(values) for name, values in history.values.items()},
         timing=Timing(
@@ -75,13 +96,22 @@ def record_of(
         environment=environment(gpus if trainer["accelerator"] != "cpu" else ()),
         config={**settings.values, "choices": settings.choices},
         notes=tuple(departures_from_paper(settings)),
-        warnings=tuple(
-            f"unreadable and passed over: {path.name}"
-            for split in (splits.train, splits.val)
-            for path in unreadable_files(split)
+        warnings=(
+            *(f"unreadable and passed over: {name}" for name in sorted(unreadable)),
+            *degenerate_saliency(history.values),
         ),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def degenerate_saliency(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return a sentence where saliency decides nothing in most images of the last epoch."""
+    extremes = ((BIN_NAMES[0], "nearly nothing"), (BIN_NAMES[-1], "nearly everything"))
+    return [
+        f"the localizer marks {what} in {history[name][-1]:.0%} of the images of the last epoch"
+        for name, what in extremes
+        if history.get(name) and history[name][-1] > 0.5
+    ]
 
 
 def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord:
@@ -105,6 +135,12 @@ def recipe_name(settings: Settings) -> str:
     if "ADIOS" in settings["method"]["_target_"]:
         return "adios" if settings["method"]["masks_per_step"] == "all" else "adios_s"
     return settings.choices["masking"]
+
+
+def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
+    if node is None:
+        return {}
+    return {"warm_up": f"uniform {node['uniform']:g}, ramp {node['ramp']:g} of training"}
 
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:

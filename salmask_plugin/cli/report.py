@@ -9,7 +9,7 @@ from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import GALLERY
-from salmask_plugin.cli.reported import open_points, reported_columns
+from salmask_plugin.cli.reported import reported_columns, study_notes
 from salmask_plugin.results import compare, load_records, to_markdown
 from salmask_plugin.results.report import write_report
 from salmask_plugin.results.store import RECORD_NAME, read_record
@@ -80,7 +80,7 @@ def report_folder(
         records,
         galleries=_galleries(folder),
         title=title,
-        notes=[*notes, *open_points(records), *troubles],
+        notes=[*notes, *study_notes(records), *troubles],
         baseline=baseline,
         extra_columns=columns,
     )

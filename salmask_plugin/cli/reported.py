@@ -29,6 +29,22 @@ def open_points(records: Sequence[RunRecord]) -> list[str]:
     return [f"Left open by the paper. {point}" for point in dict.fromkeys(points)]
 
 
+def left_out_rows(study: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each row that a study has and does not run."""
+    left_out = study.get("left_out") or {}
+    return [
+        f"Row {name} is left out: {left_out[name]}"
+        for name in study.get("rows") or {}
+        if name in left_out
+    ]
+
+
+def study_notes(records: Sequence[RunRecord]) -> list[str]:
+    """Return what the runs' studies leave out, and what the paper leaves open, each once."""
+    left_out = [line for record in records for line in left_out_rows(_study(record))]
+    return [*dict.fromkeys(left_out), *open_points(records)]
+
+
 def _study(record: RunRecord) -> Mapping[str, Any]:
     """The settings of the comparison; records of other hosts have none."""
     study = record.config.get("compare")

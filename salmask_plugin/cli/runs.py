@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.targets import check_targets
 from salmask_plugin.results.store import write_atomically
 
 SETTINGS_NAME = "settings.json"
@@ -18,8 +19,17 @@ VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps"
 
 
 def run_folder(settings: Settings) -> Path:
-    """Return the folder of a run: ``out/name``, the name made from the choices by default."""
-    return Path(settings["out"]) / (settings["name"] or default_name(settings))
+    """Return the folder of a run: ``out/name``, the name made from the choices by default.
+
+    Raises:
+        UserError: if the name leads out of ``out``.
+    """
+    name = str(settings["name"] or default_name(settings))
+    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
+    if absolute or ".." in parts or not PurePosixPath(name).name:
+        raise UserError(f"name={name!r} must be a folder below out={settings['out']}.")
+    return Path(settings["out"]) / name
 
 
 def default_name(settings: Settings) -> str:
@@ -41,7 +51,8 @@ def keep_settings(folder: Path, settings: Settings) -> None:
     """
     path = folder / SETTINGS_NAME
     if path.is_file():
-        kept = read_settings(folder)
+        # Compared, not built: what --trust has allowed need not be allowed again.
+        kept = read_settings(folder, trust=True)
         different = sorted(_differences(_identity(kept), _identity(settings)))
         if different:
             raise UserError(
@@ -54,24 +65,33 @@ def keep_settings(folder: Path, settings: Settings) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_settings(folder: Path) -> Settings:
-    """Return the settings of the run in ``folder``.
+def read_settings(folder: Path, *, trust: bool = False) -> Settings:
+    """Return the settings of the run in ``folder``, which may come from somebody else.
+
+    Args:
+        folder: of the run.
+        trust: allow any ``_target_``.
 
     Raises:
-        UserError: if the folder holds no run.
+        UserError: if the folder holds no run, or its settings would build what is not allowed.
     """
     path = folder / SETTINGS_NAME
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no {SETTINGS_NAME}.")
     try:
         content = json.loads(path.read_text())
-        return Settings(content["values"], content["choices"], ())
+        settings = Settings(dict(content["values"]), dict(content["choices"]), ())
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}.") from error
+    if not trust:
+        check_targets(settings.values)
+    return settings
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
     values = {key: value for key, value in settings.values.items() if key not in VOLATILE}
+    # Runs from before there was a choice were made on the host.
+    values["loader"] = {"input": "host", **values["loader"]}
     for group, keys in VOLATILE_PARTS.items():
         values[group] = {key: value for key, value in values[group].items() if key not in keys}
     return values

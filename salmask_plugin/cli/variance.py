@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.cli.build import build, build_masking, build_splits
+from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
@@ -90,17 +91,17 @@ def run(options: argparse.Namespace) -> None:
         UserError: if the run is not trained, or a setting cannot work.
     """
     folder = Path(options.folder)
-    settings = read_settings(folder)
+    settings = read_settings(folder, trust=options.trust)
     checkpoint = newest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None:
         raise UserError(f"{folder} has no readable checkpoint: pretrain it first.")
     if options.views < 2:
         raise UserError(f"--views {options.views} must be at least 2.")
     splits = build_splits(settings)
-    module = load_module(settings, splits, build_masking(settings), checkpoint)
-    backbone, head = module.backbone, module.projection_head
-    assert isinstance(backbone, nn.Module)
-    assert isinstance(head, nn.Module)
+    module = load_module(settings, splits, build_masking(without_cache(settings)), checkpoint)
+    backbone, head = module.backbone, getattr(module, "projection_head", None)
+    if not (isinstance(backbone, nn.Module) and isinstance(head, nn.Module)):
+        raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
     encoder = Encoder(backbone, head, options.layer, options.batch_norm)
     rows = variance_rows(options, settings, module)
     results, count, dimension = _measure(rows, encoder, settings, splits, options)

@@ -39,7 +39,12 @@ from salmask_plugin.data.generated_sequences import generated_sequences
 from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
 from salmask_plugin.data.instances import InstanceImages, Instances, InstanceSplits
 from salmask_plugin.data.kitti import kitti
-from salmask_plugin.data.loaders import TwoViewData, evaluation_loaders, pretrain_loader
+from salmask_plugin.data.loaders import (
+    OneViewData,
+    TwoViewData,
+    evaluation_loaders,
+    pretrain_loader,
+)
 from salmask_plugin.data.reading import UnreadableImageError, read_image
 from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import (
@@ -78,6 +83,7 @@ __all__ = [
     "Instances",
     "LabelledImages",
     "MaskedImages",
+    "OneViewData",
     "OneViewDataset",
     "PictureBatch",
     "TwoViewData",

@@ -16,6 +16,8 @@ from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDatas
 
 Loader = DataLoader[Any]
 Collate = Callable[[list[Any]], Any]
+HANGING = 1800.0
+"""Seconds after which a batch that does not come is an error: a folder on a dead server, say."""
 
 
 def pretrain_loader(
@@ -139,6 +141,42 @@ class TwoViewData:
         )
 
 
+@dataclass(frozen=True)
+class OneViewData:
+    """The same as :class:`TwoViewData` for batches (view, label): training on labels.
+
+    Attributes:
+        splits: the data set.
+        transform: picture -> view.
+        batch_size: images per batch and process.
+        seed: the run's seed.
+        workers: worker processes.
+    """
+
+    splits: ImageSplits
+    transform: Transform
+    batch_size: int
+    seed: int
+    workers: int = 0
+
+    def train_loader(
+        self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
+    ) -> Loader:
+        """Return the loader of the training split from this epoch on; see :func:`pretrain_loader`.
+
+        Raises:
+            ValueError: if a process has fewer images than one batch, or a number is out of range.
+        """
+        _check_counts(self.batch_size, self.workers)
+        images = self.splits.train
+        sampler = EpochSampler(
+            images, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size
+        )
+        sampler.check_batch(self.batch_size)
+        dataset = OneViewDataset(images, self.transform, seed=self.seed)
+        return _loader(dataset, sampler, self.batch_size, self.seed, self.workers, drop_last=True)
+
+
 def _loader(
     dataset: TwoViewDataset | OneViewDataset,
     sampler: EpochSampler | None,
@@ -155,6 +193,7 @@ def _loader(
         sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
+        timeout=HANGING if workers else 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         collate_fn=collate,

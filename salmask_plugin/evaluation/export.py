@@ -140,7 +140,7 @@ def _timm(
     from safetensors.torch import save_file
 
     name = "model.safetensors"
-    known = timm.get_pretrained_cfg(backbone.architecture)
+    known: Any = timm.get_pretrained_cfg(backbone.architecture)
     own = {} if known is None else known.to_dict()
     settings = {
         **IMAGENET,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS
+from salmask_plugin.evaluation.checkpoint_files import newest_checkpoint
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
 EXPORT = "backbone.json"
@@ -60,22 +58,6 @@ def find_source(path: str | Path) -> Source:
         if found is not None:
             return found
     return Source(place, "a checkpoint")
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest ``epoch-*.ckpt`` that can be read, or None.
-
-    A damaged one is named in a warning and passed over for the one before it.
-    """
-    candidates = sorted(folder.glob("epoch-*.ckpt"), reverse=True) if folder.is_dir() else []
-    for path in candidates:
-        try:
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:
-            warnings.warn(f"{path} is damaged ({error}); trying the one before it.", stacklevel=2)
-        else:
-            return path
-    return None
 
 
 def _of_folder(folder: Path) -> Source:

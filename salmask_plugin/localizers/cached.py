@@ -22,7 +22,8 @@ class CachedLocalizer:
     """Look up each view's saliency in maps of the whole images.
 
     The localizer then costs nothing per step, but the maps are those of the whole images: a network
-    that sees the crop itself localises better in it. The result is handed over:
+    that sees the crop itself says something else of it (figures in docs/localizers.md). The result
+    is handed over:
     ``masking(query, key, saliency=(cached(index, box_q, flip_q), cached(index, box_k, flip_k)))``.
 
     Args:

@@ -86,12 +86,14 @@ def _training(record: RunRecord | None) -> list[str]:
 
 
 def _results(record: RunRecord) -> list[str]:
-    lines = ["| evaluation | metric | value | protocol |", "|:--|:--|--:|:--|"]
+    lines = ["| evaluation | result | protocol |", "|:--|:--|:--|"]
     for name, found in record.evaluations.items():
+        values = ", ".join(
+            f"{metric} {100 * value:.2f} %" if is_share(metric) else f"{metric} {value:g}"
+            for metric, value in found.metrics.items()
+        )
         protocol = ", ".join(f"{key}={value}" for key, value in sorted(found.protocol.items()))
-        for metric, value in found.metrics.items():
-            text = f"{100 * value:.2f} %" if is_share(metric) else f"{value:g}"
-            lines.append(f"| {name} | {metric} | {text} | {protocol} |")
+        lines.append(f"| {name} | {values} | {protocol} |")
     return lines
 
 
@@ -101,7 +103,7 @@ def _licences(record: RunRecord | None, license: str | None) -> list[str]:
     if record is None:
         return [*lines, f"- images: {UNKNOWN}"]
     lines += [f"- images: those of {record.data.name}; its terms apply to what is trained on it"]
-    if record.localizer != "none":
+    if record.localizer_trained_on != "none":
         lines += [
             f"- localizer: the weights of {record.localizer} ({record.localizer_trained_on}) chose "
             "what was masked; their licence and that of their images apply as well"

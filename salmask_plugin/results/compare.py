@@ -121,8 +121,8 @@ def _repeats_top1(name: str, metric: str, groups: Sequence[Group]) -> bool:
 def _column_order(column: Column) -> tuple[object, ...]:
     known = column.evaluation in _FIRST
     place = _FIRST.index(column.evaluation) if known else len(_FIRST)
-    # "last" before "best": the honest number comes first.
-    metric = (column.metric.endswith("_best"), column.metric)
+    # "last" before "best": the honest number comes first; top-1 before what else was measured.
+    metric = (column.metric.endswith("_best"), not column.metric.startswith("top"), column.metric)
     return (place, column.evaluation, metric, str(column.protocol))
 
 

@@ -107,7 +107,8 @@ class RunRecord:
         optimizer: name, learning rate, schedule and so on, as plain values.
         evaluations: name ("knn", "linear") -> result.
         history: name -> one value per finished epoch: "loss", "mask_ratio", "foreground_share",
-            "similarity_positive", "similarity_hard", "hard_negative_share".
+            "similarity_positive", "similarity_hard", "hard_negative_share", and the bins
+            "foreground_0.00_to_0.05", ...: shares of images.
         timing: wall-clock.
         environment: versions, commit, machine.
         config: the resolved configuration as plain values. Absolute paths are shortened to their

@@ -17,6 +17,14 @@ RECORD_NAME = "record.json"
 """File name of a record inside its run's folder."""
 SCHEMA_VERSION = 1
 
+REMOVED = "(removed)"
+"""Stands where a secret stood."""
+_SECRET_KEY = re.compile(
+    r"(^|[_.-])(token|secret|password|passwd|credentials?|(api|access|private)_?key)s?($|[_.-])",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
+
 # An absolute path inside a sentence. What precedes it rules out URLs and plain fractions.
 _PATH_IN_TEXT = re.compile(r"""(?<![\w:/\\.~<])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/'":,;()<>]+[\\/])+""")
 
@@ -41,7 +49,8 @@ class LoadedRecords:
 def write_record(path: Path | str, record: RunRecord) -> Path:
     """Write ``record`` as JSON, atomically: a reader sees the old file or the new one.
 
-    Absolute paths inside texts are shortened to their last part, so that a record can be shared.
+    Absolute paths inside texts are shortened to their last part, and values of the configuration
+    that look like secrets are removed, so that a record can be shared.
 
     Args:
         path: of the file, or of a run's folder, which then holds ``record.json``. Folders are made.
@@ -58,6 +67,7 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
     path = path if path.suffix == ".json" else path / RECORD_NAME
     try:
         content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
+        content["config"] = without_secrets(content["config"])
     except FieldError as problem:
         raise RecordError(f"{path}: {problem}") from problem
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -136,6 +146,20 @@ def shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [shortened(item) for item in value]
     return shorten_text(value) if isinstance(value, str) else value
+
+
+def without_secrets(value: Any) -> Any:
+    """Return plain containers without the texts that a key or an address marks as secret."""
+    if isinstance(value, dict):
+        return {
+            key: REMOVED
+            if _SECRET_KEY.search(str(key)) and isinstance(item, str | list | dict) and item
+            else without_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return _CREDENTIALS.sub(rf"\1{REMOVED}@", value) if isinstance(value, str) else value
 
 
 def shorten_text(text: str) -> str:

@@ -17,6 +17,7 @@ _EVALUATIONS = {
     "finetune": "Fine-tuned",
     "finetune_1percent": "Fine-tuned, 1 % labels,",
     "finetune_10percent": "Fine-tuned, 10 % labels,",
+    "supervised": "Supervised",
 }
 _METRICS = {
     "top1": "top-1",

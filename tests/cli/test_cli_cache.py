@@ -99,9 +99,13 @@ def test_a_run_trains_on_the_cache_and_says_so(folder, tmp_path):
     assert record.localizer == "cached:efficientnet_lite0"
     assert record.localizer_trained_on == "ImageNet-1k labels"
     assert 0.05 <= record.history["mask_ratio"][-1] <= 0.25
-    # Finished runs ask nothing of the cache.
+    # Finished runs ask nothing of the cache, nor does their evaluation.
     shutil.rmtree(folder)
     assert train(folder, tmp_path) == 0
+    few = ["evaluation.knn.k=3", "evaluation.linear.epochs=1"]
+    assert main(["evaluate", str(tmp_path / "run"), *few]) == 0
+    assert set(read_record(tmp_path / "run").evaluations) == {"knn", "linear"}
+    assert not (tmp_path / "run" / "gallery.png").exists()
 
 
 @pytest.mark.slow
@@ -246,3 +250,10 @@ def test_two_processes_map_the_same_file(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert read_record(tmp_path / "run").localizer == "cached:efficientnet_lite0"
+
+
+def test_views_made_on_the_device_find_their_maps(folder, tmp_path):
+    assert train(folder, tmp_path, "loader.input=device") == 0
+    record = read_record(tmp_path / "run")
+    assert record.localizer == "cached:efficientnet_lite0"
+    assert 0.05 <= record.history["mask_ratio"][0] <= 0.25

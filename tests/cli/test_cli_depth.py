@@ -145,10 +145,8 @@ def test_kitti_needs_a_folder(narrow, capsys):
 
 def test_depth_is_a_task(tmp_path):
     changes = [part.replace("depth.", "evaluation.quick.") for part in TINY if "depth." in part]
-    settings = compose_settings(
-        ["+depth@evaluation.quick=quick", "evaluation.tasks=[quick]", *changes, "loader.workers=0"]
-        + ["trainer.accelerator=cpu"]
-    )
+    given = ["+depth@evaluation.quick=quick", "evaluation.tasks=[quick]", *changes]
+    settings = compose_settings([*given, "loader.workers=0", "trainer.accelerator=cpu"])
     (wanted,) = wanted_tasks(settings)
     assert wanted.kind == "depth"
     task.check(wanted)

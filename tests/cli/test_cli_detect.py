@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,11 @@ from salmask_plugin.cli.build import build
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.detection.training import plan_of, train_and_test
+from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
+from salmask_plugin.cli.runs import read_settings
+from salmask_plugin.cli.tasks import TASKS, is_done
+from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation.detection import Schedule
 from salmask_plugin.results import DataSet, RunRecord, read_record, write_record
 
@@ -81,6 +86,13 @@ def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
     assert found.protocol["precise_batch_norm"] == 1
     assert len(found.curves["loss"]) == 2
     assert (place / "detections.png").read_bytes().startswith(b"\x89PNG")
+    # A comparison that asks for the same finds it there.
+    node = compose_settings(QUICK, root="detect")["detection"]
+    options = {key: node[key] for key in ("data", "model", "schedule")}
+    wanted = Wanted("quick", "detection", options, {}, False, read_settings(folder))
+    assert is_done(read_record(folder), wanted)
+    other = {**options, "schedule": {**options["schedule"], "steps": 4}}
+    assert not is_done(read_record(folder), replace(wanted, options=other))
     assert main(command) == 0
     assert "already finished" in capsys.readouterr().out
     assert main([*command, "detection.schedule.learning_rate=1.0"]) == 2
@@ -170,6 +182,24 @@ def test_boxes_alone_teach_no_masks(narrow, tmp_path, capsys):
     given += ["detection.model.masks=true", f"out={tmp_path}"]
     assert main(["detect", "other.pth", *given]) == 2
     assert "needs outlines" in capsys.readouterr().err
+
+
+def test_as_a_task_it_goes_below_the_runs_folder_on_one_device(tmp_path):
+    settings = compose_settings(
+        ["trainer.devices=4", "trainer.strategy=ddp", "trainer.accelerator=cpu", "loader.workers=0"]
+    )
+    node = compose_settings(QUICK, root="detect")["detection"]
+    options = {key: node[key] for key in ("data", "model", "schedule")}
+    wanted = Wanted("box", "detection", options, {}, False, settings, tmp_path)
+    TASKS["detection"].check(wanted)
+    found = TASKS["detection"].run(wanted, narrow_backbone())
+    assert found.protocol["batch_norm"] == "per process of 2 images"
+    assert (tmp_path / "detection" / "box-seed0" / "detections.png").is_file()
+    with pytest.raises(ValueError, match="a data set of its own"):
+        TASKS["detection"].check(replace(wanted, is_transfer=True, name="cifar10/box"))
+    other = {**options, "schedule": {**options["schedule"], "learning_rate": 1.0}}
+    with pytest.raises(UserError, match="other settings"):
+        TASKS["detection"].run(replace(wanted, options=other), narrow_backbone())
 
 
 @pytest.mark.slow

@@ -26,9 +26,18 @@ COMMAND = [
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_run(tmp_path):
+@pytest.mark.parametrize("made_on", ["host", "device"])
+def test_two_processes_train_one_run(tmp_path, made_on):
     done = subprocess.run(
-        [sys.executable, "-m", "salmask_plugin.cli", "pretrain", *COMMAND, f"out={tmp_path}"],
+        [
+            sys.executable,
+            "-m",
+            "salmask_plugin.cli",
+            "pretrain",
+            *COMMAND,
+            f"loader.input={made_on}",
+            f"out={tmp_path}",
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

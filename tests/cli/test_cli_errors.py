@@ -64,6 +64,12 @@ def test_a_folder_without_images_is_named(capsys, tmp_path):
     assert str(tmp_path) in capsys.readouterr().err
 
 
+def test_settings_of_another_data_set_are_named(capsys, tmp_path):
+    command = ["pretrain", "experiment=demo", "data=imagefolder", f"data.root={tmp_path}"]
+    assert main([*command, f"out={tmp_path / 'runs'}", "localizer=uniform"]) == 2
+    assert "unexpected keyword argument 'train_images'" in capsys.readouterr().err
+
+
 def test_preview_of_a_folder_without_images_is_named(capsys, tmp_path):
     assert main(["preview", str(tmp_path)]) == 2
     assert "has no images" in capsys.readouterr().err

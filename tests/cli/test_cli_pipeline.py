@@ -207,3 +207,16 @@ def test_checkpoints_hold_no_code(finished):
     checkpoint = torch.load(newest_checkpoint(finished / "checkpoints"), weights_only=True)
     assert not [key for key in checkpoint["state_dict"] if "localizer" in key]
     json.dumps(checkpoint["salmask_batches_seen"])
+
+
+def test_a_run_is_evaluated_on_other_images(finished, capsys):
+    before = read_record(finished).evaluations
+    other = ["data=generated", "data.train_images=24", "data.val_images=15", "data.classes=3"]
+    small = ["evaluation.tasks=[knn]", "evaluation.knn.k=4", "loader.workers=0"]
+    assert main(["transfer", str(finished), *other, *small, "trainer.accelerator=cpu"]) == 0
+    assert "fingerprint" in capsys.readouterr().out
+    evaluations = read_record(finished).evaluations
+    found = evaluations["generated/knn"]
+    assert (found.protocol["val_images"], found.protocol["k"]) == (15, 4)
+    assert found.protocol["view_size"] == 32, "the run's own"
+    assert {name: evaluations[name] for name in before} == before

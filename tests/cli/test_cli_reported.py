@@ -7,6 +7,8 @@ from salmask_plugin.results import DataSet, Evaluation, RunRecord, write_record
 STUDY = {
     "targets": {"none": {"Paper (%)": 56}, "mean_key": {"Paper (%)": 47.53, "Other": 1.0}},
     "open": ["The batch."],
+    "rows": {"none": [], "mean_key": [], "given": []},
+    "left_out": {"given": "no boxes."},
 }
 
 
@@ -56,6 +58,7 @@ def test_the_report_shows_both(tmp_path):
     for path in (written.markdown, written.html, tmp_path / "report" / "table.csv"):
         assert "47.53" in path.read_text()
     assert "Left open by the paper. The batch." in written.markdown.read_text()
+    assert written.markdown.read_text().count("Row given is left out: no boxes.") == 1
 
 
 def test_runs_without_targets_have_no_column(tmp_path):

@@ -9,11 +9,13 @@ import torch
 import torchvision
 from torch import nn
 
+from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, UniformLocalizer
+from salmask_plugin.adapters.lightly import MaskedMoCoV2
 from salmask_plugin.evaluation import fingerprint, load_backbone
 from salmask_plugin.evaluation.architectures import build_network, infer_architecture
 from salmask_plugin.filters import HighPassFilter
 
-IMAGES = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(5))
+IMAGES = torch.rand(2, 3, 16, 12, generator=torch.Generator().manual_seed(5))
 
 
 def trained(network: nn.Module, seed: int = 1) -> nn.Module:
@@ -181,6 +183,24 @@ def test_a_checkpoint_alone_says_its_filter(tmp_path, where):
         load_backbone(file)
     given = load_backbone(file, view_filter=HighPassFilter(kernel_size=5, sigma=2.0))
     assert given.view_filter.kernel_size == 5
+
+
+@torch.no_grad()
+def test_our_module_s_checkpoint_alone_gives_the_module_s_features(tmp_path):
+    masking = SaliencyMasking(
+        UniformLocalizer(grid=(4, 4)),
+        query=Masking(GridMask(), MeanFill()),
+        view_filter=HighPassFilter(kernel_size=5, sigma=1.5),
+    )
+    module = MaskedMoCoV2(
+        resnet18(), feature_dim=512, masking=masking, queue_size=8, split_batch_size=2
+    ).eval()
+    trained(module.key_backbone, seed=9)
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    loaded = load_backbone(tmp_path / "x.ckpt")
+    assert torch.equal(loaded.filtered()(IMAGES), module(IMAGES))
 
 
 def test_missing_and_unexpected_names_are_listed(tmp_path):

@@ -293,3 +293,18 @@ def test_mixed_versions_and_diverged_runs_are_said(make_record):
 
 def test_nothing_to_compare_is_said():
     assert "No finished run" in to_markdown(compare([]))
+
+
+def test_a_mean_per_class_is_shown_where_it_says_something_else_than_the_top1(make_record):
+    def titles(mean):
+        metrics = {"top1_last": 0.5, "mean_per_class": mean, "top1_best": 0.6}
+        record = make_record(knn=None, evaluations={"caltech101/linear": Evaluation(metrics)})
+        (found,) = compare([record]).tables
+        return [column.title for column in found.columns]
+
+    last, best = (
+        "caltech101: Linear top-1 last epoch (%)",
+        "caltech101: Linear top-1 best epoch (%)",
+    )
+    assert titles(0.5 + 1e-8) == [last, best]
+    assert titles(0.4) == [last, "caltech101: Linear mean per class (%)", best]

@@ -1,4 +1,4 @@
-"""lightly as host: a loss, a callback for unmodified modules, and MoCo v2, SimCLR and ADIOS."""
+"""lightly as host: a loss, a callback for unmodified modules, and methods."""
 
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
@@ -18,6 +18,8 @@ from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossSta
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
+from salmask_plugin.adapters.lightly.supervised import SupervisedClassifier
+from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "MaskedSimCLR",
     "PlacedViews",
     "SaliencyMaskingCallback",
+    "SaliencyWarmUp",
+    "SupervisedClassifier",
     "extract_features",
     "frozen_running_statistics",
     "knn_evaluation",

@@ -18,24 +18,27 @@ from lightly.models.utils import (
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_game import MasksPerStep, OcclusionGame, statistics
-from salmask_plugin.adapters.lightly.adios_players import OptimizerName, Players
 from salmask_plugin.adapters.lightly.adios_turns import (
     check_strategy,
+    configure_players,
     log_step,
     online_loss,
     refuse_masking,
     take_step,
 )
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, split_batch_norm
+from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.queue import KeyQueue
-from salmask_plugin.adapters.lightly.views import shuffles_of_step, views_of
+from salmask_plugin.adapters.lightly.views import StepMasking, shuffles_of_step, views_of
 from salmask_plugin.adios import OcclusionModel, frozen, moco_occluder_term, moco_term
+from salmask_plugin.adios.game import MasksPerStep, OcclusionGame, statistics
 from salmask_plugin.adios.occlusion import Norm
+from salmask_plugin.adios.players import OptimizerName, Players
 from salmask_plugin.losses.info_nce import check_temperature
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import in_float
+from salmask_plugin.seeding import step_generator
 
 
 class ADIOSMoCoV2(LightningModule):
@@ -137,8 +140,9 @@ class ADIOSMoCoV2(LightningModule):
             mean_over_masks=True,
             sparsity=sparsity,
             entropy=entropy,
-            seed=seed,
         )
+        self.steps = StepMasking(None, query_index=0, seed=seed)
+        self.finite = FiniteWatch()
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
         self.backbone = backbone
@@ -167,16 +171,13 @@ class ADIOSMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""
         clean, other = views_of(batch)
-        generator = self.game.generator(self.global_rank, clean.device)
+        seen = self.steps.batches_seen
+        generator = step_generator(self.steps.seed, self.global_rank, seen, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
-        networks = (
-            self.backbone,
-            self.projection_head,
-            self.key_backbone,
-            self.key_projection_head,
-        )
+        online_networks = (self.backbone, self.projection_head)
+        networks = (*online_networks, self.key_backbone, self.key_projection_head)
 
-        with frozen(self.occluder), shuffles_of_step(self.game.steps, clean.device):
+        with frozen(self.occluder), shuffles_of_step(self.steps, clean.device):
             masks = self.occluder(other).detach()
             choices = self.game.choose(masks, generator)
             query = self._encode_query(clean)
@@ -184,7 +185,7 @@ class ADIOSMoCoV2(LightningModule):
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
             key = self._encode_key(clean)
             term = partial(self._encoder_term, key)
-            terms = self.game.encoder_terms(other, masks, choices, term, networks)
+            terms = self.game.encoder_terms(other, masks, choices, term, networks, step=seen)
             online = online_loss(self, batch, batch_idx)
             if self.online_classifier is not None:
                 terms.append(lambda _: online)
@@ -205,30 +206,28 @@ class ADIOSMoCoV2(LightningModule):
         self.queue.enqueue(nn.functional.normalize(key, dim=1))
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
-        self.game.steps.batches_seen += 1
+        self.steps.batches_seen += 1
 
     def configure_optimizers(self) -> Any:
         """One optimiser and one schedule per player, encoder first."""
-        encoder = [self.backbone, self.projection_head]
-        return self.players.configure(self, encoder, self.occluder, self.online_classifier)
+        return configure_players(self, [self.backbone, self.projection_head])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws and key shuffles go on where they stopped."""
-        self.game.finite.check()
-        checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
-        checkpoint["salmask_view_filter"] = None
+        self.finite.check()
+        seen = self.steps.batches_seen
+        checkpoint |= {"salmask_batches_seen": seen, "salmask_view_filter": None}
 
     def on_train_end(self) -> None:
         """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.game.finite.check()
+        self.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""
-        self.game.steps.batches_seen = checkpoint["salmask_batches_seen"]
+        self.steps.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _encode_query(self, images: Tensor) -> Tensor:
-        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
-        return projections
+        return cast(Tensor, self.projection_head(self.backbone(images).flatten(1)))
 
     @torch.no_grad()
     def _encode_key(self, images: Tensor) -> Tensor:
@@ -239,11 +238,8 @@ class ADIOSMoCoV2(LightningModule):
         return in_float(batch_unshuffle(projections, order, distributed=distributed))
 
     def _encoder_term(self, clean_key: Tensor, clean_query: Tensor, occluded: Tensor) -> Tensor:
-        query, key, queue = (
-            self._encode_query(occluded),
-            self._encode_key(occluded),
-            self.queue.bank,
-        )
+        query, key = self._encode_query(occluded), self._encode_key(occluded)
+        queue = self.queue.bank
         return moco_term(clean_query, clean_key, query, key, queue, temperature=self.temperature)
 
     def _occluder_term(self, clean_key: Tensor, occluded: Tensor) -> Tensor:

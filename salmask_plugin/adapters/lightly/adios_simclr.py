@@ -10,22 +10,25 @@ from lightly.models.modules import SimCLRProjectionHead
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_game import MasksPerStep, OcclusionGame, statistics
-from salmask_plugin.adapters.lightly.adios_players import OptimizerName, Players
 from salmask_plugin.adapters.lightly.adios_turns import (
     check_strategy,
+    configure_players,
     log_step,
     online_loss,
     refuse_masking,
     take_step,
 )
+from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
-from salmask_plugin.adapters.lightly.views import views_of
+from salmask_plugin.adapters.lightly.views import StepMasking, views_of
 from salmask_plugin.adios import OcclusionModel, frozen
+from salmask_plugin.adios.game import MasksPerStep, OcclusionGame, statistics
 from salmask_plugin.adios.occlusion import Norm
+from salmask_plugin.adios.players import OptimizerName, Players
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import autocast_off, in_float
+from salmask_plugin.seeding import step_generator
 
 
 class ADIOSSimCLR(LightningModule):
@@ -126,8 +129,9 @@ class ADIOSSimCLR(LightningModule):
             mean_over_masks=False,
             sparsity=sparsity,
             entropy=entropy,
-            seed=seed,
         )
+        self.steps = StepMasking(None, query_index=0, seed=seed)
+        self.finite = FiniteWatch()
         self.backbone = backbone
         self.projection_head = SimCLRProjectionHead(
             feature_dim, projection_hidden_dim, projection_dim, batch_norm=False
@@ -154,14 +158,15 @@ class ADIOSSimCLR(LightningModule):
         clean, other = views_of(batch)
         if len(clean) * self.trainer.world_size == 1:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
-        generator = self.game.generator(self.global_rank, clean.device)
+        seen = self.steps.batches_seen
+        generator = step_generator(self.steps.seed, self.global_rank, seen, clean.device)
         encoder, occluder = cast(Any, self.optimizers())
         networks = (self.backbone, self.projection_head)
 
         with frozen(self.occluder):
             masks = self.occluder(other).detach()
             choices = self.game.choose(masks, generator)
-            terms = self.game.encoder_terms(other, masks, choices, self._term, networks)
+            terms = self.game.encoder_terms(other, masks, choices, self._term, networks, step=seen)
             projections = self._project(clean)
             online = online_loss(self, batch, batch_idx)
             if self.online_classifier is not None:
@@ -182,26 +187,25 @@ class ADIOSSimCLR(LightningModule):
 
         for schedule in cast(Any, self.lr_schedulers()):
             schedule.step()
-        self.game.steps.batches_seen += 1
+        self.steps.batches_seen += 1
 
     def configure_optimizers(self) -> Any:
         """One optimiser and one schedule per player, encoder first."""
-        encoder = [self.backbone, self.projection_head]
-        return self.players.configure(self, encoder, self.occluder, self.online_classifier)
+        return configure_players(self, [self.backbone, self.projection_head])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the step, so that draws go on where they stopped."""
-        self.game.finite.check()
-        checkpoint["salmask_batches_seen"] = self.game.steps.batches_seen
+        self.finite.check()
+        checkpoint["salmask_batches_seen"] = self.steps.batches_seen
         checkpoint["salmask_view_filter"] = None
 
     def on_train_end(self) -> None:
         """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.game.finite.check()
+        self.finite.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the saved step."""
-        self.game.steps.batches_seen = checkpoint["salmask_batches_seen"]
+        self.steps.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _project(self, images: Tensor) -> Tensor:
         projections: Tensor = self.projection_head(self.backbone(images).flatten(1))

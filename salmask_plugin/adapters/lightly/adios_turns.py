@@ -1,71 +1,54 @@
-"""One player's step on Lightning: summed, averaged over processes, checked and logged."""
+"""What the players' turns need of lightly's host: its strategy, its log, its online classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import Tensor, distributed
-from torch.optim import Optimizer
+from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.finite import mean_over_processes
 from salmask_plugin.adapters.lightly.online import online_features
-from salmask_plugin.adios.accumulation import Term, accumulate
-from salmask_plugin.adios.masking import mask_areas
-from salmask_plugin.adios.objective import sparsity_penalty
+from salmask_plugin.adios.accumulation import Term
+from salmask_plugin.adios.turns import take_turn, turn_metrics
 from salmask_plugin.masking import SaliencyMasking
 
 
 def take_step(
     module: LightningModule, optimizer: Any, shared: Tensor, terms: Iterable[Term]
 ) -> Tensor:
-    """Minimise the sum of the terms by one step of one player, and return that sum, detached.
-
-    Gradients of all terms are accumulated on each process and averaged over the processes once.
-    DDP's own reduction is left out: it would run once per term, and would wait for the gradients
-    of the player who is not on turn.
-    """
-    optimizer.zero_grad()
+    """Take one player's turn by Lightning's own means; see :func:`take_turn`."""
     strategy = module.trainer.strategy
-    unreduced = (
-        strategy.block_backward_sync() if isinstance(strategy, DDPStrategy) else nullcontext()
+    return take_turn(
+        optimizer,
+        shared,
+        terms,
+        backward=module.manual_backward,
+        unreduced=strategy.block_backward_sync() if isinstance(strategy, DDPStrategy) else None,
     )
-    with unreduced:
-        total = accumulate(shared, terms, module.manual_backward)
-    average_gradients(optimizer)
-    optimizer.step()
-    return total
 
 
-@torch.no_grad()
-def average_gradients(optimizer: Optimizer) -> None:
-    """Replace the gradients of an optimiser's parameters by their mean over the processes."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    for gradient, mean in zip(
-        gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True
-    ):
-        gradient.copy_(mean.view_as(gradient))
+def configure_players(module: Any, encoder: list[nn.Module]) -> tuple[list[Any], list[Any]]:
+    """Return one optimiser and one schedule per player, encoder first, for the trainer's run."""
+    trainer = module.trainer
+    configured: tuple[list[Any], list[Any]] = module.players.configure(
+        encoder,
+        module.occluder,
+        module.online_classifier,
+        batches_per_epoch=lambda: trainer.num_training_batches,
+        max_epochs=trainer.max_epochs or -1,
+    )
+    return configured
 
 
 def online_loss(module: Any, batch: Sequence[Any], batch_idx: int) -> Tensor:
     """Loss of the online classifier on clean first views, its accuracy logged; 0 without one."""
     if module.online_classifier is None:
         return torch.zeros((), device=module.device)
-    features = online_features(module.backbone, module.game.steps, batch)
+    features = online_features(module.backbone, module.steps, batch)
     loss, metrics = module.online_classifier.training_step((features, batch[1]), batch_idx)
     module.log_dict(metrics, sync_dist=True, batch_size=len(features))
     return loss
@@ -98,11 +81,10 @@ def log_step(
 ) -> None:
     """Log one batch, after both turns, averaged over the processes in one collective.
 
-    ``train_loss`` (mean over the masks played), ``mask_ratio`` (mean area of the masks played),
-    ``adios_penalty`` (sum over all N masks, not weighted) and ``adios_area_0`` to ``N - 1``.
+    ``train_loss`` (mean over the masks played) and :func:`turn_metrics`.
 
     Args:
-        module: whose step it is; its game watches both players' losses.
+        module: whose step it is; it watches both players' losses.
         loss: of the encoder.
         occluder: loss of the occluder.
         masks: (B, N, H, W) that the encoder played against.
@@ -112,20 +94,12 @@ def log_step(
         FloatingPointError: every ``log_every_n_steps`` steps and in the last of an epoch, if a loss
             of any step so far was not finite.
     """
-    areas = mask_areas(masks.detach())
-    played = torch.stack([areas.gather(1, choice[:, None]).mean() for choice in choices])
-    metrics = {
-        "train_loss": loss.detach(),
-        "mask_ratio": played.mean(),
-        "adios_penalty": sparsity_penalty(areas).sum(),
-    }
-    for slot, area in enumerate(areas.mean(0)):
-        metrics[f"adios_area_{slot}"] = area
+    metrics = {"train_loss": loss.detach(), **turn_metrics(masks, choices)}
     values = [value.float() for value in (*metrics.values(), occluder)]
     *means, occluder = mean_over_processes(torch.stack(values)).unbind()
     for (name, _), value in zip(metrics.items(), means, strict=True):
         module.log(name, value, prog_bar=name == "train_loss", batch_size=len(masks))
-    step = module.game.steps.batches_seen
-    module.game.finite.add(means[0] + occluder, step=step)
+    step = module.steps.batches_seen
+    module.finite.add(means[0] + occluder, step=step)
     if (step + 1) % module.trainer.log_every_n_steps == 0 or module.trainer.is_last_batch:
-        module.game.finite.check()
+        module.finite.check()

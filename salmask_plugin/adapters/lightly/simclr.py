@@ -17,6 +17,7 @@ from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 
@@ -35,6 +36,7 @@ class MaskedSimCLR(LightningModule):
         masking: None is the baseline. Its localizer may be ``partial(MomentumLocalizer, ...)``,
             which is then given this module's backbone.
         seed: of the masks.
+        warm_up: masks without saliency and without hard negatives at first; None: none.
         query_index: which of lightly's two views is masked.
         num_classes: adds lightly's online linear classifier; see :class:`MaskedMoCoV2`.
         projection_dim: D.
@@ -62,6 +64,7 @@ class MaskedSimCLR(LightningModule):
         feature_dim: int,
         masking: SaliencyMasking | None = None,
         seed: int = 0,
+        warm_up: SaliencyWarmUp | None = None,
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
@@ -82,6 +85,7 @@ class MaskedSimCLR(LightningModule):
             )
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.rho = rho
         self.warmup_epochs = warmup_epochs
         self.trust_coefficient = trust_coefficient
 
@@ -96,7 +100,10 @@ class MaskedSimCLR(LightningModule):
         )
         self.online_classifier = online_classifier(feature_dim, num_classes)
         self.step_masking = StepMasking(
-            bind_encoder(masking, self.backbone), query_index=query_index, seed=seed
+            bind_encoder(masking, self.backbone),
+            query_index=query_index,
+            seed=seed,
+            warm_up=warm_up,
         )
         self.step_log = StepLog(self.step_masking.masking)
 
@@ -104,6 +111,10 @@ class MaskedSimCLR(LightningModule):
         """Return features (B, feature_dim) of clean images, behind the masking's view filter."""
         features: Tensor = self.backbone(self.step_masking.filtered(images)).flatten(1)
         return features
+
+    def on_train_start(self) -> None:
+        """Tell the masking how long training is."""
+        self.step_masking.start(self.trainer)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch.
@@ -117,6 +128,7 @@ class MaskedSimCLR(LightningModule):
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
         query, key = self._project(views.query), self._project(views.key)
         hard_negatives = self._project_negatives(views.negatives)
+        self.criterion.rho = self.step_masking.rho(self.rho)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         self.step_log.step(
             self,

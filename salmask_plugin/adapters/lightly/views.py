@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
+from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp, training_batches
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
 from salmask_plugin.masking import SaliencyMasking
@@ -31,21 +33,34 @@ class StepMasking:
         masking: what to do; None hands the views on as they are, and draws nothing.
         query_index: which of the two views is the query, 0 or 1.
         seed: of the masks.
+        warm_up: what the masking is until saliency can be trusted; None uses it from the start.
 
     Attributes:
         batches_seen: training batches so far; the step that masks are drawn for. Whoever owns this
             object advances it, and saves it in checkpoints.
 
     Raises:
-        ValueError: if query_index is not 0 or 1, or the seed is negative.
+        ValueError: if query_index is not 0 or 1, the seed is negative, or there is nothing to warm
+            up.
     """
 
-    def __init__(self, masking: SaliencyMasking | None, *, query_index: int, seed: int) -> None:
+    def __init__(
+        self,
+        masking: SaliencyMasking | None,
+        *,
+        query_index: int,
+        seed: int,
+        warm_up: SaliencyWarmUp | None = None,
+    ) -> None:
         if query_index not in (0, 1):
             raise ValueError(f"query_index={query_index} must be 0 or 1.")
         if seed < 0:
             raise ValueError(f"seed={seed} must be at least 0.")
+        if warm_up is not None and masking is None:
+            raise ValueError("warm_up needs a masking to lead to; masking is None.")
         self.masking = masking
+        self.warm_up = warm_up
+        self._total_batches: int | None = None
         self.query_index = query_index
         self.seed = seed
         self.batches_seen = 0
@@ -62,7 +77,26 @@ class StepMasking:
         if self.masking is None:
             return MaskedViews(query, key)
         generator = step_generator(self.seed, rank, self.batches_seen, query.device)
-        return self.masking(query, key, generator, self._given_saliency(batch))
+        if self.warm_up is None or not self.warm_up.is_uniform(self._done()):
+            return self.masking(query, key, generator, self._given_saliency(batch))
+        found = self.warm_up.masking(self.masking, self._done())(query, key, generator)
+        # A constant map is no saliency: its foreground is everything, and not to be judged.
+        return replace(found, saliency=None)
+
+    def start(self, trainer: Trainer) -> None:
+        """Take a warm-up's length from the trainer, at the beginning of training or of a resume."""
+        if self.warm_up is not None:
+            self._total_batches = training_batches(trainer)
+
+    def rho(self, rho: float) -> float:
+        """Return this step's rho, whose value without or after a warm-up is ``rho``."""
+        return rho if self.warm_up is None else self.warm_up.rho(rho, self._done())
+
+    def _done(self) -> float:
+        """The share of training that is done."""
+        if self._total_batches is None:
+            raise RuntimeError("warm_up: start(trainer) must come before the first batch.")
+        return self.batches_seen / self._total_batches
 
     def filtered(self, images: Tensor) -> Tensor:
         """Apply the view filter alone, as evaluation needs it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from salmask_plugin.adapters.solo_learn.adios_check import check_occlusion, is_adios
+from salmask_plugin.adapters.solo_learn.adios_settings import ADIOS_RECIPES, RELEASED
 from salmask_plugin.adapters.solo_learn.backbone import is_highpass
 from salmask_plugin.adapters.solo_learn.components import build_masking
 from salmask_plugin.adapters.solo_learn.settings import RECIPES, MaskingSettings
@@ -53,20 +55,29 @@ def check_pretraining(cfg: Any, methods: Container[str]) -> None:
             f"would be the baseline. {advice}, or remove the node."
         )
     if masked and node is None:
-        raise ValueError(
-            f"method={cfg.method} needs a salmask node: add {GROUP_OR_NONE} "
-            "(none is this method without masks)."
+        advice = (
+            "`+salmask=<recipe>` with one of " + ", ".join(ADIOS_RECIPES)
+            if is_adios(str(cfg.method))
+            else f"{GROUP_OR_NONE} (none is this method without masks)"
         )
+        raise ValueError(f"method={cfg.method} needs a salmask node: add {advice}.")
+    if masked:
+        _check_crops(cfg)
+    if masked and is_adios(str(cfg.method)):
+        occlusion = check_occlusion(cfg, view_size(cfg))
+        cfg.salmask = occlusion.plain()
+        _name_the_run(cfg, occlusion.recipe)
+        return
     highpass = is_highpass(str(cfg.backbone.name))
     settings = None
     if masked:
+        if isinstance(node, Mapping) and "masks_per_step" in node:
+            raise ValueError(
+                f"salmask.recipe={node.get('recipe')} learns its masks, but method="
+                f"{cfg.method} places them: use method={' or method='.join(RELEASED)}."
+            )
         settings = MaskingSettings.from_node(node)
         _check_method(settings, str(cfg.method), highpass, str(cfg.backbone.name))
-        if int(cfg.data.num_large_crops) != 2:
-            raise ValueError(
-                f"method={cfg.method} needs two large crops of one size; the augmentations make "
-                f"{cfg.data.num_large_crops}."
-            )
         build_masking(settings, UniformLocalizer(settings.grid), view_size(cfg))
         cfg.salmask = settings.plain()
         _name_the_run(cfg, settings.recipe)
@@ -96,6 +107,14 @@ def view_size(cfg: Any) -> int:
 def run_tag(recipe: str, seed: int) -> str:
     """Return what tells two runs of one configuration apart."""
     return f"{recipe}-s{seed}"
+
+
+def _check_crops(cfg: Any) -> None:
+    if int(cfg.data.num_large_crops) != 2:
+        raise ValueError(
+            f"method={cfg.method} needs two large crops of one size; the augmentations make "
+            f"{cfg.data.num_large_crops}."
+        )
 
 
 def _check_method(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from salmask_plugin.adapters.solo_learn.adios_settings import OcclusionSettings
 from salmask_plugin.adapters.solo_learn.localizer import trained_on
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 
@@ -26,4 +27,15 @@ def describe(
     return (
         f"{head} | masking is active: branch={branch} localizer={settings.localizer} "
         f"(trained on: {trained_on(localizer)}) hard negatives: {hard}"
+    )
+
+
+def describe_occlusion(settings: OcclusionSettings, *, method: str, seed: int) -> str:
+    """Return the line an ADIOS run prints at its start."""
+    played = "all" if settings.masks_per_step == "all" else "one per image"
+    return (
+        f"salmask: method={method} recipe={settings.recipe} seed={seed} filter=none | masks are "
+        f"learned: {settings.num_masks}, played: {played} | occluder: width={settings.width} "
+        f"sparsity={settings.sparsity} {settings.mask_optimizer} "
+        f"lr={settings.mask_learning_rate}"
     )

@@ -21,6 +21,7 @@ from salmask_plugin.adapters.solo_learn.localizer import (
     build_localizer,
     trained_on,
 )
+from salmask_plugin.adapters.solo_learn.resume import batches_seen
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.masks import foreground
@@ -164,20 +165,7 @@ class SaliencyMaskingMixin:
             ValueError: if the checkpoint was trained with other masking, or with none.
         """
         super().on_load_checkpoint(checkpoint)  # type: ignore[misc]
-        saved = checkpoint.get("salmask")
-        if saved is None:
-            raise ValueError("The checkpoint was trained without salmask; it cannot be resumed.")
-        own = self.salmask.plain()
-        changed = [key for key in own if saved["settings"].get(key) != own[key]]
-        if changed:
-            raise ValueError(
-                "The checkpoint was trained with other masking; these settings differ: "
-                + ", ".join(
-                    f"salmask.{key} ({saved['settings'].get(key)!r} there, {own[key]!r} here)"
-                    for key in changed
-                )
-            )
-        self._batches_seen = int(saved["batches_seen"])
+        self._batches_seen = batches_seen(checkpoint, self.salmask.plain())
 
     @contextmanager
     def _next_view(self, encoder: str, clean: Tensor) -> Iterator[Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from salmask_plugin.adapters.solo_learn.backbone import already_filtered
 from salmask_plugin.adapters.solo_learn.losses import Rows, moco_rows, with_hard_negatives
 from salmask_plugin.adapters.solo_learn.mixin import SaliencyMaskingMixin
+from salmask_plugin.adapters.solo_learn.one_view import one_view
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 
@@ -86,10 +86,6 @@ class SalmaskMoCoV2(SalmaskMoCoV2Plus):
         ``configs/solo_learn/salmask_mocov2_imagenet100.yaml``.
     """
 
-    num_large_crops: int
-    num_crops: int
-    multicrop: bool
-
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
         self.register_buffer("queue", self.queue[:1].clone())
@@ -102,7 +98,7 @@ class SalmaskMoCoV2(SalmaskMoCoV2Plus):
     def masked_training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """The one-directional loss, hard negatives included."""
         indexes, views, targets = batch
-        with self._one_view():
+        with one_view(self):
             out = BaseMethod.training_step(self, [indexes, [views[0]], targets], batch_idx)
         keys = self._shared_step_momentum(views[1], targets)
         query, key = out["z"][0], keys["z"]
@@ -115,13 +111,3 @@ class SalmaskMoCoV2(SalmaskMoCoV2Plus):
         if "loss" in keys:  # solo-learn's momentum classifier, where it is on
             class_loss = class_loss + keys["loss"]
         return nce_loss + class_loss
-
-    @contextmanager
-    def _one_view(self) -> Iterator[None]:
-        """Let solo-learn's step run on the query alone, its metrics and k-NN bank included."""
-        counts = self.num_large_crops, self.num_crops, self.multicrop
-        self.num_large_crops, self.num_crops, self.multicrop = 1, 1, False
-        try:
-            yield
-        finally:
-            self.num_large_crops, self.num_crops, self.multicrop = counts

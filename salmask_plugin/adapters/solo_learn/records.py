@@ -31,6 +31,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
 HISTORY = {
     "train_nce_loss_epoch": "loss",
     "mask_ratio": "mask_ratio",
+    "adios_penalty": "adios_penalty",
     "foreground_share": "foreground_share",
     "similarity_positive": "similarity_positive",
     "similarity_hard": "similarity_hard",
@@ -64,7 +65,7 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
     record = RunRecord(
         name=str(arguments["name"]),
         host="solo-learn",
-        method=str(arguments["method"]).removeprefix("salmask_"),
+        method=str(arguments["method"]).removeprefix("salmask_").removeprefix("adios_"),
         recipe=str(settings.get("recipe", "none")),
         seed=int(arguments["seed"]),
         data=_data(arguments),

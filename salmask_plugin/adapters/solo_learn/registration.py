@@ -33,6 +33,8 @@ def register() -> None:
     from solo.utils.auto_resumer import AutoResumer
     from solo.utils.knn import WeightedKNNClassifier
 
+    from salmask_plugin.adapters.solo_learn.adios_moco import SalmaskADIOSMoCoV2Plus
+    from salmask_plugin.adapters.solo_learn.adios_simclr import SalmaskADIOSSimCLR
     from salmask_plugin.adapters.solo_learn.generic import masked
     from salmask_plugin.adapters.solo_learn.knn import repair
     from salmask_plugin.adapters.solo_learn.moco import SalmaskMoCoV2, SalmaskMoCoV2Plus
@@ -41,6 +43,8 @@ def register() -> None:
     METHODS.setdefault("salmask_mocov2plus", SalmaskMoCoV2Plus)
     METHODS.setdefault("salmask_mocov2", SalmaskMoCoV2)
     METHODS.setdefault("salmask_simclr", SalmaskSimCLR)
+    METHODS.setdefault("salmask_adios_mocov2plus", SalmaskADIOSMoCoV2Plus)
+    METHODS.setdefault("salmask_adios_simclr", SalmaskADIOSSimCLR)
     for name, method in list(METHODS.items()):
         two_views = not name.startswith(PREFIX) and name not in NOT_TWO_VIEWS
         if two_views and PREFIX + name not in METHODS:

@@ -66,17 +66,8 @@ class MaskingSettings:
     positive_in_denominator: bool = True
 
     def __post_init__(self) -> None:
-        for name, kinds in _TYPES.items():
-            value = getattr(self, name)
-            wrong = isinstance(value, bool) and bool not in kinds
-            if wrong or not isinstance(value, kinds):
-                expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-                raise TypeError(f"salmask.{name}={value!r} must be {expected}.")
-        if not self.recipe.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(
-                f"salmask.recipe={self.recipe!r} must be letters, digits, '-' and '_': "
-                "it becomes part of a folder's name."
-            )
+        check_types(self, _TYPES)
+        check_recipe(self.recipe)
         for name, allowed in (
             ("localizer", get_args(LocalizerName)),
             ("negative_source", ("key", "query")),
@@ -111,20 +102,8 @@ class MaskingSettings:
             ValueError: if the node is no mapping, or has a key that is not known.
             TypeError: on a value of the wrong type.
         """
-        if OmegaConf.is_config(node):
-            node = OmegaConf.to_container(node, resolve=True)
-        if not isinstance(node, Mapping):
-            raise ValueError(
-                f"salmask: {node!r} must be a mapping. A recipe comes in with `+salmask=mean` on "
-                "the command line or `- salmask: mean` in the defaults list, one of "
-                f"{', '.join(RECIPES)}; if that gave this error, the group salmask is not on "
-                "Hydra's search path (docs/solo_learn.md)."
-            )
-        known = [field.name for field in fields(cls)]
-        refuse_unknown(node, known, "salmask")
-        if "recipe" not in node:
-            raise ValueError("salmask.recipe is missing: give this masking a name.")
-        values = dict(node)
+        values = node_values(node, RECIPES)
+        refuse_unknown(values, [field.name for field in fields(cls)], "salmask")
         if isinstance(values.get("grid"), list):
             values["grid"] = tuple(values["grid"])
         return cls(**values)
@@ -137,6 +116,49 @@ class MaskingSettings:
     def plain(self) -> dict[str, Any]:
         """Return the settings as YAML and JSON know them, defaults filled in."""
         return {**asdict(self), "grid": list(self.grid)}
+
+
+def node_values(node: Any, recipes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the node as a plain mapping.
+
+    Args:
+        node: OmegaConf's or plain.
+        recipes: for the message.
+
+    Raises:
+        ValueError: if the node is no mapping, or has no name.
+    """
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if not isinstance(node, Mapping):
+        raise ValueError(
+            f"salmask: {node!r} must be a mapping. A recipe comes in with `+salmask={recipes[0]}` "
+            f"on the command line or `- salmask: {recipes[0]}` in the defaults list, one of "
+            f"{', '.join(recipes)}; if that gave this error, the group salmask is not on "
+            "Hydra's search path (docs/solo_learn.md)."
+        )
+    if "recipe" not in node:
+        raise ValueError("salmask.recipe is missing: give this masking a name.")
+    return dict(node)
+
+
+def check_types(settings: Any, types: Mapping[str, tuple[type, ...]]) -> None:
+    """Raise TypeError for the first attribute that is not of one of its types."""
+    for name, kinds in types.items():
+        value = getattr(settings, name)
+        wrong = isinstance(value, bool) and bool not in kinds
+        if wrong or not isinstance(value, kinds):
+            expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+            raise TypeError(f"salmask.{name}={value!r} must be {expected}.")
+
+
+def check_recipe(recipe: str) -> None:
+    """Raise ValueError unless the name can become part of a folder's name."""
+    if not recipe.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(
+            f"salmask.recipe={recipe!r} must be letters, digits, '-' and '_': "
+            "it becomes part of a folder's name."
+        )
 
 
 def refuse_unknown(node: Mapping[Any, Any], known: list[str], path: str) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from salmask_plugin.adapters.lightly.adios_lars import ClippedLARS
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm
+from salmask_plugin.adios.lars import ClippedLARS
 
 SIZE = (16, 32)
 

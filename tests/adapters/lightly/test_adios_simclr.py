@@ -17,9 +17,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from salmask_plugin.adapters.lightly.adios_lars import ClippedLARS
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adios import mask_areas, nt_xent, sparsity_penalty
+from salmask_plugin.adios.lars import ClippedLARS
 
 SIZE = (16, 32)
 
@@ -214,7 +214,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, masks_per_step: 
     resumed = model(**options)
     path = str(tmp_path / "first" / "epoch=0.ckpt")
     saving("second").fit(resumed, batches(), ckpt_path=path, weights_only=True)
-    assert resumed.game.steps.batches_seen == 9
+    assert resumed.steps.batches_seen == 9
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 

@@ -33,7 +33,7 @@ def loaders(batch_size: int = 8) -> tuple[DataLoader[Any], DataLoader[Any]]:
 
 def network() -> nn.Module:
     torch.manual_seed(3)
-    layers = [nn.Conv2d(3, D, 3), nn.BatchNorm2d(D), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    layers = [nn.Conv2d(3, D, 3, bias=False), nn.BatchNorm2d(D), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
     return nn.Sequential(*layers, nn.Flatten()).eval()
 
 
@@ -66,7 +66,7 @@ def test_fine_tuning_trains_a_copy_in_training_mode(monkeypatch: pytest.MonkeyPa
 
 
 def test_one_step_is_sgd_with_nesterov_on_every_layer() -> None:
-    """One full batch: the fine-tuned copy equals torch's own step, written out."""
+    """Two full batches, the cosine's first and last rate: torch's own steps, written out."""
     train, val = loaders(batch_size=31)
     seen: list[dict[str, Tensor]] = []
     model = network()
@@ -86,7 +86,7 @@ def test_one_step_is_sgd_with_nesterov_on_every_layer() -> None:
             val,
             num_classes=3,
             feature_dim=D,
-            epochs=1,
+            epochs=2,
             batch_size=31,
             learning_rate=2.0,
             nesterov=True,
@@ -101,8 +101,11 @@ def test_one_step_is_sgd_with_nesterov_on_every_layer() -> None:
         [*own.parameters(), *head.parameters()], lr=2.0 * 31 / 256, momentum=0.9, nesterov=True
     )
     batch, labels = images(1)
-    nn.functional.cross_entropy(head(own(batch)), labels).backward()
-    optimizer.step()
+    for factor in (1.0, 0.001):  # lightly's cosine ends at a thousandth
+        optimizer.param_groups[0]["lr"] = 2.0 * 31 / 256 * factor
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(head(own(batch)), labels).backward()
+        optimizer.step()
     for name, value in own.state_dict().items():
         torch.testing.assert_close(seen[0][name], value, msg=name)
 

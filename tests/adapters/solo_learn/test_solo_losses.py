@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from oracles.waiting import NoWaiting
 from torch import nn
 from torch.nn import functional as F
 
@@ -123,3 +124,18 @@ def test_statistics_stay_and_come_back(embeddings):
     torch.testing.assert_close(output.mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
     network(images)
     assert int(network[1].num_batches_tracked) == 2
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_no_loss_waits_for_the_device(embeddings, positive):
+    options = {"temperature": 0.3, "positive_in_denominator": positive}
+    q, k, t = (embeddings(5, 7).requires_grad_() for _ in range(3))
+    images = torch.arange(5).repeat(2)
+    with NoWaiting():
+        moco = moco_rows(q, k, F.normalize(embeddings(7, 11), dim=0), **options)
+        both = torch.cat((q, k))
+        simclr = nt_xent_rows(both, images, both, images, first=0, **options)
+        for rows in (moco, simclr.head(5)):
+            joined = with_hard_negatives(rows, q, t, temperature=0.3, settings=SETTINGS)
+            joined.losses.mean().backward(retain_graph=True)
+            assert joined.statistics()

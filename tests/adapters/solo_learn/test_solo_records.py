@@ -21,6 +21,8 @@ SETTINGS = {
     "rho": 2.0,
     "num_negatives": 1,
 }
+ADIOS = {"recipe": "adios_s", "masks_per_step": "one", "num_masks": 6, "sparsity": 1.0}
+METHOD = {True: "salmask_mocov2plus", False: "mocov2plus"}
 PRETRAIN = (
     "epoch,step,train_nce_loss_step,train_nce_loss_epoch,mask_ratio,val_acc1\n"
     "0,1,9.0,,,\n0,2,,3.5,0.15,\n0,2,,,,20.0\n1,4,,3.0,0.16,\n1,4,,,,25.0\n"
@@ -62,19 +64,19 @@ def runs(tmp_path):
         (logs / "metrics.csv").write_text(curves)
         return folder
 
-    def make(masked=True, checkpoint="run-ep=1.ckpt", evaluated=None):
+    def make(masked=True, adios=False, checkpoint="run-ep=1.ckpt", evaluated=None):
         pretrain = write(
             0,
             {
                 "name": "run-mean-s3",
-                "method": "salmask_mocov2plus" if masked else "mocov2plus",
+                "method": "salmask_adios_mocov2plus" if adios else METHOD[masked],
                 "seed": 3,
                 "backbone": {"name": "resnet18", "kwargs": {}},
                 "method_kwargs": {"temperature": 0.2, "queue_size": 64},
                 "max_epochs": 2,
                 "optimizer": {"name": "sgd", "lr": 0.1, "batch_size": 8, "kwargs": {"momentum": 1}},
                 "augmentations": [{"crop_size": 96}],
-                **({"salmask": SETTINGS} if masked else {}),
+                **({"salmask": ADIOS if adios else SETTINGS} if masked else {}),
             },
             checkpoint,
             PRETRAIN,
@@ -133,6 +135,13 @@ def test_a_baseline(runs):
         None,
     )
     assert record.evaluations == {}
+
+
+def test_an_adios_run_stands_beside_its_method(runs):
+    record = record_run(*runs(adios=True))
+    assert (record.method, record.recipe) == ("mocov2plus", "adios_s")
+    assert (record.localizer, record.branch, record.rho) == ("none", None, None)
+    assert record.masking == {"masks_per_step": "one", "num_masks": 6, "sparsity": 1.0}
 
 
 def test_a_run_that_stopped_early_is_no_finished_one(runs):

@@ -14,6 +14,7 @@ from torchmetrics import Metric
 from torchvision.models import resnet18, resnet50
 
 ADAPTER = "salmask_plugin.adapters.solo_learn"
+HOST_BOUND = ("moco", "simclr", "adios_mixin", "adios_moco", "adios_simclr")
 
 
 class BaseMethod(nn.Module):
@@ -97,10 +98,10 @@ def imitation(monkeypatch):
         module = types.ModuleType(name)
         vars(module).update(values)
         monkeypatch.setitem(sys.modules, name, module)
-    for name in ("moco", "simclr"):
+    for name in HOST_BOUND:
         monkeypatch.delitem(sys.modules, f"{ADAPTER}.{name}", raising=False)
     yield sys.modules["solo.methods"], sys.modules
-    for name in ("moco", "simclr"):
+    for name in HOST_BOUND:
         sys.modules.pop(f"{ADAPTER}.{name}", None)
 
 
@@ -120,6 +121,8 @@ def test_fills_the_registries_and_a_second_time_changes_nothing(imitation):
         "salmask_mocov2plus",
         "salmask_mocov2",
         "salmask_simclr",
+        "salmask_adios_mocov2plus",
+        "salmask_adios_simclr",
         "salmask_byol",
     }
     assert all(first[name] is method for name, method in own.items())

@@ -19,6 +19,7 @@ from salmask_plugin import (
     NoiseFill,
     UniformLocalizer,
 )
+from salmask_plugin.adapters.solo_learn.adios_settings import ADIOS_RECIPES
 from salmask_plugin.adapters.solo_learn.components import build_masking
 from salmask_plugin.adapters.solo_learn.settings import RECIPES, MaskingSettings
 
@@ -36,7 +37,7 @@ def build(name="mean", view_size=224, **changes):
 
 
 def test_the_group_holds_the_recipes_and_nothing_else():
-    assert {path.stem for path in GROUP.glob("*.yaml")} == set(RECIPES)
+    assert {path.stem for path in GROUP.glob("*.yaml")} == {*RECIPES, *ADIOS_RECIPES}
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -9,8 +9,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.finite import FiniteWatch
-from salmask_plugin.adapters.lightly.views import StepMasking
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.masking import (
     all_slots,
@@ -21,15 +19,14 @@ from salmask_plugin.adios.masking import (
 )
 from salmask_plugin.adios.objective import occluder_regularizer
 from salmask_plugin.running_statistics import frozen_running_statistics
-from salmask_plugin.seeding import step_generator
 
 MasksPerStep = Literal["all", "one"]
 
 
 class OcclusionGame:
-    """The rules both methods share: which masks are played, and each player's terms.
+    """The rules all ADIOS methods share: which masks are played, and each player's terms.
 
-    Not a module: it holds settings and counts batches.
+    Not a module and without state: hosts count the batches and make the generator.
 
     Args:
         masks_per_step: "all" N masks of every image (ADIOS), or "one", drawn for every image on
@@ -38,11 +35,6 @@ class OcclusionGame:
             them, as in the released code.
         sparsity: lambda, weight of the penalty on all N masks.
         entropy: alpha_e, weight of the released area term.
-        seed: of the drawn masks.
-
-    Attributes:
-        steps: counts training batches; draws depend on (seed, rank, steps.batches_seen).
-        finite: watches both players' losses.
 
     Raises:
         ValueError: on a value out of range.
@@ -55,7 +47,6 @@ class OcclusionGame:
         mean_over_masks: bool,
         sparsity: float,
         entropy: float,
-        seed: int,
     ) -> None:
         if masks_per_step not in get_args(MasksPerStep):
             raise ValueError(
@@ -69,12 +60,6 @@ class OcclusionGame:
         self.mean_over_masks = mean_over_masks
         self.sparsity = sparsity
         self.entropy = entropy
-        self.steps = StepMasking(None, query_index=0, seed=seed)
-        self.finite = FiniteWatch()
-
-    def generator(self, rank: int, device: torch.device) -> torch.Generator:
-        """Return the generator of this batch: its first draw is the encoder's masks."""
-        return step_generator(self.steps.seed, rank, self.steps.batches_seen, device)
 
     def choose(self, masks: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Return the choices to play, each (B,) int64."""
@@ -89,6 +74,8 @@ class OcclusionGame:
         choices: Sequence[Tensor],
         term: Callable[[Tensor, Tensor], Tensor],
         networks: Sequence[nn.Module],
+        *,
+        step: int,
     ) -> list[Term]:
         """Return the terms that the encoder minimises.
 
@@ -101,8 +88,9 @@ class OcclusionGame:
             choices: of :meth:`choose`.
             term: (clean projections, occluded images) -> scalar.
             networks: whose statistics are meant.
+            step: training batches seen so far.
         """
-        turn = self.steps.batches_seen % len(choices)
+        turn = step % len(choices)
 
         def make(index: int, choice: Tensor) -> Term:
             def play(clean: Tensor) -> Tensor:

@@ -6,14 +6,13 @@ import copy
 import math
 from typing import Any
 
-import lightly_toy as toy
 import pytest
 import torch
-from pytorch_lightning import LightningModule
 from torch import nn
 
-from salmask_plugin.adapters.lightly.adios_lars import ClippedLARS
-from salmask_plugin.adapters.lightly.adios_players import Players, cosine_per_batch
+from salmask_plugin.adios.lars import ClippedLARS
+from salmask_plugin.adios.players import Players
+from salmask_plugin.adios.schedule import cosine_per_batch
 
 
 def test_clipped_lars_is_timms_with_trust_clipping() -> None:
@@ -73,12 +72,14 @@ def test_the_online_classifier_is_at_the_plain_rate(name: Any) -> None:
         warmup_epochs=0,
         warmup_start=0.003,
     )
-    module: Any = LightningModule()
-    module.trainer = toy.trainer(1)
     classifier = nn.Linear(2, 2)
     before = classifier.weight.detach().clone()
     (encoder, occluder), schedules = players.configure(
-        module, [nn.Linear(2, 2)], nn.Linear(3, 3), classifier
+        [nn.Linear(2, 2)],
+        nn.Linear(3, 3),
+        classifier,
+        batches_per_epoch=lambda: 4,
+        max_epochs=1,
     )
     assert (encoder.param_groups[0]["lr"], occluder.param_groups[0]["lr"]) == (0.5, 0.4)
     assert encoder.param_groups[0]["weight_decay"] == 0.1

@@ -1,0 +1,84 @@
+"""Saliency from an encoder that has learned something: a warm-up without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pytorch_lightning import Trainer
+
+from salmask_plugin.localizers import UniformLocalizer
+from salmask_plugin.masking import SaliencyMasking
+
+
+@dataclass(frozen=True)
+class SaliencyWarmUp:
+    """Masks that fall anywhere and no hard negatives at first; then the masking, with rho rising.
+
+    In its first steps an encoder that localizes for itself (``MomentumLocalizer``) knows nothing,
+    and its maps say nothing. So, by the share of training done:
+
+    - below ``uniform``: the masking's own samplers on a constant map; no hard negative is made,
+      encoded or contrasted, and the localizer does not run;
+    - from there on: the masking, rho rising linearly from 0 over a share ``ramp``.
+
+    rho = 0 is not "no hard negatives". The logit rho q.t / tau + bias is then the bias: a constant
+    e^bias in the denominator, one more negative at a right angle to every query. It has no gradient
+    of its own, but it damps all others, by 1 term beside the 65536 of the paper's queue. Hence no
+    hard negatives at all in the first phase; the constant enters with the second.
+
+    A function of the share alone, which counts training batches: a resumed run goes on where it
+    was, and all processes agree.
+
+    Args:
+        uniform: share of training without saliency, in (0, 1).
+        ramp: share of training over which rho rises, in [0, 1 - uniform]; 0 starts at its value.
+        grid: (h, w) cells of the constant map. Those of the localizer keep the cells' size.
+
+    Raises:
+        ValueError: if a share is out of range.
+    """
+
+    uniform: float = 0.1
+    ramp: float = 0.1
+    grid: tuple[int, int] = (7, 7)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.uniform < 1:
+            raise ValueError(f"uniform={self.uniform} must be above 0 and below 1.")
+        if not 0 <= self.ramp <= 1 - self.uniform:
+            raise ValueError(
+                f"ramp={self.ramp} must be at least 0 and at most {1 - self.uniform:g}, so that "
+                "rho reaches its value before the end."
+            )
+        object.__setattr__(self, "grid", UniformLocalizer(self.grid).grid)
+
+    def is_uniform(self, done: float) -> bool:
+        """Whether saliency has no say yet, at this share of training done, in [0, 1]."""
+        return done < self.uniform
+
+    def masking(self, masking: SaliencyMasking, done: float) -> SaliencyMasking:
+        """Return what masks the next batch."""
+        if not self.is_uniform(done):
+            return masking
+        return replace(masking, localizer=UniformLocalizer(self.grid), negative=None)
+
+    def rho(self, rho: float, done: float) -> float:
+        """Return the next batch's rho; ``rho`` is its value after the ramp."""
+        if self.is_uniform(done):
+            return 0.0
+        return rho if self.ramp == 0 else rho * min(1.0, (done - self.uniform) / self.ramp)
+
+
+def training_batches(trainer: Trainer) -> int:
+    """Return how many batches a process sees in the whole training.
+
+    Raises:
+        ValueError: if training has no end, or the loader no length.
+    """
+    epochs, batches = trainer.max_epochs or -1, trainer.num_training_batches
+    if epochs < 1 or batches == float("inf"):
+        raise ValueError(
+            "warm_up needs to know how long training is: trainer.max_epochs must be at least 1, "
+            "and the loader must have a length."
+        )
+    return int(batches) * epochs
