@@ -85,7 +85,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("content", [{}, [1, 2], {"model": {"weight": torch.zeros(1)}}, 3])
+@pytest.mark.parametrize("content", [{}, [1, 2], {"net": {"weight": torch.zeros(1)}}, 3])
 def test_no_tensors(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
