@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUPS = (
     "backbone",
     "data",
+    "depth",
     "detection",
     "fill",
     "localizer",

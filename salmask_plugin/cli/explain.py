@@ -8,6 +8,7 @@ from typing import Any
 
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.input_path import made_on_the_device
+from salmask_plugin.cli.reported import written
 
 PAPER: dict[str, Any] = {
     "view_size": 224,
@@ -121,7 +122,7 @@ def _row(study: dict[str, Any], choices: dict[str, str]) -> list[str]:
     if study["row"] is None:
         return []
     targets = study["targets"].get(study["row"], {})
-    values = "".join(f" {title}: {value:.2f}." for title, value in targets.items())
+    values = "".join(f" {title}: {written(value)}." for title, value in targets.items())
     return [f"Row {study['row']} of {choices.get('experiment')}.{values}"]
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "the share of object and background that recipes remove, on images with masks",
     "variance": "how far the views of an image spread in a run's encoder (the paper's Table 7)",
     "detect": "train and test a detector on a run's or any checkpoint's backbone (Tables 2 and 10)",
+    "depth": "train and test monocular depth on a run's or any checkpoint's encoder (Table 11)",
     "plan": "hours, memory and images/s of a run, from a few timed steps",
     "doctor": "versions, devices, hosts and weights found, and what to do about what is missing",
 }
@@ -38,6 +39,7 @@ FOLDERS = {
     "preview": "images",
     "variance": "run folder",
     "detect": "run folder or checkpoint",
+    "depth": "run folder or checkpoint",
 }
 IMAGES: dict[str, Any] = {"type": int, "metavar": "N", "help": "at most so many images"}
 ONLY_MISSING: dict[str, Any] = {

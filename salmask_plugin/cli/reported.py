@@ -19,8 +19,13 @@ def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, 
         study = _study(record)
         for title, value in (study.get("targets") or {}).get(study.get("row"), {}).items():
             place = (Setting.of(record).method, record.recipe)
-            columns.setdefault(str(title), {})[place] = f"{value:.2f}"
+            columns.setdefault(str(title), {})[place] = written(value)
     return columns
+
+
+def written(value: float) -> str:
+    """Return a value as the paper prints it: percent to two decimals, errors below 1 to three."""
+    return f"{value:.3f}" if 0 < value < 1 else f"{value:.2f}"
 
 
 def open_points(records: Sequence[RunRecord]) -> list[str]:

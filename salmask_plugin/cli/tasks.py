@@ -8,6 +8,7 @@ from typing import Any
 
 from salmask_plugin.cli import classification
 from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.depth import task as depth_task
 from salmask_plugin.cli.detection import task as detection_task
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.wanted import Wanted
@@ -40,6 +41,7 @@ TASKS = {
     "linear": Task(classification.linear, classification.check),
     "finetune": Task(classification.finetune, classification.check),
     "detection": Task(detection_task.run, detection_task.check),
+    "depth": Task(depth_task.run, depth_task.check),
 }
 """A new kind: one line here, and a node of its name in ``configs/evaluation/shared.yaml``."""
 

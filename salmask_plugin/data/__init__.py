@@ -10,6 +10,14 @@ from salmask_plugin.data.caltech101 import caltech101
 from salmask_plugin.data.coco import CocoImages, coco
 from salmask_plugin.data.coco_instances import coco_instances
 from salmask_plugin.data.decoded import PictureBatch
+from salmask_plugin.data.depth_loaders import (
+    DepthBatch,
+    DepthPictures,
+    DepthSamples,
+    depth_test_loader,
+    depth_train_loader,
+)
+from salmask_plugin.data.depth_splits import DepthImages, DepthSplits, FrameTriplets
 from salmask_plugin.data.detection_loaders import (
     DetectionBatch,
     detection_train_loader,
@@ -27,8 +35,10 @@ from salmask_plugin.data.flowers102 import flowers102
 from salmask_plugin.data.folders import image_folder, list_images
 from salmask_plugin.data.generated import generated
 from salmask_plugin.data.generated_instances import generated_instances
+from salmask_plugin.data.generated_sequences import generated_sequences
 from salmask_plugin.data.in_memory import cifar10, cifar100, stl10
 from salmask_plugin.data.instances import InstanceImages, Instances, InstanceSplits
+from salmask_plugin.data.kitti import kitti
 from salmask_plugin.data.loaders import (
     OneViewData,
     TwoViewData,
@@ -55,10 +65,16 @@ from salmask_plugin.data.whole import WholeImages, WholeViews
 __all__ = [
     "VOC_CLASSES",
     "CocoImages",
+    "DepthBatch",
+    "DepthImages",
+    "DepthPictures",
+    "DepthSamples",
+    "DepthSplits",
     "DetectionBatch",
     "DeviceViewData",
     "DeviceViews",
     "EpochSampler",
+    "FrameTriplets",
     "ImageFiles",
     "ImageSplits",
     "ImageSubset",
@@ -85,6 +101,8 @@ __all__ = [
     "cifar100",
     "coco",
     "coco_instances",
+    "depth_test_loader",
+    "depth_train_loader",
     "detection_train_loader",
     "detection_val_loader",
     "device_view_data",
@@ -94,7 +112,9 @@ __all__ = [
     "flowers102",
     "generated",
     "generated_instances",
+    "generated_sequences",
     "image_folder",
+    "kitti",
     "labelled_share",
     "labels_sha256",
     "linear_train_transform",

@@ -25,6 +25,13 @@ _METRICS = {
     "top1_last": "top-1 last epoch",
     "top1_best": "top-1 best epoch",
     "mean_per_class": "mean per class",
+    "abs_rel": "Abs Rel",
+    "sq_rel": "Sq Rel",
+    "rmse": "RMSE",
+    "rmse_log": "RMSE log",
+    "delta1": "delta < 1.25",
+    "delta2": "delta < 1.25^2",
+    "delta3": "delta < 1.25^3",
 }
 
 

@@ -46,6 +46,12 @@ def test_values_stand_at_the_rows_method_and_recipe():
     }
 
 
+def test_errors_below_one_keep_three_decimals():
+    study = {**STUDY, "targets": {"none": {"Abs Rel": 0.132}}}
+    columns = reported_columns([record("a", "none", "none", study)])
+    assert columns == {"Abs Rel": {("mocov2", "none"): "0.132"}}
+
+
 def test_open_points_are_said_once():
     assert open_points(RECORDS) == ["Left open by the paper. The batch."]
 

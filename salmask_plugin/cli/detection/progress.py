@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,17 +17,19 @@ class RoundHistory(pl.Callback):
     Args:
         round_steps: of a round.
         rounds: planned.
+        losses: names of the parts that are logged.
 
     Attributes:
         values: name -> one float per finished round.
         seconds: wall-clock of all rounds so far.
     """
 
-    def __init__(self, round_steps: int, rounds: int) -> None:
+    def __init__(self, round_steps: int, rounds: int, losses: Sequence[str] = LOSSES) -> None:
         self.values: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._round_steps = round_steps
         self._rounds = rounds
+        self._names = ("train_loss", *losses)
         self._started = 0.0
         self._sums: dict[str, Any] = {}
 
@@ -44,7 +47,7 @@ class RoundHistory(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Add the step's losses on their device: nothing is read before the round's end."""
-        for name in ("train_loss", *LOSSES):
+        for name in self._names:
             value = trainer.callback_metrics.get(name)
             if value is not None:
                 self._sums[name] = self._sums.get(name, 0) + value.detach()

@@ -1,6 +1,7 @@
-"""kNN, linear and fine-tuned evaluation of a model by lightly's classifiers."""
+"""kNN, linear and fine-tuned evaluation of a model by lightly's classifiers; depth."""
 
 from salmask_plugin.adapters.lightly.evaluation.batch_norm import reestimate_batch_norm
+from salmask_plugin.adapters.lightly.evaluation.depth import DEPTH_LOSSES, DepthModule
 from salmask_plugin.adapters.lightly.evaluation.features import extract_features
 from salmask_plugin.adapters.lightly.evaluation.finetune import (
     FinetuneResult,
@@ -10,6 +11,8 @@ from salmask_plugin.adapters.lightly.evaluation.knn import KNNResult, knn_evalua
 from salmask_plugin.adapters.lightly.evaluation.linear import LinearResult, linear_evaluation
 
 __all__ = [
+    "DEPTH_LOSSES",
+    "DepthModule",
     "FinetuneResult",
     "KNNResult",
     "LinearResult",

@@ -1,0 +1,108 @@
+"""What `salmask detect` and `salmask depth` share: their folders and where their results go."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.protocol import with_results
+from salmask_plugin.cli.runs import keep_settings, read_settings
+from salmask_plugin.cli.wanted import Wanted
+from salmask_plugin.evaluation import PretrainedBackbone
+from salmask_plugin.results import Evaluation, read_record, write_record
+from salmask_plugin.results.environment import environment
+from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
+
+RESULT = "result.json"
+say = rank_zero_only(print)
+
+
+def train_once(
+    kind: str,
+    settings: Settings,
+    source: Path,
+    backbone: PretrainedBackbone,
+    work: Callable[[Path], Evaluation],
+    *,
+    picture: str,
+    digits: int,
+) -> None:
+    """Do the work in its folder unless its result is there; write and print the result.
+
+    Args:
+        kind: "detection" or "depth": the configuration's group, the record's task and the folder.
+        settings: of the command.
+        source: the checkpoint, or the run whose record gets the result.
+        backbone: of the source.
+        work: folder -> result; every process does it.
+        picture: its file in the folder.
+        digits: of the printed numbers.
+
+    Raises:
+        UserError: if the folder holds work of other settings or on another backbone.
+    """
+    folder = folder_of(kind, settings, source)
+    if is_first_process():
+        values = {**settings.values, "backbone": backbone.fingerprint}
+        keep_settings(folder, Settings(values, settings.choices, ()))
+    if (folder / RESULT).is_file():
+        say(f"{folder} is already finished; its result is in {RESULT}.")
+        return
+    started = time.perf_counter()
+    evaluation = work(folder)
+    if not is_first_process():
+        return
+    evaluation = replace(evaluation, seconds=time.perf_counter() - started)
+    name = settings.choices[kind]
+    _write(kind, name, settings[kind], evaluation, backbone, folder, source)
+    numbers = (f"{key} {value:.{digits}f}" for key, value in evaluation.metrics.items())
+    print(f"{name}: {'  '.join(numbers)}")
+    print(f"Written: {folder / RESULT}, {picture}")
+
+
+def folder_of(kind: str, settings: Settings, source: Path) -> Path:
+    """Return where the work goes: into the run's folder, or below ``out``."""
+    name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
+    if (source / RECORD_NAME).is_file():
+        return source / kind / str(name)
+    return Path(settings["out"]) / (str(settings["name"] or f"{source.stem}-{name}"))
+
+
+def is_first_process() -> bool:
+    """Lightning knows the rank from the launcher's variables, whichever it is."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _write(
+    kind: str,
+    name: str,
+    node: dict[str, Any],
+    evaluation: Evaluation,
+    backbone: PretrainedBackbone,
+    folder: Path,
+    source: Path,
+) -> None:
+    """Write the result, and add it to the run's record where there is one."""
+    content = {
+        "metrics": dict(evaluation.metrics),
+        "protocol": dict(evaluation.protocol),
+        "curves": {key: list(values) for key, values in evaluation.curves.items()},
+        "seconds": evaluation.seconds,
+        "backbone": {"source": backbone.source, "fingerprint": backbone.fingerprint},
+        "environment": vars(environment()),
+    }
+    if (source / RECORD_NAME).is_file():
+        # What a comparison would have asked for: it finds the result and does not repeat it.
+        options = {key: value for key, value in node.items() if key != "task"}
+        asked = Wanted(name, kind, options, {}, False, read_settings(source)).asked
+        evaluation = replace(evaluation, settings=dict(shortened(asked)))
+        write_record(source, with_results(read_record(source), {name: evaluation}))
+    text = json.dumps(content, indent=2, default=str, allow_nan=False)
+    write_atomically(folder / RESULT, (text + "\n").encode())
