@@ -42,3 +42,17 @@ class NoWaiting(TorchDispatchMode):
         ):
             raise AssertionError(f"the host waits for the device: a boolean index ({func})")
         return func(*args, **(kwargs or {}))
+
+
+class CountOperations(TorchDispatchMode):
+    """Count the operations that are dispatched. What one does inside is its own affair."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
