@@ -75,10 +75,9 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
         # First, for a run counts as finished when its tasks are done.
         own = _own_classifier(settings, folder)
         if own is not None:
-            record = with_results(record, {"supervised": own})
+            record = keep_result(folder, record, "supervised", own)
         for task in wanted:
-            record = with_results(record, {task.name: evaluated(task, backbone, shared)})
-            write_record(folder, record)
+            record = keep_result(folder, record, task.name, evaluated(task, backbone, shared))
     if not (only_missing and (folder / GALLERY).is_file()):
         _show(settings, folder, record)
     return record
@@ -87,7 +86,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
 def evaluated(
     task: Wanted, backbone: PretrainedBackbone, shared: dict[str, Any] | None = None
 ) -> Evaluation:
-    """Run one task and print its result; the backbone is proven to be as before.
+    """Run one task; the backbone is proven to be as before.
 
     Args:
         task: what to do.
@@ -101,13 +100,20 @@ def evaluated(
     with unchanged(backbone.network):
         found = TASKS[task.kind].run(task, backbone)
     seconds = time.perf_counter() - started
-    print(f"{task.name}: " + "  ".join(_said(key, value) for key, value in found.metrics.items()))
     return replace(
         found,
         protocol={**found.protocol, **(shared or {})},
         seconds=seconds,
         settings=shortened(task.asked),
     )
+
+
+def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -> RunRecord:
+    """Write a result into the folder's record, then print it: what is said is safe."""
+    record = with_results(record, {name: found})
+    write_record(folder, record)
+    print(f"{name}: " + "  ".join(_said(key, value) for key, value in found.metrics.items()))
+    return record
 
 
 def device_for(settings: Settings) -> torch.device:
@@ -208,5 +214,4 @@ def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
     logits, labels = extract_features(nn.Sequential(module, module.classifier), val)
     top1 = (logits.argmax(1) == labels).float().mean().item()
     protocol = {"epoch": "last", "view_size": settings["view_size"]}
-    print(f"supervised: {_said('top1', top1)}")
     return Evaluation({"top1": top1}, protocol, seconds=time.perf_counter() - started)

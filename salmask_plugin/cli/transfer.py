@@ -14,13 +14,12 @@ import torch
 from salmask_plugin.cli.classification import checked_data
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.evaluate import device_for, evaluated
-from salmask_plugin.cli.protocol import with_results
+from salmask_plugin.cli.evaluate import device_for, evaluated, keep_result
 from salmask_plugin.cli.runs import SETTINGS_NAME, read_settings
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.results import DataSet, RunRecord, environment, read_record, write_record
+from salmask_plugin.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.results.store import RECORD_NAME
 
 VIEW_SIZE = 224
@@ -53,10 +52,8 @@ def run(options: argparse.Namespace) -> None:
     for task in wanted_tasks(settings):
         if options.only_missing and is_done(record, task):
             continue
-        record = with_results(
-            record, {task.name: evaluated(replace(task, folder=folder), backbone)}
-        )
-        write_record(folder, record)
+        found = evaluated(replace(task, folder=folder), backbone)
+        record = keep_result(folder, record, task.name, found)
     print(f"Written: {folder / RECORD_NAME}")
 
 
