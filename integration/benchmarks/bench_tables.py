@@ -126,7 +126,7 @@ def figure(result: dict[str, Any]) -> bytes:
             panel.axvline(1.25, color="#4d4d4d", linewidth=1, linestyle=":")
             panel.set_yticks(list(places), names)
             panel.invert_yaxis()
-            panel.set_xlabel("times the baseline's step (dotted: one more forward, 5/4)")
+            panel.set_xlabel("times the baseline's step\n(dotted: one more forward, 5/4)")
             panel.set_title(str(_setting(block)))
         return to_png(canvas)
 
