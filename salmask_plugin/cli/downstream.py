@@ -12,6 +12,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.config import Settings
+from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.protocol import with_results
 from salmask_plugin.cli.runs import keep_settings, read_settings
 from salmask_plugin.cli.wanted import Wanted
@@ -106,3 +107,38 @@ def _write(
         write_record(source, with_results(read_record(source), {name: evaluation}))
     text = json.dumps(content, indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
+
+
+def on_one_device(trainer: dict[str, Any]) -> dict[str, Any]:
+    """Return the trainer's settings for a task: other evaluations know of no second device."""
+    return {**trainer, "devices": 1, "num_nodes": 1, "strategy": "auto"}
+
+
+def task_folder(
+    wanted: Wanted, name: str, backbone: PretrainedBackbone, trainer: dict[str, Any]
+) -> Path:
+    """Return where a task trains below its run's folder, its settings kept there.
+
+    Args:
+        wanted: the task.
+        name: of the folder, "detection" or "depth".
+        backbone: whose work it is.
+        trainer: its settings.
+
+    Raises:
+        UserError: without a run's folder, or if this one holds work with other settings or on
+            another encoder.
+    """
+    if wanted.folder is None:
+        raise UserError(f"{name} keeps checkpoints and needs a folder.")
+    settings = wanted.settings
+    folder = wanted.folder / name / f"{wanted.name}-seed{settings['seed']}"
+    values = {
+        name: wanted.options,
+        "seed": settings["seed"],
+        "backbone": backbone.fingerprint,
+        "loader": settings["loader"],
+        "trainer": trainer,
+    }
+    keep_settings(folder, Settings(values, {name: wanted.name}, ()))
+    return folder

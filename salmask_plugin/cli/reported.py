@@ -16,7 +16,7 @@ def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, 
     """
     columns: dict[str, dict[tuple[str, str], str]] = {}
     for record in records:
-        study = _study(record)
+        study = record.study
         for title, value in (study.get("targets") or {}).get(study.get("row"), {}).items():
             place = (Setting.of(record).method, record.recipe)
             columns.setdefault(str(title), {})[place] = written(value)
@@ -30,7 +30,7 @@ def written(value: float) -> str:
 
 def open_points(records: Sequence[RunRecord]) -> list[str]:
     """Return what the paper leaves open about the runs' studies, each point once."""
-    points = [point for record in records for point in _study(record).get("open") or ()]
+    points = [point for record in records for point in record.study.get("open") or ()]
     return [f"Left open by the paper. {point}" for point in dict.fromkeys(points)]
 
 
@@ -46,11 +46,5 @@ def left_out_rows(study: Mapping[str, Any]) -> list[str]:
 
 def study_notes(records: Sequence[RunRecord]) -> list[str]:
     """Return what the runs' studies leave out, and what the paper leaves open, each once."""
-    left_out = [line for record in records for line in left_out_rows(_study(record))]
+    left_out = [line for record in records for line in left_out_rows(record.study)]
     return [*dict.fromkeys(left_out), *open_points(records)]
-
-
-def _study(record: RunRecord) -> Mapping[str, Any]:
-    """The settings of the comparison; records of other hosts have none."""
-    study = record.config.get("compare")
-    return study if isinstance(study, Mapping) else {}

@@ -56,7 +56,7 @@ def keep(runs: Path, study: Path) -> None:
     if not finished:
         raise UserError(f"keep={runs} has no finished run in it or below it.")
     for record in finished:
-        row = (record.config.get("compare") or {}).get("row") or record.recipe
+        row = record.study.get("row") or record.recipe
         write_record(study / RECORDS / f"{row}-seed{record.seed}.json", slim(record))
     print(f"Kept: {len(finished)} records in {study / RECORDS}")
 

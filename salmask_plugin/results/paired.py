@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.statistics import summarize
@@ -76,7 +75,7 @@ def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
     for record in records:
         if record.status != "finished":
             continue
-        study = _study(record)
+        study = record.study
         name = str(study.get("row") or record.recipe)
         order |= dict.fromkeys((*(study.get("rows") or {}), name))
         seeds = runs.setdefault(name, {})
@@ -150,9 +149,4 @@ def orders(arms: Sequence[Arm], evaluation: str, metric: str) -> list[Order]:
 
 def _reported(runs: Mapping[int, RunRecord], name: str) -> dict[str, float]:
     latest = list(runs.values())[-1]
-    return dict((_study(latest).get("targets") or {}).get(name, {}))
-
-
-def _study(record: RunRecord) -> Mapping[str, Any]:
-    study = record.config.get("compare")
-    return study if isinstance(study, Mapping) else {}
+    return dict((latest.study.get("targets") or {}).get(name, {}))

@@ -171,6 +171,12 @@ class RunRecord:
         return replace(self, evaluations={**self.evaluations, name: evaluation})
 
     @property
+    def study(self) -> Mapping[str, Any]:
+        """The settings of the comparison it belongs to; empty for runs of other hosts."""
+        study = self.config.get("compare")
+        return study if isinstance(study, Mapping) else {}
+
+    @property
     def diverged(self) -> bool:
         """Whether a loss of the history is not finite."""
         return any(not math.isfinite(value) for value in self.history.get("loss", ()))

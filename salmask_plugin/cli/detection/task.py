@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.detection.training import Plan, plan_of, train_and_test
-from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.runs import keep_settings
+from salmask_plugin.cli.downstream import on_one_device, task_folder
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.results import Evaluation
@@ -34,29 +32,16 @@ def run(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     Raises:
         UserError: if the folder holds a detector with other settings or on another encoder.
     """
-    if wanted.folder is None:
-        raise UserError("detection keeps checkpoints and needs a folder.")
-    settings = wanted.settings
-    folder = wanted.folder / FOLDER / f"{wanted.name}-seed{settings['seed']}"
     plan = _plan(wanted)
-    values = {
-        "detection": wanted.options,
-        "seed": settings["seed"],
-        "backbone": backbone.fingerprint,
-        "loader": settings["loader"],
-        "trainer": plan.trainer,
-    }
-    keep_settings(folder, Settings(values, {FOLDER: wanted.name}, ()))
+    folder = task_folder(wanted, FOLDER, backbone, plan.trainer)
     return train_and_test(plan, backbone, folder)
 
 
 def _plan(wanted: Wanted) -> Plan:
-    """One device: the other evaluations of this process know nothing of a second."""
     settings = wanted.settings
-    one = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
     return plan_of(
         wanted.options,
-        trainer={**settings["trainer"], **one},
+        trainer=on_one_device(settings["trainer"]),
         seed=settings["seed"],
         workers=settings["loader"]["workers"],
     )
