@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from salmask_plugin.cli import classification
 from salmask_plugin.cli.config import Settings
-from salmask_plugin.cli.depth import task as depth_task
-from salmask_plugin.cli.detection import task as detection_task
+from salmask_plugin.cli.detection.training import DETECTION
+from salmask_plugin.cli.downstream import task as downstream
+from salmask_plugin.cli.downstream.kind import Downstream
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.monodepth.training import DEPTH
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.results import Evaluation, RunRecord
@@ -36,12 +39,16 @@ class Task:
     check: Callable[[Wanted], None]
 
 
+def _downstream(kind: Downstream[Any]) -> Task:
+    return Task(partial(downstream.run, kind), partial(downstream.check, kind))
+
+
 TASKS = {
     "knn": Task(classification.knn, classification.check),
     "linear": Task(classification.linear, classification.check),
     "finetune": Task(classification.finetune, classification.check),
-    "detection": Task(detection_task.run, detection_task.check),
-    "depth": Task(depth_task.run, depth_task.check),
+    DETECTION.name: _downstream(DETECTION),
+    DEPTH.name: _downstream(DEPTH),
 }
 """A new kind: one line here, and a node of its name in ``configs/evaluation/shared.yaml``."""
 

@@ -9,12 +9,12 @@ import torch
 from oracles.narrow_resnet import narrow_backbone
 from torchvision.models import resnet18
 
-from salmask_plugin.cli import depth
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
-from salmask_plugin.cli.depth import task
-from salmask_plugin.cli.depth.training import plan_of, train_and_test
+from salmask_plugin.cli.downstream import command, task
 from salmask_plugin.cli.main import main
+from salmask_plugin.cli.monodepth import training
+from salmask_plugin.cli.monodepth.training import DEPTH, plan_of, train_and_test
 from salmask_plugin.cli.tasks import wanted_tasks
 from salmask_plugin.data import DepthPictures, generated_sequences
 from salmask_plugin.evaluation.depth import depth_errors, mean_errors
@@ -32,7 +32,7 @@ SEVEN = ["abs_rel", "sq_rel", "rmse", "rmse_log", "delta1", "delta2", "delta3"]
 @pytest.fixture
 def narrow(monkeypatch):
     """Commands get the narrow backbone, whatever file they are given."""
-    monkeypatch.setattr(depth, "load_backbone", lambda path, architecture: narrow_backbone())
+    monkeypatch.setattr(command, "load_backbone", lambda path, architecture: narrow_backbone())
 
 
 def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
@@ -106,7 +106,7 @@ def test_a_filter_and_fine_tuning_are_in_the_protocol(tmp_path):
 
 def test_a_frozen_encoder_that_changed_is_an_error(tmp_path, monkeypatch):
     plan, backbone = plan_and_backbone("depth.schedule.epochs=1")
-    made = depth.training.model_of
+    made = training.model_of
 
     def leaky(plan, backbone):
         model = made(plan, backbone)
@@ -117,7 +117,7 @@ def test_a_frozen_encoder_that_changed_is_an_error(tmp_path, monkeypatch):
         model.decoder.register_forward_hook(nudge)
         return model
 
-    monkeypatch.setattr(depth.training, "model_of", leaky)
+    monkeypatch.setattr(training, "model_of", leaky)
     with pytest.raises(RuntimeError, match="weights or statistics changed"):
         train_and_test(plan, backbone, tmp_path)
 
@@ -149,13 +149,13 @@ def test_depth_is_a_task(tmp_path):
     settings = compose_settings([*given, "loader.workers=0", "trainer.accelerator=cpu"])
     (wanted,) = wanted_tasks(settings)
     assert wanted.kind == "depth"
-    task.check(wanted)
+    task.check(DEPTH, wanted)
     wanted = type(wanted)(**{**vars(wanted), "folder": tmp_path})
-    found = task.run(wanted, narrow_backbone())
+    found = task.run(DEPTH, wanted, narrow_backbone())
     assert list(found.metrics) == SEVEN
     assert (tmp_path / "depth" / "quick-seed0" / "depth.png").is_file()
     with pytest.raises(ValueError, match="data set of its own"):
-        task.check(type(wanted)(**{**vars(wanted), "is_transfer": True}))
+        task.check(DEPTH, type(wanted)(**{**vars(wanted), "is_transfer": True}))
 
 
 def settled_resnet18(images):

@@ -13,11 +13,11 @@ from oracles.detection_layouts import write_coco, write_voc
 from oracles.narrow_resnet import narrow_backbone
 from torchvision.models import resnet18
 
-from salmask_plugin.cli import detect
 from salmask_plugin.cli.build import build
 from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.detection.training import plan_of, train_and_test
+from salmask_plugin.cli.downstream import command
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
 from salmask_plugin.cli.runs import read_settings
@@ -51,7 +51,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def narrow(monkeypatch):
     """Commands get the narrow backbone, whatever file they are given."""
-    monkeypatch.setattr(detect, "load_backbone", lambda path, architecture: narrow_backbone())
+    monkeypatch.setattr(command, "load_backbone", lambda path, architecture: narrow_backbone())
 
 
 @pytest.mark.slow

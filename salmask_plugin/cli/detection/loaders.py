@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.downstream.training import share_of_batch
 from salmask_plugin.data import InstanceSplits, detection_train_loader, detection_val_loader
 from salmask_plugin.data.detection_loaders import RoundSampler
 from salmask_plugin.evaluation.detection import Schedule
@@ -48,7 +48,9 @@ class DetectionData(pl.LightningDataModule):
         assert self.trainer is not None
         return detection_val_loader(
             self._splits.val,
-            batch_size=min(2, share_of_batch(self._schedule, self.trainer.world_size)),
+            batch_size=min(
+                2, share_of_batch(self._schedule.batch_size, self.trainer.world_size, unit="images")
+            ),
             workers=self._workers,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
@@ -56,7 +58,7 @@ class DetectionData(pl.LightningDataModule):
 
     def _train_loader(self, steps: int, finished: int, seed: int) -> Any:
         assert self.trainer is not None
-        batch = share_of_batch(self._schedule, self.trainer.world_size)
+        batch = share_of_batch(self._schedule.batch_size, self.trainer.world_size, unit="images")
         sampler = RoundSampler(
             len(self._splits.train),
             batch_size=batch,
@@ -74,17 +76,3 @@ class DetectionData(pl.LightningDataModule):
             seed=seed,
             workers=self._workers,
         )
-
-
-def share_of_batch(schedule: Schedule, world_size: int) -> int:
-    """Return the images per step of one process.
-
-    Raises:
-        UserError: if the processes cannot share the batch equally.
-    """
-    if schedule.batch_size % world_size:
-        raise UserError(
-            f"schedule.batch_size={schedule.batch_size} counts the images of all processes and "
-            f"must be a multiple of their number, {world_size}."
-        )
-    return schedule.batch_size // world_size

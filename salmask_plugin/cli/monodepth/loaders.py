@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.downstream.training import share_of_batch
 from salmask_plugin.data import (
     DepthPictures,
     DepthSamples,
@@ -72,18 +72,4 @@ class DepthData(pl.LightningDataModule):
 
     def _share(self) -> int:
         assert self.trainer is not None
-        return share_of_batch(self._batch_size, self.trainer.world_size)
-
-
-def share_of_batch(batch_size: int, world_size: int) -> int:
-    """Return the triplets per step of one process.
-
-    Raises:
-        UserError: if the processes cannot share the batch equally.
-    """
-    if batch_size % world_size:
-        raise UserError(
-            f"schedule.batch_size={batch_size} counts the triplets of all processes and must be a "
-            f"multiple of their number, {world_size}."
-        )
-    return batch_size // world_size
+        return share_of_batch(self._batch_size, self.trainer.world_size, unit="triplets")

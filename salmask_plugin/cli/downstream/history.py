@@ -8,8 +8,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from salmask_plugin.cli.detection.module import LOSSES
-
 
 class RoundHistory(pl.Callback):
     """Collect the rounds' mean losses and the seconds of training, through resumes.
@@ -20,18 +18,24 @@ class RoundHistory(pl.Callback):
         losses: names of the parts that are logged.
 
     Attributes:
+        rounds: planned.
         values: name -> one float per finished round.
         seconds: wall-clock of all rounds so far.
     """
 
-    def __init__(self, round_steps: int, rounds: int, losses: Sequence[str] = LOSSES) -> None:
+    def __init__(self, round_steps: int, rounds: int, losses: Sequence[str]) -> None:
         self.values: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._round_steps = round_steps
-        self._rounds = rounds
+        self.rounds = rounds
         self._names = ("train_loss", *losses)
         self._started = 0.0
         self._sums: dict[str, Any] = {}
+
+    @property
+    def curves(self) -> dict[str, tuple[float, ...]]:
+        """What the record keeps: name -> one value per round."""
+        return {name: tuple(values) for name, values in self.values.items()}
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the round's clock and sums."""
@@ -62,8 +66,8 @@ class RoundHistory(pl.Callback):
         if trainer.is_global_zero:
             done = trainer.current_epoch + 1
             parts = [f"{name} {values[-1]:.3f}" for name, values in self.values.items()]
-            left = round((self._rounds - done) * taken / 60)
-            steps = f"{done * self._round_steps}/{self._rounds * self._round_steps}"
+            left = round((self.rounds - done) * taken / 60)
+            steps = f"{done * self._round_steps}/{self.rounds * self._round_steps}"
             print(
                 f"step {steps}  {'  '.join(parts)}  {taken:.1f} s, about {left} min left",
                 flush=True,

@@ -1,4 +1,4 @@
-"""What `salmask detect` and `salmask depth` share: their folders and where their results go."""
+"""Where detection and depth work, and where their results go."""
 
 from __future__ import annotations
 

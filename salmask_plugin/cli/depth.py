@@ -1,0 +1,13 @@
+"""``salmask depth``: depth on the encoder of a run or of any checkpoint (Table 11)."""
+
+from __future__ import annotations
+
+import argparse
+
+from salmask_plugin.cli.downstream.command import train_from_checkpoint
+from salmask_plugin.cli.monodepth.training import DEPTH
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and test depth; write the result beside its picture, and into a run's record."""
+    train_from_checkpoint(DEPTH, options)

@@ -1,0 +1,38 @@
+"""``salmask detect`` and ``salmask depth``, whose kinds differ and whose course does not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.cli.downstream.folders import say, train_once
+from salmask_plugin.cli.downstream.kind import Downstream
+from salmask_plugin.evaluation import load_backbone
+
+
+def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) -> None:
+    """Train and test; write the result beside its picture, and into a run's record.
+
+    Raises:
+        UserError: for settings that cannot work, or a folder with other work.
+        ValueError: for data or a checkpoint that cannot work, before training starts.
+    """
+    settings = compose_settings(
+        options.overrides, root=options.command, config_dir=options.config_dir, trust=options.trust
+    )
+    source = Path(options.folder)
+    backbone = load_backbone(source, architecture=settings["architecture"])
+    say(f"{kind.part.capitalize()}: {backbone}", flush=True)
+    plan = kind.plan(settings[kind.name], settings["trainer"], settings)
+    kind.build(plan, backbone)  # what cannot be built should leave no folder behind
+    train_once(
+        kind.name,
+        settings,
+        source,
+        backbone,
+        lambda folder: kind.train_and_test(plan, backbone, folder),
+        picture=kind.picture,
+        digits=kind.digits,
+    )

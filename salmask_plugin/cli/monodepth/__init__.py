@@ -1,0 +1,1 @@
+"""Training and testing monocular depth on a pretrained encoder."""
