@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from salmask_plugin.data.coco import read_instances
 from salmask_plugin.data.folders import existing_folder
 from salmask_plugin.data.instances import (
+    InstanceFiles,
     Instances,
     InstanceSplits,
     box_in_picture,
     check_files,
-    check_size,
     limited_instances,
     with_learnable_train,
 )
 from salmask_plugin.data.outlines import Outline
-from salmask_plugin.data.reading import read_image
 
 
 def coco_instances(
@@ -83,7 +81,7 @@ def coco_instances(
     )
 
 
-class CocoInstanceImages:
+class CocoInstanceImages(InstanceFiles):
     """One split of :func:`coco_instances`; files are decoded when asked for.
 
     Args:
@@ -119,16 +117,10 @@ class CocoInstanceImages:
                 found[entry["image_id"]].append(entry)
             else:
                 self.flat += 1
-        self._paths = tuple(folder / name for name in files)
-        self.instances = tuple(_instances(entry, found[entry["id"]], index) for entry in images)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        image = read_image(self._paths[index])
-        check_size(image, self.instances[index])
-        return image
+        super().__init__(
+            [folder / name for name in files],
+            [_instances(entry, found[entry["id"]], index) for entry in images],
+        )
 
 
 def _instances(

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.data.depth_splits import DepthImages, FrameTriplets
 from salmask_plugin.data.sampling import EpochSampler
+from salmask_plugin.data.worker_loader import Loader, worker_loader
 
 JITTER = (
     ("brightness", 0.2),
@@ -94,14 +95,14 @@ class DepthPictures(Dataset[tuple[int, Tensor]]):
 
 def depth_train_loader(
     samples: DepthSamples, sampler: EpochSampler, *, batch_size: int, workers: int = 0
-) -> DataLoader[Any]:
+) -> Loader:
     """Return batches of triplets in the sampler's order; an incomplete last one is left out.
 
     Raises:
         ValueError: if an epoch would have no batch.
     """
     sampler.check_batch(batch_size)
-    return _loader(samples, batch_size, workers, sampler=sampler, drop_last=True)
+    return worker_loader(samples, sampler, batch_size=batch_size, workers=workers, drop_last=True)
 
 
 def depth_test_loader(
@@ -111,9 +112,10 @@ def depth_test_loader(
     workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
-) -> DataLoader[Any]:
+) -> Loader:
     """Return batches of every ``world_size``-th picture, each once."""
-    return _loader(pictures, batch_size, workers, sampler=range(rank, len(pictures), world_size))
+    places = range(rank, len(pictures), world_size)
+    return worker_loader(pictures, places, batch_size=batch_size, workers=workers)
 
 
 def resized(image: Image.Image, height: int, width: int) -> Tensor:
@@ -143,23 +145,3 @@ def _recoloured(frames: Tensor, rng: np.random.Generator) -> Tensor:
         else:
             frames = getattr(F, f"adjust_{name}")(frames, 1 + amounts[name])
     return frames
-
-
-def _loader(
-    data: Dataset[Any], batch_size: int, workers: int, *, sampler: Any, drop_last: bool = False
-) -> DataLoader[Any]:
-    if batch_size < 1 or workers < 0:
-        raise ValueError(
-            f"batch_size={batch_size} must be at least 1 and workers={workers} at least 0."
-        )
-    return DataLoader(
-        data,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        drop_last=drop_last,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        # Without its own generator a loader draws its workers' seed from the global one.
-        generator=torch.Generator().manual_seed(0),
-    )

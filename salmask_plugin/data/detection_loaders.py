@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 from torchvision.transforms.functional import pil_to_tensor
 
 from salmask_plugin.data.instances import InstanceImages
 from salmask_plugin.data.outlines import outline_masks
+from salmask_plugin.data.worker_loader import Loader, worker_loader
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,10 @@ def detection_train_loader(
     batch_size: int,
     seed: int,
     workers: int = 0,
-) -> DataLoader[Any]:
+) -> Loader:
     """Return batches of mirrored or plain pictures with targets, in the sampler's order."""
     samples = DetectionSamples(images, seed=seed, masks=masks, train=True)
-    return _loader(samples, sampler, batch_size, workers)
+    return worker_loader(samples, sampler, batch_size=batch_size, workers=workers, collate=collate)
 
 
 def detection_val_loader(
@@ -181,34 +182,14 @@ def detection_val_loader(
     workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
-) -> DataLoader[Any]:
+) -> Loader:
     """Return batches of plain pictures, every ``world_size``-th of the split, each once."""
     samples = DetectionSamples(images, seed=0, masks=False, train=False)
     keys = [(0, index) for index in range(rank, len(images), world_size)]
-    return _loader(samples, keys, batch_size, workers)
+    return worker_loader(samples, keys, batch_size=batch_size, workers=workers, collate=collate)
 
 
 def collate(samples: list[tuple[Tensor, dict[str, Tensor], int]]) -> DetectionBatch:
     """Join samples without stacking them."""
     images, targets, indices = zip(*samples, strict=True)
     return DetectionBatch(list(images), [found for found in targets if found], list(indices))
-
-
-def _loader(
-    samples: DetectionSamples, order: Any, batch_size: int, workers: int
-) -> DataLoader[Any]:
-    if batch_size < 1 or workers < 0:
-        raise ValueError(
-            f"batch_size={batch_size} must be at least 1 and workers={workers} at least 0."
-        )
-    return DataLoader(
-        samples,
-        batch_size=batch_size,
-        sampler=order,
-        collate_fn=collate,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        # Without its own generator a loader draws its workers' seed from the global one.
-        generator=torch.Generator().manual_seed(0),
-    )

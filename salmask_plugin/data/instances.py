@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from salmask_plugin.data.outlines import Outline
+from salmask_plugin.data.reading import read_image
 
 Metric = Literal["voc", "coco"]
 KEPT_SHARE = 0.5
@@ -168,6 +170,27 @@ def box_in_picture(
             f"{name}: the box {list(box)} lies outside of the picture of {size[0]}x{size[1]} px."
         )
     return inside
+
+
+class InstanceFiles:
+    """Annotated pictures in files, which are decoded when asked for.
+
+    Args:
+        paths: of the pictures.
+        instances: their objects.
+    """
+
+    def __init__(self, paths: Sequence[Path], instances: Sequence[Instances]) -> None:
+        self._paths = tuple(paths)
+        self.instances = tuple(instances)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        image = read_image(self._paths[index])
+        check_size(image, self.instances[index])
+        return image
 
 
 def check_size(image: Image.Image, found: Instances) -> None:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch.utils.data import DataLoader
 
 from salmask_plugin.data.augment import evaluation_transform
 from salmask_plugin.data.sampling import EpochSampler
 from salmask_plugin.data.splits import ImageSplits, LabelledImages
 from salmask_plugin.data.two_view import OneViewDataset, Transform, TwoViewDataset
-
-Loader = DataLoader[Any]
-Collate = Callable[[list[Any]], Any]
-HANGING = 1800.0
-"""Seconds after which a batch that does not come is an error: a folder on a dead server, say."""
+from salmask_plugin.data.worker_loader import Collate, Loader, check_counts, worker_loader
 
 
 def pretrain_loader(
@@ -56,12 +47,20 @@ def pretrain_loader(
     Raises:
         ValueError: if a process has fewer images than one batch, or an argument is out of range.
     """
-    _check_counts(batch_size, workers)
+    check_counts(batch_size, workers)
     placements = collate is not None
     dataset = TwoViewDataset(images, transform, seed=seed, masks=masks, placements=placements)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
     sampler.check_batch(batch_size)
-    return _loader(dataset, sampler, batch_size, seed, workers, drop_last=True, collate=collate)
+    return worker_loader(
+        dataset,
+        sampler,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        drop_last=True,
+        collate=collate,
+    )
 
 
 def evaluation_loaders(
@@ -90,14 +89,14 @@ def evaluation_loaders(
     Raises:
         ValueError: if an argument is out of range.
     """
-    _check_counts(batch_size, workers)
+    check_counts(batch_size, workers)
     centre = evaluation_transform(view_size)
     train = OneViewDataset(splits.train, train_transform or centre, seed=seed)
     val = OneViewDataset(splits.val, centre, seed=seed)
     order = None if train_transform is None else EpochSampler(splits.train, seed=seed)
     return (
-        _loader(train, order, batch_size, seed, workers, drop_last=False),
-        _loader(val, None, batch_size, seed, workers, drop_last=False),
+        worker_loader(train, order, batch_size=batch_size, workers=workers, seed=seed),
+        worker_loader(val, None, batch_size=batch_size, workers=workers, seed=seed),
     )
 
 
@@ -167,43 +166,18 @@ class OneViewData:
         Raises:
             ValueError: if a process has fewer images than one batch, or a number is out of range.
         """
-        _check_counts(self.batch_size, self.workers)
+        check_counts(self.batch_size, self.workers)
         images = self.splits.train
         sampler = EpochSampler(
             images, seed=self.seed, epoch=epoch, rank=rank, world_size=world_size
         )
         sampler.check_batch(self.batch_size)
         dataset = OneViewDataset(images, self.transform, seed=self.seed)
-        return _loader(dataset, sampler, self.batch_size, self.seed, self.workers, drop_last=True)
-
-
-def _loader(
-    dataset: TwoViewDataset | OneViewDataset,
-    sampler: EpochSampler | None,
-    batch_size: int,
-    seed: int,
-    workers: int,
-    *,
-    drop_last: bool,
-    collate: Collate | None = None,
-) -> Loader:
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        timeout=HANGING if workers else 0,
-        pin_memory=torch.cuda.is_available(),
-        drop_last=drop_last,
-        collate_fn=collate,
-        # Without its own generator a loader draws its workers' seed from the global one.
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def _check_counts(batch_size: int, workers: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1.")
-    if workers < 0:
-        raise ValueError(f"workers={workers} must be at least 0.")
+        return worker_loader(
+            dataset,
+            sampler,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            seed=self.seed,
+            drop_last=True,
+        )

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from salmask_plugin.data.folders import existing_folder
 from salmask_plugin.data.instances import (
+    InstanceFiles,
     Instances,
     InstanceSplits,
     box_in_picture,
     check_files,
-    check_size,
     limited_instances,
     with_learnable_train,
 )
-from salmask_plugin.data.reading import read_image
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -66,56 +63,28 @@ def voc(
     folder = existing_folder(root)
     folder = folder / "VOCdevkit" if (folder / "VOCdevkit").is_dir() else folder
     index = {name: label for label, name in enumerate(classes)}
-    parts = [
-        VocImages(
-            [entry for name in names for entry in _read_set(folder, name, index, learn_difficult)]
-        )
-        for names in (train, test)
-    ]
+    learned, tested = (_read_sets(folder, names, index, learn_difficult) for names in (train, test))
     splits = InstanceSplits(
-        parts[0], parts[1], tuple(classes), "voc", metric="voc", has_outlines=False
+        learned, tested, tuple(classes), "voc", metric="voc", has_outlines=False
     )
     return limited_instances(
         with_learnable_train(splits), limit_train=limit_train, limit_val=limit_val, seed=subset_seed
     )
 
 
-@dataclass(frozen=True)
-class VocEntry:
-    """One annotated picture.
-
-    Attributes:
-        path: of the picture.
-        instances: its objects.
-    """
-
-    path: Path
-    instances: Instances
-
-
-class VocImages:
-    """Pictures of :func:`voc`; files are decoded when asked for.
-
-    Args:
-        entries: the pictures with their objects.
-    """
-
-    def __init__(self, entries: Sequence[VocEntry]) -> None:
-        self._paths = tuple(entry.path for entry in entries)
-        self.instances = tuple(entry.instances for entry in entries)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        image = read_image(self._paths[index])
-        check_size(image, self.instances[index])
-        return image
+def _read_sets(
+    folder: Path, names: Sequence[str], index: dict[str, int], learn_difficult: bool
+) -> InstanceFiles:
+    pictures = [path for name in names for path in _pictures_of(folder, name)]
+    annotations = [
+        path.parents[1] / "Annotations" / path.with_suffix(".xml").name for path in pictures
+    ]
+    return InstanceFiles(
+        pictures, [_read_objects(path, index, learn_difficult) for path in annotations]
+    )
 
 
-def _read_set(
-    folder: Path, name: str, index: dict[str, int], learn_difficult: bool
-) -> list[VocEntry]:
+def _pictures_of(folder: Path, name: str) -> list[Path]:
     year, _, split = name.partition("_")
     if not split:
         raise ValueError(f"{name!r} must be YEAR_SET, such as '2007_trainval'.")
@@ -129,13 +98,7 @@ def _read_set(
     pictures = place / "JPEGImages"
     there = {path.name for path in pictures.iterdir()} if pictures.is_dir() else set()
     check_files(there, [f"{stem}.jpg" for stem in stems], str(pictures))
-    return [
-        VocEntry(
-            pictures / f"{stem}.jpg",
-            _read_objects(place / "Annotations" / f"{stem}.xml", index, learn_difficult),
-        )
-        for stem in stems
-    ]
+    return [pictures / f"{stem}.jpg" for stem in stems]
 
 
 def _read_objects(path: Path, index: dict[str, int], learn_difficult: bool) -> Instances:

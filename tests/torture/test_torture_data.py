@@ -24,8 +24,8 @@ from salmask_plugin.data import (
     ImageFiles,
     ImageSplits,
     UnreadableImageError,
-    loaders,
     read_image,
+    worker_loader,
 )
 from salmask_plugin.results import read_record
 
@@ -181,8 +181,8 @@ class Worker(Dataset):
 
 @pytest.mark.parametrize("fault", ["killed", "exits", "raises", "hangs"])
 def test_a_worker_that_dies_or_hangs_ends_the_run_in_words(fault, tmp_path, monkeypatch, tried):
-    monkeypatch.setattr(loaders, "HANGING", 6.0)
-    loader = loaders._loader(Worker(fault), None, 2, 0, 2, drop_last=False)
+    monkeypatch.setattr(worker_loader, "HANGING", 6.0)
+    loader = worker_loader.worker_loader(Worker(fault), None, batch_size=2, workers=2)
     expected = UnreadableImageError if fault == "raises" else RunStopped
     started = time.monotonic()
     with pytest.raises((expected, ValueError)) as caught, stops_in_words(tmp_path):
