@@ -59,6 +59,10 @@ def run(options: argparse.Namespace) -> None:
         print(f"All of them take {settings['compare']['duration']}.")
     for note in (*settings["compare"]["notes"], *left_out_rows(settings["compare"])):
         print(note)
+    include = [Path(place) for place in settings["compare"]["include"]]
+    for place in include:
+        if not place.is_dir():
+            raise UserError(f"compare.include: {place} is not a folder.")
     for row in rows:
         if not is_finished(row):
             check_tasks(row.settings)
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
         title=f"Comparison {study.name}",
         baseline=settings["compare"]["baseline"],
         notes=tuple(settings["compare"]["notes"]),
-        include=[Path(place) for place in settings["compare"]["include"]],
+        include=include,
     )
     print("\n" + written.table)
     print(f"\nReport: {written.html}\n        {written.markdown}")

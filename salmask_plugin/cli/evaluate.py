@@ -21,6 +21,7 @@ from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
+from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.protocol import with_results
 from salmask_plugin.cli.runs import CHECKPOINTS, read_settings
 from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
@@ -44,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
     settings = apply_overrides(
         read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
     )
-    evaluate(settings, folder, only_missing=options.only_missing)
+    with alone_in(folder):
+        evaluate(settings, folder, only_missing=options.only_missing)
 
 
 def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:

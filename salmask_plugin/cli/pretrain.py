@@ -29,6 +29,7 @@ from salmask_plugin.cli.checkpoints import (
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
+from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.history import History
 from salmask_plugin.cli.passed_over import PassedOver
 from salmask_plugin.cli.protocol import record_of
@@ -50,9 +51,10 @@ def run(options: argparse.Namespace) -> None:
     folder = run_folder(settings)
     if options.evaluate:
         check_tasks(settings)
-    pretrain(settings, folder)
-    if options.evaluate:
-        evaluate.evaluate(settings, folder, only_missing=True)
+    with alone_in(folder):
+        pretrain(settings, folder)
+        if options.evaluate:
+            evaluate.evaluate(settings, folder, only_missing=True)
 
 
 def pretrain(settings: Settings, folder: Path) -> None:

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.protocol import with_results
 from salmask_plugin.cli.runs import keep_settings, read_settings
 from salmask_plugin.cli.wanted import Wanted
@@ -50,6 +51,20 @@ def train_once(
         UserError: if the folder holds work of other settings or on another backbone.
     """
     folder = folder_of(kind, settings, source)
+    with alone_in(folder):
+        _train_once(kind, settings, source, backbone, folder, work, picture, digits)
+
+
+def _train_once(
+    kind: str,
+    settings: Settings,
+    source: Path,
+    backbone: PretrainedBackbone,
+    folder: Path,
+    work: Callable[[Path], Evaluation],
+    picture: str,
+    digits: int,
+) -> None:
     if is_first_process():
         values = {**settings.values, "backbone": backbone.fingerprint}
         keep_settings(folder, Settings(values, settings.choices, ()))
@@ -74,11 +89,6 @@ def folder_of(kind: str, settings: Settings, source: Path) -> Path:
     if (source / RECORD_NAME).is_file():
         return source / kind / str(name)
     return Path(settings["out"]) / (str(settings["name"] or f"{source.stem}-{name}"))
-
-
-def is_first_process() -> bool:
-    """Lightning knows the rank from the launcher's variables, whichever it is."""
-    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _write(

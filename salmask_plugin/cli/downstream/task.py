@@ -6,6 +6,7 @@ from typing import Any
 
 from salmask_plugin.cli.downstream.folders import on_one_device, task_folder
 from salmask_plugin.cli.downstream.kind import Downstream
+from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.results import Evaluation
@@ -33,7 +34,8 @@ def run(kind: Downstream[Any], wanted: Wanted, backbone: PretrainedBackbone) -> 
     """
     plan = _plan(kind, wanted)
     folder = task_folder(wanted, kind.name, backbone, plan.trainer)
-    return kind.train_and_test(plan, backbone, folder)
+    with alone_in(folder):
+        return kind.train_and_test(plan, backbone, folder)
 
 
 def _plan(kind: Downstream[Any], wanted: Wanted) -> Any:

@@ -1,0 +1,52 @@
+"""One command at a time in a run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pytorch_lightning.utilities import rank_zero_only
+
+from salmask_plugin.cli.errors import UserError
+
+LOCK_NAME = ".lock"
+PATIENCE = 20.0
+"""Seconds: loader workers of a command that was killed hold its lock until they notice."""
+
+
+def is_first_process() -> bool:
+    """Lightning knows the rank from the launcher's variables, whichever it is."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder, for all processes of this command; it is made where it is missing.
+
+    The system gives it free when the process ends, however it ends.
+
+    Raises:
+        UserError: if another command holds the folder: both would write the same files.
+    """
+    if not is_first_process():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{folder} is in use; waiting {PATIENCE:g} s for the other command.", flush=True)
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout as error:
+            raise UserError(
+                f"{folder} is in use by another command, and both would write the same files. "
+                "Wait for its end, or choose another name=... or out=... ."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
