@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.errors import UserError
@@ -36,6 +36,18 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME)
     try:
+        _acquire(lock, folder)
+    except OSError as error:
+        # Some shared file systems have no locks, and a full disk is better told by what needs it.
+        print(f"{folder} cannot be locked against other commands: {error}.", flush=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: BaseFileLock, folder: Path) -> None:
+    try:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{folder} is in use; waiting {PATIENCE:g} s for the other command.", flush=True)
@@ -46,7 +58,3 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by another command, and both would write the same files. "
                 "Wait for its end, or choose another name=... or out=... ."
             ) from error
-    try:
-        yield
-    finally:
-        lock.release()

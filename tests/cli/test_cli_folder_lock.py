@@ -1,5 +1,6 @@
 """Two commands never write into one run's folder."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -69,6 +70,15 @@ def test_a_killed_command_holds_nothing(tmp_path, impatient):
     started = time.monotonic()
     with alone_in(tmp_path):
         assert time.monotonic() - started < 5
+
+
+def test_a_file_system_without_locks_is_said_and_no_obstacle(tmp_path, monkeypatch, capsys):
+    def refused(self, timeout):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    with alone_in(tmp_path):
+        assert "cannot be locked against other commands: [Errno" in capsys.readouterr().out
 
 
 def test_other_processes_of_the_same_command_do_not_wait_for_the_first(tmp_path, monkeypatch):
