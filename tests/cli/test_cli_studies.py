@@ -26,7 +26,9 @@ GENERATED = ["data=generated", "data.train_images=8", "data.val_images=8", "data
 # What experiments say of their own data sets' keys.
 GENERATED += ["~data.limit_train", "~data.limit_val"]
 ROOTS = [f"++evaluation.data.{name}.root=somewhere" for name in ("caltech101", "flowers102")]
-DOWNLOADS = {("paper/table5", "imagenet"), ("paper/table5", "coco")}
+DOWNLOADS = {
+    (f"paper/{study}", row) for study in ("table5", "table5_voc") for row in ("imagenet", "coco")
+}
 """These rows are localizers with weights of their own."""
 
 
