@@ -10,6 +10,8 @@ import yaml
 from hydra.utils import get_object
 
 from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolvers
+from salmask_plugin.cli.runs import keep_settings, run_folder
+from salmask_plugin.cli.study import row_settings
 from salmask_plugin.cli.targets import check_targets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,3 +188,35 @@ def test_extras_bound_the_hosts():
     assert any(entry.replace(" ", "") == "lightly>=1.6,<2" for entry in extras["lightly"])
     required = itertools.chain(extras["cli"], extras["solo"])
     assert [e for e in required if e.startswith("hydra-core")] == ["hydra-core>=1.3,<1.4"] * 2
+
+
+def study_of(path):
+    return yaml.safe_load(path.read_text()).get("compare", {}).get("study")
+
+
+SHARING = [path for path in EXPERIMENTS if study_of(path) not in (None, name_of(path))]
+
+
+@pytest.mark.parametrize("path", SHARING, ids=name_of)
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+def test_experiments_that_share_a_study_share_its_runs(path, scale, tmp_path):
+    def rows(name):
+        given = [f"experiment={name}", f"scale={scale}", *SOMEWHERE]
+        study = compose_settings(given)
+        return {
+            row: compose_settings([*given, *row_settings(study, row, seed=5)])
+            for row in study["compare"]["rows"]
+        }
+
+    own, trained = rows(name_of(path)), rows(study_of(path))
+    assert own.keys() <= trained.keys()
+    for row, settings in own.items():
+        assert run_folder(settings) == run_folder(trained[row])
+        keep_settings(tmp_path / row, trained[row])
+        keep_settings(tmp_path / row, settings)  # refuses another run
+
+
+def test_some_experiments_share_a_study():
+    assert {"paper/table2_mocov2", "paper/table3_simclr", "paper/table5_voc"} <= {
+        name_of(path) for path in SHARING
+    }
