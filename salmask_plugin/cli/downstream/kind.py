@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.downstream.training import Plan
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.evaluation import PretrainedBackbone
@@ -41,7 +42,7 @@ class Downstream(Generic[P]):
     picture: str
     digits: int
 
-    def plan(self, node: dict[str, Any], trainer: dict[str, Any], settings: Any) -> P:
+    def plan(self, node: dict[str, Any], trainer: dict[str, Any], settings: Settings) -> P:
         """Read the data and check what can be checked.
 
         Args:
