@@ -65,9 +65,6 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     if not (folder / RECORD_NAME).is_file():
         raise UserError(f"{folder} is not pretrained yet: run `salmask pretrain` to its end first.")
     record = read_record(folder)
-    newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
-    record = replace(record, config={**record.config, **newest})
-    write_record(folder, record)
     wanted = [replace(task, folder=folder) for task in wanted_tasks(settings)]
     if only_missing:
         wanted = [task for task in wanted if not is_done(record, task)]
@@ -80,6 +77,9 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
             record = keep_result(folder, record, "supervised", own)
         for task in wanted:
             record = keep_result(folder, record, task.name, evaluated(task, backbone, shared))
+    newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
+    record = replace(record, config={**record.config, **newest})
+    write_record(folder, record)
     if not (only_missing and (folder / GALLERY).is_file()):
         _show(settings, folder, record)
     return record

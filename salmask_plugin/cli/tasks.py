@@ -82,15 +82,7 @@ def check_tasks(settings: Settings) -> None:
 def is_done(record: RunRecord, task: Wanted) -> bool:
     """Whether the record holds the task's result under the same settings."""
     found = record.evaluations.get(task.name)
-    if found is None:
-        return False
-    if found.settings:
-        return dict(found.settings) == shortened(task.asked)
-    # Records written before results kept their settings: what the run was configured with.
-    kept = record.config.get("evaluation", {})
-    before = {**(kept.get(task.name) or {}), "reestimate": kept.get("reestimate_batch_norm", False)}
-    now = {**task.options, "reestimate": task.asked["reestimate_batch_norm"]}
-    return all(now.get(key) == value for key, value in before.items())
+    return found is not None and dict(found.settings) == shortened(task.asked)
 
 
 def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from salmask_plugin.cli import evaluate
 from salmask_plugin.cli.compare import is_finished, plan_rows
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.runs import keep_settings, read_settings
 from salmask_plugin.cli.tasks import wanted_tasks
-from salmask_plugin.results import DataSet, Evaluation, RunRecord, write_record
+from salmask_plugin.results import DataSet, Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.results.store import shortened
 
 SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/linear]"]
@@ -50,11 +51,10 @@ def record(row, *, settings_kept=True):
     return written
 
 
-@pytest.mark.parametrize("settings_kept", [True, False], ids=["now", "before settings were kept"])
-def test_a_changed_evaluation_is_not_skipped(tmp_path, settings_kept):
+def test_a_changed_evaluation_is_not_skipped(tmp_path):
     row = row_of(tmp_path)
     assert not is_finished(row)
-    record(row, settings_kept=settings_kept)
+    record(row)
     assert is_finished(row)
     assert is_finished(row_of(tmp_path, "loader.workers=1"))
     for change in (
@@ -103,3 +103,32 @@ def test_a_run_keeps_the_newest_evaluation_settings(tmp_path):
     assert read_settings(tmp_path)["evaluation"]["knn"]["k"] == 7
     with pytest.raises(UserError, match="other settings"):
         keep_settings(tmp_path, row_of(tmp_path, "view_size=32").settings)
+
+
+def test_evaluate_redoes_what_compare_calls_unfinished(tmp_path, monkeypatch):
+    record(row_of(tmp_path))
+    changed = row_of(tmp_path, "evaluation.linear.epochs=3")
+    done = []
+
+    def evaluated(task, backbone, shared):
+        done.append(task.name)
+        return Evaluation({"top1": 0.25}, settings=shortened(task.asked))
+
+    monkeypatch.setattr(evaluate, "evaluated", evaluated)
+    monkeypatch.setattr(evaluate, "check_tasks", lambda settings: None)
+    monkeypatch.setattr(evaluate, "_prepared", lambda settings, folder: (None, {}))
+    monkeypatch.setattr(evaluate, "_own_classifier", lambda settings, folder: None)
+    monkeypatch.setattr(evaluate, "_show", lambda settings, folder, record: None)
+    evaluate.evaluate(changed.settings, changed.folder, only_missing=True)
+    assert done == ["linear"]
+    assert is_finished(changed)
+    written = read_record(changed.folder)
+    assert written.config["evaluation"]["linear"]["epochs"] == 3
+    assert written.evaluations["knn"].metrics["top1"] == 0.5
+
+
+def test_a_result_that_does_not_say_what_was_asked_is_done_again(tmp_path):
+    """Its run's configuration says what was asked last, by whichever command."""
+    row = row_of(tmp_path)
+    record(row, settings_kept=False)
+    assert not is_finished(row)
