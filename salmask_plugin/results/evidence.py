@@ -95,8 +95,9 @@ _CAPTIONS = {
 def _settings(records: Sequence[RunRecord]) -> str:
     conditions = dict.fromkeys(Conditions.of(record).title for record in records)
     methods = dict.fromkeys(
-        f"{run.host} {run.method}, batch {run.batch_size}, queue {run.queue_size}, "
-        f"temperature {run.temperature:g}, "
+        f"{run.host} {run.method}, batch {run.batch_size}, "
+        + (f"queue {run.queue_size}, " if run.queue_size is not None else "")
+        + f"temperature {run.temperature:g}, "
         + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in run.optimizer.items())
         for run in records
     )

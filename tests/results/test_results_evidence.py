@@ -98,6 +98,14 @@ def test_failed_runs_are_in_no_row(records):
     assert [len(arm.runs) for arm in arms] == [3, 3, 3]
 
 
+@pytest.mark.parametrize(
+    ("queue", "words"), [(512, "batch 64, queue 512, temp"), (None, "batch 64, temp")]
+)
+def test_a_queue_is_named_where_there_is_one(records, queue, words):
+    text, _ = study_results(records(queue_size=queue, batch_size=64), "block", baseline="none")
+    assert words in text
+
+
 def test_the_results_say_what_the_records_say(records):
     text, figures = study_results(records(), "block", baseline="none")
     assert "| masks | 3 | 3 | 27.83 ± 1.61 | +5.83 ± 1.90 |" in text
