@@ -24,6 +24,8 @@ _DIAGNOSTICS = {
     "similarity_hard": "cosine similarity\nquery · hard negative",
 }
 _ACROSS = 3
+_INCHES_A_LETTER, _INCHES_A_SAMPLE = 0.085, 0.7
+"""Room of a legend's entry at the report's font: its name, and its line with the gap."""
 
 
 def loss_curves(table: Table) -> bytes | None:
@@ -99,7 +101,12 @@ def _curves(
     across = min(across, len(panels))
     down = -(-len(panels) // across)
     with drawing():
-        figure = new_figure(0.5 + (2.6 if down < 3 else 2.1) * down, width=max(WIDTH, 2.6 * across))
+        width = max(WIDTH, 2.6 * across)
+        height = (2.6 if down < 3 else 2.1) * down
+        names = dict.fromkeys(row.name for _, rows, _, _ in panels for row in rows)
+        columns = _legend_columns(list(names), width)
+        lines = -(-len(names) // columns)
+        figure = new_figure(height + 0.3 + 0.2 * lines, width=width)
         axes = list(figure.subplots(down, across, squeeze=False).flat)
         handles: dict[str, Any] = {}
         for axis, (title, rows, label, values) in zip(axes, panels, strict=False):
@@ -118,9 +125,16 @@ def _curves(
             list(handles.values()),
             list(handles),
             loc="outside lower center",
-            ncols=min(len(handles), 5),
+            ncols=columns,
         )
         return to_png(figure)
+
+
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    """As many columns as the longest name leaves room for, five at most."""
+    longest = max(map(len, names))
+    fitting = int(width / (_INCHES_A_LETTER * longest + _INCHES_A_SAMPLE))
+    return max(1, min(fitting, len(names), 5))
 
 
 def _has_data(panel: Panel) -> bool:

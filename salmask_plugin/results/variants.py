@@ -27,8 +27,16 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
             setting.recipe,
             setting.localizer if len(localizers) > 1 else "",
             setting.localizer_trained_on if len(sources) > 1 else "",
-            variant,
         )
+        # A name of one's own is enough; what else differs stands in the table.
+        namesakes = [
+            sibling
+            for sibling in siblings
+            if (sibling.host, sibling.method) == (setting.host, setting.method)
+            and sibling.localizer == setting.localizer
+            and sibling.localizer_trained_on == setting.localizer_trained_on
+        ]
+        own = (*own, variant if len(namesakes) > 1 else "")
         family = (
             setting.host if several_hosts else "",
             setting.method if several_methods else "",

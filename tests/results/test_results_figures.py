@@ -198,3 +198,26 @@ def test_a_filtered_view_is_stretched_about_mid_grey():
 def test_only_views_are_displayed(display):
     with pytest.raises(ValueError, match=r"view has shape \(8, 8, 3\)"):
         display(np.zeros((8, 8, 3)))
+
+
+@pytest.mark.parametrize("draw", [loss_curves, accuracy_curves, diagnostics])
+def test_long_names_do_not_run_out_of_the_figure(make_record, draw):
+    linear = Evaluation({"top1_last": 0.5}, {}, {"top1": (0.2, 0.5)})
+    names = ["none", *(f"masks_that_fall_on_the_foreground_alone_{place}" for place in range(7))]
+    records = [make_record(name, 0, 0.4).with_evaluation("linear", linear) for name in names]
+    pixels = _pixels(draw(compare(records).tables[0]))
+    assert (pixels[:, :4] == 255).all()
+    assert (pixels[:, -4:] == 255).all()
+
+
+def test_a_name_of_its_own_says_enough(make_record):
+    masked = [
+        make_record("top", 0, 0.4, branch="query"),
+        make_record("key", 0, 0.4, branch="key"),
+        make_record("mean", 0, 0.4, branch="key"),
+        make_record("mean", 1, 0.4, branch="both"),
+    ]
+    (table,) = compare([make_record("none", 0, 0.3), *masked]).tables
+    names = {row.name for row in table.rows}
+    assert names == {"none", "top", "key", "mean · branch=key", "mean · branch=both"}
+    assert {row.variant for row in table.rows} >= {"branch=query", "branch=key"}
