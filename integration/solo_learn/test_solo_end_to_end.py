@@ -200,18 +200,23 @@ def test_the_callback_form_without_plugin_discovery(run, own_yaml, solo_home, tm
     assert "masking is active" in done.stdout
 
 
-@pytest.mark.slow
-def test_knn_through_the_launcher(run, own_yaml, images, tmp_path):
-    run(
-        "main_pretrain.py",
-        *own_yaml(SIMCLR),
-        "+salmask=highpass",
-        "salmask.localizer=uniform",
-        "method=salmask_simclr",
+KNN_RUNS = {
+    "highpass": [
+        *("+salmask=highpass", "salmask.localizer=uniform", "method=salmask_simclr"),
         "backbone.name=resnet18_highpass",
-        "+knn_eval.enabled=true",
-        "+knn_eval.k=3",
-    )
+    ],
+    "adios": [
+        *("+salmask=adios_s", "salmask.num_masks=3", "salmask.width=8"),
+        "method=salmask_adios_simclr",
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", KNN_RUNS)
+def test_knn_through_the_launcher(run, own_yaml, images, tmp_path, recipe):
+    online = ["+knn_eval.enabled=true", "+knn_eval.k=3", f"+default_root_dir={tmp_path}"]
+    run("main_pretrain.py", *own_yaml(SIMCLR), *KNN_RUNS[recipe], *online)
     (file,) = checkpoints(tmp_path)
     arguments = [
         *("--dataset", "custom", "--data_format", "image_folder", "--batch_size", "8"),
