@@ -23,7 +23,7 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
             for sibling in siblings
             if sibling.localizer == setting.localizer
         }
-        own = (
+        own: tuple[str, ...] = (
             setting.recipe,
             setting.localizer if len(localizers) > 1 else "",
             setting.localizer_trained_on if len(sources) > 1 else "",

@@ -15,6 +15,7 @@ import torture_runs as runs
 from salmask_plugin.results import read_record
 
 pytestmark = pytest.mark.torture
+ADIOS = ("method=adios_s_mocov2_quick", "masking=none", "method.width=8")
 
 
 def finish(out, *more):
@@ -33,6 +34,12 @@ def straight(tmp_path_factory):
 def straight_of_two(tmp_path_factory):
     """The same on two processes."""
     return runs.fingerprint(finish(tmp_path_factory.mktemp("straight_of_two"), *runs.TWO))
+
+
+@pytest.fixture(scope="session")
+def straight_adios(tmp_path_factory):
+    """The same of ADIOS: two players, two optimizers, masks without saliency."""
+    return runs.fingerprint(finish(tmp_path_factory.mktemp("straight_adios"), *ADIOS))
 
 
 def wait_for_part(process, folder):
@@ -110,6 +117,14 @@ def test_resumes_are_exact_on_two_processes(seed, victim, straight_of_two, tmp_p
     assert fault
     assert runs.fingerprint(finish(tmp_path, *runs.TWO)) == straight_of_two
     tried(f"{fault}, two processes")
+
+
+@pytest.mark.parametrize("moment", ["save", "epoch"])
+def test_adios_resumes_exactly(moment, straight_adios, tmp_path, tried):
+    fault = kill_at(tmp_path, moment, random.Random(3), *ADIOS)
+    assert fault
+    assert runs.fingerprint(finish(tmp_path, *ADIOS)) == straight_adios
+    tried(f"{fault}, ADIOS")
 
 
 def test_a_kill_after_the_last_checkpoint_and_in_the_evaluation(straight, tmp_path, tried):

@@ -26,7 +26,7 @@ from salmask_plugin.adapters.lightly.adios_turns import (
     refuse_masking,
     take_step,
 )
-from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, split_batch_norm
+from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
 from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.queue import KeyQueue
@@ -122,6 +122,7 @@ class ADIOSMoCoV2(LightningModule):
         self.momentum = momentum
         self.temperature = temperature
         self.split_batch_size = split_batch_size
+        self._groups_notice = GroupsNotice(split_batch_size)
         self.occluder_updates_statistics = occluder_updates_statistics
 
         self.players = Players(
@@ -164,9 +165,11 @@ class ADIOSMoCoV2(LightningModule):
         """Refuse strategies that split parameters; leave BatchNorm whole on several devices."""
         check_strategy(self)
         if self.trainer.world_size > 1:
-            for module in self.modules():
-                if isinstance(module, GroupedBatchNorm):
-                    module.group_size = None
+            leave_whole(self)
+
+    def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Say once how BatchNorm sees the batch."""
+        self._groups_notice(len(views_of(batch)[0]), devices=self.trainer.world_size)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 from lightly.models.batchnorm import SplitBatchNorm
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -99,6 +100,31 @@ def describe_groups(batch_size: int, group_size: int | None, *, devices: int) ->
         f"BatchNorm: NOT split, {batch_size} images are normalised together, since the batch is no "
         f"multiple of split_batch_size={group_size}."
     )
+
+
+class GroupsNotice:
+    """Says how BatchNorm sees the batches, once, when the first comes.
+
+    Args:
+        group_size: images per group, or None.
+    """
+
+    def __init__(self, group_size: int | None) -> None:
+        self._group_size = group_size
+        self._said = False
+
+    def __call__(self, batch_size: int, *, devices: int) -> None:
+        """Say it unless it was said."""
+        if not self._said:
+            self._said = True
+            rank_zero_info(describe_groups(batch_size, self._group_size, devices=devices))
+
+
+def leave_whole(module: nn.Module) -> None:
+    """Normalise batches as a whole: several devices split them already."""
+    for part in module.modules():
+        if isinstance(part, GroupedBatchNorm):
+            part.group_size = None
 
 
 def split_batch_norm(module: nn.Module, group_size: int | None) -> None:

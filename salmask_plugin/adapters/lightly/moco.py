@@ -15,12 +15,11 @@ from lightly.models.utils import (
     update_momentum,
 )
 from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.batch_norm import (
-    GroupedBatchNorm,
-    describe_groups,
+    GroupsNotice,
+    leave_whole,
     split_batch_norm,
 )
 from salmask_plugin.adapters.lightly.logs import StepLog
@@ -113,7 +112,7 @@ class MaskedMoCoV2(LightningModule):
         self.rho = rho
         self.warmup_epochs = warmup_epochs
         self.split_batch_size = split_batch_size
-        self._announced = False
+        self._groups_notice = GroupsNotice(split_batch_size)
 
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
@@ -148,21 +147,11 @@ class MaskedMoCoV2(LightningModule):
     def setup(self, stage: str) -> None:
         """Leave BatchNorm whole where there are several devices to split the batch."""
         if self.trainer.world_size > 1:
-            for module in self.modules():
-                if isinstance(module, GroupedBatchNorm):
-                    module.group_size = None
+            leave_whole(self)
 
     def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Say once how BatchNorm sees the batch."""
-        if not self._announced:
-            self._announced = True
-            rank_zero_info(
-                describe_groups(
-                    len(views_of(batch)[0]),
-                    self.split_batch_size,
-                    devices=self.trainer.world_size,
-                )
-            )
+        self._groups_notice(len(views_of(batch)[0]), devices=self.trainer.world_size)
 
     def on_train_start(self) -> None:
         """Tell the masking how long training is."""

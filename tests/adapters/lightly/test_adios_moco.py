@@ -142,11 +142,13 @@ def test_keys_are_enqueued_once_after_both_turns(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(module.queue.bank.norm(dim=1), torch.ones(24))
 
 
-def test_batch_norm_is_split_on_one_device() -> None:
+def test_batch_norm_is_split_on_one_device_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     module = model(split_batch_size=4)
     layers = [m for m in module.modules() if isinstance(m, GroupedBatchNorm)]
     assert [layer.group_size for layer in layers] == [4, 4]
-    fit(module)
+    with caplog.at_level("INFO"):
+        fit(module)
+    assert caplog.text.count("BatchNorm: split into 2 groups of 4 images") == 1
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
