@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,12 @@ from salmask_plugin.cli.detection.pictures import write_picture
 from salmask_plugin.cli.detection.testing import TestRound, metrics_of
 from salmask_plugin.cli.downstream.history import RoundHistory
 from salmask_plugin.cli.downstream.kind import Downstream
-from salmask_plugin.cli.downstream.training import Plan, share_of_batch, train_rounds
+from salmask_plugin.cli.downstream.training import (
+    Plan,
+    network_around,
+    share_of_batch,
+    train_rounds,
+)
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.data import InstanceSplits
 from salmask_plugin.evaluation import PretrainedBackbone
@@ -67,9 +71,7 @@ def detector_of(plan: DetectionPlan, backbone: PretrainedBackbone) -> C4Detector
     Raises:
         ValueError: if the backbone has no C4 map, or an argument of the model is out of range.
     """
-    pl.seed_everything(plan.seed, verbose=False)
-    own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
-    detector: C4Detector = build(plan.model, backbone=own, num_classes=len(plan.splits.classes))
+    detector: C4Detector = network_around(backbone, plan, num_classes=len(plan.splits.classes))
     return detector
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from salmask_plugin.cli.downstream.history import RoundHistory
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS
-from salmask_plugin.evaluation import fingerprint
+from salmask_plugin.evaluation import PretrainedBackbone, fingerprint
 
 KEPT = 2
 
@@ -45,6 +46,22 @@ class Plan:
     trainer: dict[str, Any]
     seed: int
     workers: int
+
+
+def network_around(backbone: PretrainedBackbone, plan: Plan, **known: Any) -> Any:
+    """Return the plan's network on a copy of the backbone's, initialised from the seed alone.
+
+    Args:
+        backbone: stays as it is.
+        plan: names the network and the seed.
+        known: further arguments of the network.
+
+    Raises:
+        ValueError: if the backbone does not fit, or an argument is out of range.
+    """
+    pl.seed_everything(plan.seed, verbose=False)
+    own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
+    return build(plan.model, backbone=own, **known)
 
 
 def train_rounds(

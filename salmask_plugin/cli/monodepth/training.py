@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytorch_lightning as pl
 
 from salmask_plugin.adapters.lightly.evaluation import DEPTH_LOSSES, DepthModule
 from salmask_plugin.cli.build import build
 from salmask_plugin.cli.downstream.history import RoundHistory
 from salmask_plugin.cli.downstream.kind import Downstream
-from salmask_plugin.cli.downstream.training import Plan, share_of_batch, train_rounds
+from salmask_plugin.cli.downstream.training import (
+    Plan,
+    network_around,
+    share_of_batch,
+    train_rounds,
+)
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.monodepth.loaders import DepthData
 from salmask_plugin.cli.monodepth.testing import TestRound
@@ -72,9 +74,7 @@ def model_of(plan: DepthPlan, backbone: PretrainedBackbone) -> Monodepth:
         ValueError: if the backbone is no ResNet with the standard stem, or an argument of the model
             is out of range.
     """
-    pl.seed_everything(plan.seed, verbose=False)
-    own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
-    model: Monodepth = build(plan.model, backbone=own)
+    model: Monodepth = network_around(backbone, plan)
     return model
 
 
