@@ -88,8 +88,10 @@ def one_step(settings):
 
 
 def step_of(study, row):
-    own = any(text.startswith("localizer=") for text in ROWS[study, row])
-    given = given_for(study) + ([] if own else ["localizer=center"])
+    own = {text.partition("=")[0] for text in ROWS[study, row]}
+    given = [*given_for(study), "localizer=center"]
+    # What a row says itself wins; to say it otherwise is an error.
+    given = [text for text in given if text.partition("=")[0] not in own]
     given[0] = f"experiment={study}/{row}"
     settings = compose_settings(given)
     assert settings["compare"]["row"] == row
