@@ -25,6 +25,7 @@ __all__ = [
     "newest_checkpoint",
     "read_checkpoint",
     "remove_leftovers",
+    "remove_superseded",
 ]
 
 PART = ".part"
@@ -96,6 +97,20 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what killed writes left behind in a folder that no run is writing to."""
     for path in folder.glob(f".epoch-*{PART}"):
         path.unlink(missing_ok=True)
+
+
+def remove_superseded(newest: Path | None, *, keep: int) -> None:
+    """Delete what a kill between a save and the removal after it has left: nobody else would.
+
+    Args:
+        newest: the checkpoint that a run goes on from; None removes nothing. Later ones, which are
+            damaged, stay until they are written anew.
+        keep: how many stay, ``newest`` among them.
+    """
+    if newest is not None:
+        older = sorted(path for path in newest.parent.glob("epoch-*.ckpt") if path <= newest)
+        for path in older[:-keep]:
+            path.unlink(missing_ok=True)
 
 
 def _write(checkpoint: dict[str, Any], target: Path) -> None:

@@ -26,6 +26,7 @@ from salmask_plugin.cli.checkpoints import (
     checkpoint_callback,
     newest_checkpoint,
     remove_leftovers,
+    remove_superseded,
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
@@ -81,6 +82,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
         say(f"Resuming from {resumed}.", flush=True)
+    rank_zero_only(remove_superseded)(resumed, keep=settings["checkpoints"]["keep"])
     with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from salmask_plugin.cli.checkpoints import AtomicCheckpointIO, newest_checkpoint, remove_leftovers
+from salmask_plugin.cli.checkpoints import (
+    AtomicCheckpointIO,
+    newest_checkpoint,
+    remove_leftovers,
+    remove_superseded,
+)
 
 
 def checkpoint(epoch, size=4096):
@@ -138,6 +143,19 @@ def test_the_rests_of_killed_writes_are_removed(two, tried):
     assert names(two) == ["epoch-0000.ckpt", "epoch-0001.ckpt", "mine.part"]
     remove_leftovers(two / "absent")
     tried("rest of a killed write")
+
+
+def test_what_a_kill_between_save_and_removal_leaves_is_removed(two, tried):
+    for name in ("epoch-0002.ckpt", "epoch-0003.ckpt"):
+        AtomicCheckpointIO().save_checkpoint(checkpoint(7), two / name)
+    (two / "epoch-0003.ckpt").write_bytes(b"damaged")
+    remove_superseded(None, keep=1)
+    assert len(names(two)) == 4
+    remove_superseded(two / "epoch-0002.ckpt", keep=2)
+    assert names(two) == ["epoch-0001.ckpt", "epoch-0002.ckpt", "epoch-0003.ckpt"]
+    remove_superseded(two / "epoch-0002.ckpt", keep=7)
+    assert len(names(two)) == 3
+    tried("rest of a kill between save and removal")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
