@@ -100,11 +100,14 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def remove_superseded(newest: Path | None, *, keep: int) -> None:
-    """Delete what a kill between a save and the removal after it has left: nobody else would.
+    """Delete older checkpoints that Lightning has left: nobody else would.
+
+    These are what a kill between a save and the removal after it leaves, and the one that a run was
+    resumed from, which Lightning never removes.
 
     Args:
-        newest: the checkpoint that a run goes on from; None removes nothing. Later ones, which are
-            damaged, stay until they are written anew.
+        newest: the checkpoint that a run goes on from or has ended with; None removes nothing.
+            Later ones, which are damaged, stay until they are written anew.
         keep: how many stay, ``newest`` among them.
     """
     if newest is not None:

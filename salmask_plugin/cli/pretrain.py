@@ -82,10 +82,12 @@ def pretrain(settings: Settings, folder: Path) -> None:
     resumed = newest_checkpoint(folder / CHECKPOINTS)
     if resumed is not None:
         say(f"Resuming from {resumed}.", flush=True)
-    rank_zero_only(remove_superseded)(resumed, keep=settings["checkpoints"]["keep"])
+    keep = settings["checkpoints"]["keep"]
+    rank_zero_only(remove_superseded)(resumed, keep=keep)
     with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
+        remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)
         images = len(splits.train) * settings["trainer"]["max_epochs"]
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
         bound = bind_encoder(masking, module.get_submodule("backbone"))

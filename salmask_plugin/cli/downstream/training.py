@@ -115,6 +115,8 @@ def train_rounds(
         )
         if made.interrupted:
             raise KeyboardInterrupt
+        if made.is_global_zero:
+            remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=KEPT)
         made.validate(module, datamodule=data, verbose=False)
     if frozen is not None and fingerprint(frozen) != before:
         raise RuntimeError(
