@@ -74,6 +74,18 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+class NewestCheckpoints(ModelCheckpoint):
+    """Lightning's callback, which may be resumed with another number of checkpoints to keep."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Know as many of the old checkpoints as are kept now; Lightning fails with more."""
+        super().load_state_dict(state_dict)
+        newest = sorted(self.best_k_models.items(), key=lambda item: float(item[1]))
+        self.best_k_models = dict(newest[-self.save_top_k :])
+        if len(self.best_k_models) == self.save_top_k:
+            self.kth_best_model_path, self.kth_value = next(iter(self.best_k_models.items()))
+
+
 def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> ModelCheckpoint:
     """Keep the ``keep`` newest checkpoints; an old one goes only after the new one is proven."""
     if keep < 1 or every_n_epochs < 1:
@@ -81,7 +93,7 @@ def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> Mode
             f"checkpoints.keep={keep} and checkpoints.every_n_epochs={every_n_epochs} "
             "must be at least 1."
         )
-    return ModelCheckpoint(
+    return NewestCheckpoints(
         dirpath=folder,
         filename="epoch-{epoch:04d}",
         auto_insert_metric_name=False,

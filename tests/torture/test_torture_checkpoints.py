@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+import torture_runs as runs
 
 from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
@@ -17,6 +18,7 @@ from salmask_plugin.cli.checkpoints import (
     remove_leftovers,
     remove_superseded,
 )
+from salmask_plugin.cli.main import main
 
 
 def checkpoint(epoch, size=4096):
@@ -167,3 +169,15 @@ def test_weights_that_are_not_finite_are_not_saved(two, value, tried):
         AtomicCheckpointIO().save_checkpoint(bad, two / "epoch-0002.ckpt")
     assert names(two) == ["epoch-0000.ckpt", "epoch-0001.ckpt"]
     tried("weights that are not finite at a checkpoint")
+
+
+def test_no_more_stay_than_asked_for_after_a_resume(tmp_path):
+    """Lightning never removes the checkpoint that it was resumed from."""
+    given = [*runs.TINY, "trainer.max_epochs=3", f"out={tmp_path}", "name=run"]
+    folder = tmp_path / "run" / "checkpoints"
+    assert main(["pretrain", *given, "checkpoints.keep=3"]) == 0
+    assert names(folder) == ["epoch-0000.ckpt", "epoch-0001.ckpt", "epoch-0002.ckpt"]
+    (tmp_path / "run" / "record.json").unlink()
+    (folder / "epoch-0002.ckpt").unlink()
+    assert main(["pretrain", *given, "checkpoints.keep=1"]) == 0
+    assert names(folder) == ["epoch-0002.ckpt"]
