@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
+from salmask_plugin.cli.folder_lock import is_first_process
 from salmask_plugin.evaluation.checkpoint_files import (
     damage,
     newest_checkpoint,
@@ -26,6 +27,7 @@ __all__ = [
     "read_checkpoint",
     "remove_leftovers",
     "remove_superseded",
+    "resume_point",
 ]
 
 PART = ".part"
@@ -126,6 +128,22 @@ def remove_superseded(newest: Path | None, *, keep: int) -> None:
         older = sorted(path for path in newest.parent.glob("epoch-*.ckpt") if path <= newest)
         for path in older[:-keep]:
             path.unlink(missing_ok=True)
+
+
+def resume_point(folder: Path, *, keep: int) -> Path | None:
+    """Clear a run's folder of what a kill has left, and return and name where the run goes on.
+
+    Args:
+        folder: of its checkpoints.
+        keep: how many stay.
+    """
+    resumed = newest_checkpoint(folder)
+    if is_first_process():
+        remove_leftovers(folder)
+        remove_superseded(resumed, keep=keep)
+        if resumed is not None:
+            print(f"Resuming from {resumed}.", flush=True)
+    return resumed
 
 
 def _write(checkpoint: dict[str, Any], target: Path) -> None:

@@ -25,8 +25,8 @@ from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
     newest_checkpoint,
-    remove_leftovers,
     remove_superseded,
+    resume_point,
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.explain import explain
@@ -78,12 +78,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
     history = History()
     passed_over = PassedOver(splits)
     trainer = _trainer(settings, folder, [history, passed_over])
-    rank_zero_only(remove_leftovers)(folder / CHECKPOINTS)
-    resumed = newest_checkpoint(folder / CHECKPOINTS)
-    if resumed is not None:
-        say(f"Resuming from {resumed}.", flush=True)
     keep = settings["checkpoints"]["keep"]
-    rank_zero_only(remove_superseded)(resumed, keep=keep)
+    resumed = resume_point(folder / CHECKPOINTS, keep=keep)
     with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:

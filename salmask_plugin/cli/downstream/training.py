@@ -13,7 +13,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from salmask_plugin.cli.build import build
@@ -21,8 +20,8 @@ from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
     newest_checkpoint,
-    remove_leftovers,
     remove_superseded,
+    resume_point,
 )
 from salmask_plugin.cli.downstream.folders import say
 from salmask_plugin.cli.downstream.history import RoundHistory
@@ -103,11 +102,7 @@ def train_rounds(
         say(note)
     with expected_warnings():
         made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
-        resumed = newest_checkpoint(folder / CHECKPOINTS)
-        if resumed is not None:
-            say(f"Resuming from {resumed}.", flush=True)
-        rank_zero_only(remove_leftovers)(folder / CHECKPOINTS)
-        rank_zero_only(remove_superseded)(resumed, keep=KEPT)
+        resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
         # Said once by Lightning; a frozen backbone is meant to be in eval mode.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         made.fit(
