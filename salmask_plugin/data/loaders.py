@@ -89,7 +89,6 @@ def evaluation_loaders(
     Raises:
         ValueError: if an argument is out of range.
     """
-    check_counts(batch_size, workers)
     centre = evaluation_transform(view_size)
     train = OneViewDataset(splits.train, train_transform or centre, seed=seed)
     val = OneViewDataset(splits.val, centre, seed=seed)
