@@ -119,7 +119,20 @@ def build_module(
         seed=settings["seed"],
         **labels,
     )
-    return module
+    return module.to(memory_format=memory_format(settings))
+
+
+def memory_format(settings: Settings) -> torch.memory_format:
+    """Return how the networks' weights lie in memory; runs of before the setting lack it.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    name = settings.values.get("memory_format", "contiguous")
+    formats = {"contiguous": torch.preserve_format, "channels_last": torch.channels_last}
+    if name not in formats:
+        raise UserError(f"memory_format={name!r} must be one of {', '.join(formats)}.")
+    return formats[name]
 
 
 def is_supervised(settings: Settings) -> bool:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import salmask_plugin
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.processor import fastest_memory_format, fastest_precision
 from salmask_plugin.cli.study import expand_row
 from salmask_plugin.cli.targets import check_targets
 from salmask_plugin.filters import kernel_for_view
@@ -103,6 +104,8 @@ def register_resolvers() -> None:
         "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
         "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
         "bias_for_batch": lambda batch: math.log((2 * int(batch) - 2) / PAPER_QUEUE),
+        "fastest_precision": fastest_precision,
+        "fastest_memory_format": fastest_memory_format,
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, replace=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from salmask_plugin import __version__
+from salmask_plugin.cli.allocator import keep_memory
 from salmask_plugin.cli.errors import RunStopped, UserError
 
 COMMANDS = {
@@ -170,6 +171,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (2 for a mistake in the input, 1 for a failed run)."""
     options = build_parser().parse_args(arguments)
+    keep_memory()
     command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
     try:
         command.run(options)

@@ -15,6 +15,7 @@ FUNCTION_ROOTS = (
     "salmask_plugin.localizers.cached",
     "salmask_plugin.localizers.pretrained",
     "salmask_plugin.adapters.lightly",
+    "salmask_plugin.encoders",
 )
 MODEL_LIBRARIES = ("torchvision.models", "timm.models")
 """Of these the registered builders of models alone: their modules hold loaders of files as well."""

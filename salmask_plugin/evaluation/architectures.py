@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from salmask_plugin.encoders.small_convnet import SMALL_WIDTHS, SmallConvNet, widths_of
+
 RESNETS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
 """torchvision's ResNets and the dimension of their features."""
+SMALL = "small"
+"""Name of the small encoder; other widths are named as in small_16_32_64_128."""
 CIFAR, CIFAR_POOL, CIFAR_SOLO = "_cifar", "_cifar_pool", "_cifar_solo"
 CIFAR_LIGHTLY = "_cifar_lightly"
 STEMS = {
@@ -35,12 +39,16 @@ def build_network(architecture: str) -> tuple[nn.Module, int]:
     """Return a network without its classifier, images -> (B, D), and D. Shifts no random state.
 
     Args:
-        architecture: a key of ``RESNETS`` with a suffix of ``STEMS``, or a model of timm.
+        architecture: a key of ``RESNETS`` with a suffix of ``STEMS``, ``small`` or a model of timm.
 
     Raises:
         ImportError: if the name is none of ours and timm is not installed.
         ValueError: if timm does not know it either.
     """
+    widths = _small_widths(architecture)
+    if widths is not None:
+        with torch.random.fork_rng(devices=[]):
+            return SmallConvNet(widths), widths[-1]
     base, stem = split_name(architecture)
     with torch.random.fork_rng(devices=[]):
         if base not in RESNETS:
@@ -65,8 +73,20 @@ def split_name(architecture: str) -> tuple[str, str]:
     return (base, stem) if base in RESNETS and stem in STEMS else (architecture, "")
 
 
+def small_name(widths: Sequence[int]) -> str:
+    """Return the architecture's name of a small encoder of these widths."""
+    return SMALL if tuple(widths) == SMALL_WIDTHS else "_".join(map(str, (SMALL, *widths)))
+
+
+def _small_widths(architecture: str) -> tuple[int, ...] | None:
+    if architecture == SMALL:
+        return SMALL_WIDTHS
+    found = re.fullmatch(SMALL + r"((?:_\d+){4})", architecture)
+    return None if found is None else tuple(map(int, found[1].split("_")[1:]))
+
+
 def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -> str:
-    """Return the name of the torchvision ResNet whose weights these are.
+    """Return the name of the torchvision ResNet, or small encoder, whose weights these are.
 
     Args:
         state: tensors by torchvision's names, classifier or not.
@@ -75,6 +95,9 @@ def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -
     Raises:
         ValueError: if it is no such ResNet, or its stem cannot be told.
     """
+    widths = widths_of(state)
+    if widths is not None:
+        return small_name(widths)
     blocks = [_blocks(state, stage) for stage in (1, 2, 3, 4)]
     bottleneck = "layer1.0.conv3.weight" in state
     base = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS
+from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS, small_name
 from salmask_plugin.evaluation.checkpoint_files import newest_checkpoint
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
@@ -97,6 +97,8 @@ def _of_run(folder: Path, file: Path) -> Source:
     if backbone.get("name") in RESNETS:
         stem = backbone.get("stem", "standard")
         architecture = backbone["name"] + ("" if stem == "standard" else f"_{stem}")
+    elif str(backbone.get("_target_", "")).endswith(".small_convnet"):
+        architecture = small_name(backbone["widths"])
     return Source(file, "a run of salmask", architecture, kernel)
 
 

@@ -60,6 +60,8 @@ class MaskedMoCoV2(LightningModule):
         num_classes: adds lightly's online linear classifier, trained on clean query views in a
             forward of its own, so that its curve compares with the baseline's. None: none.
         projection_dim: D.
+        projection_batch_norm: BatchNorm behind both layers of the projection head, as in MoCo v3.
+            False is MoCo v2, and the paper.
         queue_size: K keys in the queue. A multiple of the global batch.
         momentum: of the key encoder.
         temperature: tau.
@@ -89,6 +91,7 @@ class MaskedMoCoV2(LightningModule):
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
+        projection_batch_norm: bool = False,
         queue_size: int = 65536,
         momentum: float = 0.999,
         temperature: float = 0.2,
@@ -117,7 +120,9 @@ class MaskedMoCoV2(LightningModule):
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
         self.backbone = backbone
-        self.projection_head = MoCoProjectionHead(feature_dim, feature_dim, projection_dim)
+        self.projection_head = MoCoProjectionHead(
+            feature_dim, feature_dim, projection_dim, batch_norm=projection_batch_norm
+        )
         self.key_backbone = deepcopy(self.backbone)
         self.key_projection_head = deepcopy(self.projection_head)
         deactivate_requires_grad(self.key_backbone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from lightly.models.modules import SimCLRProjectionHead
@@ -22,6 +22,9 @@ from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 
+Optimizer = Literal["lars", "sgd"]
+
+
 class MaskedSimCLR(LightningModule):
     """SimCLR whose first view is masked, and whose rows of that view take hard negatives.
 
@@ -32,7 +35,7 @@ class MaskedSimCLR(LightningModule):
 
     Args:
         backbone: images -> (B, feature_dim) features, or a map of that many values.
-        feature_dim: features of the backbone; also the width of the projection head.
+        feature_dim: features of the backbone.
         masking: None is the baseline. Its localizer may be ``partial(MomentumLocalizer, ...)``,
             which is then given this module's backbone.
         seed: of the masks.
@@ -40,16 +43,22 @@ class MaskedSimCLR(LightningModule):
         query_index: which of lightly's two views is masked.
         num_classes: adds lightly's online linear classifier; see :class:`MaskedMoCoV2`.
         projection_dim: D.
+        projection_hidden_dim: width of the projection head; None: feature_dim.
         temperature: tau; the paper gives none.
         rho: factor on the hard negatives' similarity.
         hard_negative_bias: added to their logits. With the 2B - 2 negatives of a batch they hold
             most of the softmax at 0; see :class:`HardNegativeNTXentLoss`.
         positive_in_denominator: False is Eq. 2 of the paper as printed.
-        learning_rate: for the whole batch, not scaled by it (the paper: 0.3 at 256).
+        optimizer: "lars", the paper's, or "sgd", which small batches do not need LARS for; both with
+            momentum 0.9.
+        learning_rate: for the whole batch, not scaled by it (the paper: 0.3 at 256 under LARS).
         weight_decay: not on biases and norms, which LARS also leaves at the plain rate. Must be
-            positive: lightly's LARS does not scale layers without it.
+            positive under LARS: lightly's does not scale layers without it.
         warmup_epochs: linear.
         trust_coefficient: of LARS; the paper gives none.
+
+    Raises:
+        ValueError: on another optimizer, or a weight decay that it cannot work with.
 
     References:
         SimCLR, https://arxiv.org/abs/2002.05709; Chin et al., WACV 2024, section A.4. Unnamed
@@ -68,21 +77,28 @@ class MaskedSimCLR(LightningModule):
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
+        projection_hidden_dim: int | None = None,
         temperature: float = 0.2,
         rho: float = 2.0,
         hard_negative_bias: float = 0.0,
         positive_in_denominator: bool = True,
+        optimizer: Optimizer = "lars",
         learning_rate: float = 0.3,
         weight_decay: float = 1e-4,
         warmup_epochs: int = 10,
         trust_coefficient: float = 0.02,
     ) -> None:
         super().__init__()
-        if not weight_decay > 0:
+        if optimizer not in get_args(Optimizer):
+            raise ValueError(f"optimizer={optimizer!r} must be one of {get_args(Optimizer)}.")
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay={weight_decay} must be at least 0.")
+        if optimizer == "lars" and not weight_decay > 0:
             raise ValueError(
                 f"weight_decay={weight_decay} must be positive: lightly's LARS does not scale "
                 "layers without weight decay."
             )
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.rho = rho
@@ -90,7 +106,9 @@ class MaskedSimCLR(LightningModule):
         self.trust_coefficient = trust_coefficient
 
         self.backbone = backbone
-        self.projection_head = SimCLRProjectionHead(feature_dim, feature_dim, projection_dim)
+        self.projection_head = SimCLRProjectionHead(
+            feature_dim, projection_hidden_dim or feature_dim, projection_dim
+        )
         self.criterion = HardNegativeNTXentLoss(
             temperature=temperature,
             gather_distributed=True,
@@ -147,16 +165,20 @@ class MaskedSimCLR(LightningModule):
         return loss + online_loss
 
     def configure_optimizers(self) -> Any:
-        """LARS with momentum 0.9; warm-up and cosine per epoch over ``trainer.max_epochs``."""
+        """Return the optimizer, with warm-up and cosine per epoch over ``trainer.max_epochs``."""
         decayed, others = get_weight_decay_parameters([self.backbone, self.projection_head])
         if self.online_classifier is not None:
             others += self.online_classifier.parameters()
-        optimizer = LARS(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            lr=self.learning_rate,
-            momentum=0.9,
-            weight_decay=self.weight_decay,
-            trust_coefficient=self.trust_coefficient,
+        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        shared = {
+            "lr": self.learning_rate,
+            "momentum": 0.9,
+            "weight_decay": self.weight_decay,
+        }
+        optimizer = (
+            LARS(groups, trust_coefficient=self.trust_coefficient, **shared)
+            if self.optimizer == "lars"
+            else torch.optim.SGD(groups, **shared)
         )
         schedule = cosine_per_epoch(
             optimizer,
