@@ -38,9 +38,9 @@ def keep_memory(environment: MutableMapping[str, str] = os.environ) -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
-    done = all([mallopt(parameter, value) for parameter, value in SETTINGS.values()])
+    accepted = [mallopt(parameter, value) for parameter, value in SETTINGS.values()]
     environment.update({name: str(value) for name, (_, value) in SETTINGS.items()})
-    return done
+    return all(accepted)
 
 
 def _is_glibc() -> bool:

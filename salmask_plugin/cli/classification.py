@@ -13,6 +13,8 @@ from salmask_plugin.adapters.lightly.evaluation import (
     finetune_evaluation,
     knn_evaluation,
     linear_evaluation,
+    logistic_evaluation,
+    occlusion_evaluation,
 )
 from salmask_plugin.cli.build import build, checked_splits
 from salmask_plugin.cli.wanted import Wanted
@@ -26,9 +28,13 @@ from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.results import Evaluation
 
 SHARE = "label_share"
+LOCALIZER = "localizer"
+"""Settings of a task that its function does not take itself."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "knn": knn_evaluation,
     "linear": linear_evaluation,
+    "logistic": logistic_evaluation,
+    "occlusion": occlusion_evaluation,
     "finetune": finetune_evaluation,
 }
 
@@ -40,7 +46,7 @@ def check(wanted: Wanted) -> None:
         ValueError: for a setting that the evaluation does not know or that cannot work, a split
             without images, a label without a class.
     """
-    known = set(inspect.signature(FUNCTIONS[wanted.kind]).parameters) | {SHARE}
+    known = set(inspect.signature(FUNCTIONS[wanted.kind]).parameters) | {SHARE, LOCALIZER}
     unknown = sorted(set(wanted.options) - known)
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no setting of {wanted.kind}: {', '.join(known)}.")
@@ -92,19 +98,24 @@ def _built(node: str) -> ImageSplits:
     return splits
 
 
-def knn(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
-    """Classify by the nearest training images."""
-    splits = splits_of(wanted)
-    train, val = evaluation_loaders(
+def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
+    """Return loaders of training and validation images, not augmented, in order."""
+    return evaluation_loaders(
         splits,
         view_size=wanted.settings["view_size"],
         workers=wanted.settings["loader"]["workers"],
     )
+
+
+def knn(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+    """Classify by the nearest training images."""
+    splits = splits_of(wanted)
+    train, val = whole_pictures(wanted, splits)
     result = knn_evaluation(
         backbone.filtered(), train, val, num_classes=len(splits.classes), **_options(wanted)
     )
     metrics = {"top1": result.top1, "mean_per_class": result.mean_per_class}
-    return Evaluation(metrics, _protocol(wanted, splits, result.protocol))
+    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol))
 
 
 def linear(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
@@ -126,7 +137,22 @@ def linear(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     }
     if wanted.options.get("learning_rates"):
         metrics["learning_rate"] = result.learning_rate
-    return Evaluation(metrics, _protocol(wanted, splits, result.protocol), {"top1": result.curve})
+    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol), {"top1": result.curve})
+
+
+def logistic(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+    """Fit a logistic regression on the frozen features."""
+    splits = splits_of(wanted)
+    train, val = whole_pictures(wanted, splits)
+    result = logistic_evaluation(
+        backbone.filtered(), train, val, num_classes=len(splits.classes), **_options(wanted)
+    )
+    metrics = {
+        "top1": result.top1,
+        "mean_per_class": result.mean_per_class,
+        "weight_decay": result.weight_decay,
+    }
+    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol))
 
 
 def finetune(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
@@ -147,7 +173,7 @@ def finetune(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
         "top1_best": result.top1_best,
         "mean_per_class": result.mean_per_class,
     }
-    return Evaluation(metrics, _protocol(wanted, splits, result.protocol), {"top1": result.curve})
+    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol), {"top1": result.curve})
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:
@@ -166,7 +192,7 @@ def _loaders(wanted: Wanted, splits: ImageSplits, *, augment: bool) -> tuple[Any
     )
 
 
-def _protocol(wanted: Wanted, splits: ImageSplits, known: dict[str, Any]) -> dict[str, Any]:
+def protocol_of(wanted: Wanted, splits: ImageSplits, known: dict[str, Any]) -> dict[str, Any]:
     """Add what the evaluation cannot know. Seeds of one setting share a protocol."""
     protocol = {key: value for key, value in known.items() if key != "seed"}
     protocol["view_size"] = wanted.settings["view_size"]

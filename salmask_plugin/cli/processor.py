@@ -31,5 +31,5 @@ def on_cpu(accelerator: str) -> bool:
 
 
 def computes_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16; without them it is slower, not faster."""
+    """Whether the processor has instructions for bfloat16; without them it is slow."""
     return any(torch.cpu.get_capabilities().get(name, False) for name in BFLOAT16)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from salmask_plugin.cli import classification
+from salmask_plugin.cli import classification, occlusion
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.detection.training import DETECTION
 from salmask_plugin.cli.downstream import task as downstream
@@ -46,6 +46,8 @@ def _downstream(kind: Downstream[Any]) -> Task:
 TASKS = {
     "knn": Task(classification.knn, classification.check),
     "linear": Task(classification.linear, classification.check),
+    "logistic": Task(classification.logistic, classification.check),
+    "occlusion": Task(occlusion.occlusion, occlusion.check),
     "finetune": Task(classification.finetune, classification.check),
     DETECTION.name: _downstream(DETECTION),
     DEPTH.name: _downstream(DEPTH),

@@ -1,4 +1,4 @@
-"""Encoders of this package's own, for studies on a laptop; the paper's are torchvision's ResNets."""
+"""Encoders of this package's own, for studies on a laptop; the paper's are ResNets."""
 
 from salmask_plugin.encoders.small_convnet import SMALL_WIDTHS, SmallConvNet, small_convnet
 

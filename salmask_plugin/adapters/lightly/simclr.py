@@ -21,7 +21,6 @@ from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 
-
 Optimizer = Literal["lars", "sgd"]
 
 
@@ -49,8 +48,7 @@ class MaskedSimCLR(LightningModule):
         hard_negative_bias: added to their logits. With the 2B - 2 negatives of a batch they hold
             most of the softmax at 0; see :class:`HardNegativeNTXentLoss`.
         positive_in_denominator: False is Eq. 2 of the paper as printed.
-        optimizer: "lars", the paper's, or "sgd", which small batches do not need LARS for; both with
-            momentum 0.9.
+        optimizer: "lars", the paper's, or "sgd", enough for small batches; both with momentum 0.9.
         learning_rate: for the whole batch, not scaled by it (the paper: 0.3 at 256 under LARS).
         weight_decay: not on biases and norms, which LARS also leaves at the plain rate. Must be
             positive under LARS: lightly's does not scale layers without it.

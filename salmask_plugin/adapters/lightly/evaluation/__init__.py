@@ -9,6 +9,14 @@ from salmask_plugin.adapters.lightly.evaluation.finetune import (
 )
 from salmask_plugin.adapters.lightly.evaluation.knn import KNNResult, knn_evaluation
 from salmask_plugin.adapters.lightly.evaluation.linear import LinearResult, linear_evaluation
+from salmask_plugin.adapters.lightly.evaluation.logistic import (
+    LogisticResult,
+    logistic_evaluation,
+)
+from salmask_plugin.adapters.lightly.evaluation.occlusion import (
+    OcclusionResult,
+    occlusion_evaluation,
+)
 
 __all__ = [
     "DEPTH_LOSSES",
@@ -16,9 +24,13 @@ __all__ = [
     "FinetuneResult",
     "KNNResult",
     "LinearResult",
+    "LogisticResult",
+    "OcclusionResult",
     "extract_features",
     "finetune_evaluation",
     "knn_evaluation",
     "linear_evaluation",
+    "logistic_evaluation",
+    "occlusion_evaluation",
     "reestimate_batch_norm",
 ]

@@ -95,24 +95,43 @@ def knn_evaluation(
     }
     return KNNResult(
         top1=accuracy["val_knn_top1"],
-        mean_per_class=mean_per_class(_predicted(train, val[0], classifier), val[1]),
+        mean_per_class=mean_per_class(
+            predicted_classes(
+                val[0],
+                F.normalize(train[0], dim=1).T,
+                train[1],
+                num_classes=num_classes,
+                k=k,
+                temperature=temperature,
+            ),
+            val[1],
+        ),
         top5=accuracy.get("val_knn_top5"),
         protocol=protocol,
     )
 
 
-def _predicted(train: tuple[Tensor, Tensor], val: Tensor, classifier: KNNClassifier) -> Tensor:
-    """The classes (N,) that lightly's classifier answers; it does not give them away."""
-    bank = F.normalize(train[0], dim=1).T
+def predicted_classes(
+    features: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    *,
+    num_classes: int,
+    k: int,
+    temperature: float,
+) -> Tensor:
+    """Return the classes (N,) that lightly's kNN answers.
+
+    Args:
+        features: (N, D), not normalised.
+        bank: (D, M) of the training images, each normalised.
+        labels: (M,) of the training images.
+        num_classes: number of classes.
+        k: neighbours.
+        temperature: of the votes.
+    """
     answers = [
-        knn_predict(
-            F.normalize(batch, dim=1),
-            bank,
-            train[1],
-            classifier.num_classes,
-            classifier.knn_k,
-            classifier.knn_t,
-        )[:, 0]
-        for batch in torch.split(val, 512)
+        knn_predict(F.normalize(batch, dim=1), bank, labels, num_classes, k, temperature)[:, 0]
+        for batch in torch.split(features, 512)
     ]
     return torch.cat(answers)

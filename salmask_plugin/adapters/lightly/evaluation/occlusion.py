@@ -1,0 +1,245 @@
+"""Accuracy on pictures that are partly hidden, of classifiers fitted on whole ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from salmask_plugin.adapters.lightly.evaluation.features import (
+    check_labels,
+    device_of,
+    extract_features,
+    unchanged,
+)
+from salmask_plugin.adapters.lightly.evaluation.knn import predicted_classes
+from salmask_plugin.evaluation.logistic import WEIGHT_DECAYS, choose_logistic, top1
+from salmask_plugin.evaluation.occlusion import (
+    BANK,
+    FILLS,
+    PLACES,
+    Fill,
+    Fillings,
+    Place,
+    cell_scores,
+    cover,
+    hidden_cells,
+)
+
+BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
+"""Black after ImageNet's normalisation."""
+Condition = tuple[Place, Fill, float]
+Classifier = Literal["linear", "knn"]
+CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
+
+
+@dataclass(frozen=True)
+class OcclusionResult:
+    """Accuracies in [0, 1] on the validation images.
+
+    Attributes:
+        clean: classifier ("linear", "knn") -> top-1 on whole pictures.
+        hidden: classifier -> (place, fill, share) -> top-1.
+        hidden_share: (place, share) -> share of the picture that was hidden, mean over pictures.
+        weight_decay: of the linear probe, chosen on held-out training images.
+        protocol: the settings, as plain values.
+    """
+
+    clean: dict[str, float]
+    hidden: dict[str, dict[Condition, float]]
+    hidden_share: dict[tuple[Place, float], float]
+    weight_decay: float
+    protocol: dict[str, Any]
+
+
+def occlusion_evaluation(
+    model: nn.Module,
+    train_loader: Iterable[Sequence[Any]],
+    val_loader: Iterable[Sequence[Any]],
+    *,
+    num_classes: int,
+    shares: Sequence[float] = (0.15, 0.3, 0.5),
+    fills: Sequence[Fill] = FILLS,
+    places: Sequence[Place] = ("anywhere",),
+    grid: tuple[int, int] = (7, 7),
+    foreground_of: Callable[[Tensor], Tensor] | None = None,
+    classifiers: Sequence[Classifier] = CLASSIFIERS,
+    k: int = 20,
+    temperature: float = 0.1,
+    weight_decays: Sequence[float] = WEIGHT_DECAYS,
+    held_out: float = 0.1,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> OcclusionResult:
+    """Fit a linear probe and kNN on whole training pictures; read them on partly hidden ones.
+
+    Which cells are hidden, and the pictures and noise shown there, depend on the seed alone: the
+    same for every encoder. The paper does not measure this. Hiding parts to train and to test
+    classifiers is older: Hide-and-Seek, Cutout, Patch Mixing.
+
+    Args:
+        model: normalised images -> features; a filter is applied by the model itself.
+        train_loader: batches (images, labels, ...), ImageNet-normalised, not augmented.
+        val_loader: the same of the validation images, in a fixed order; read three times.
+        num_classes: number of classes.
+        shares: of the cells of the place that are hidden, each in (0, 1].
+        fills: what is shown instead, see :class:`~salmask_plugin.evaluation.occlusion.Fillings`.
+        places: "anywhere", or on the "object" or the "background" alone.
+        grid: (h, w) cells.
+        foreground_of: normalised images -> bool (B, h, w), the object's cells on any grid; needed
+            for "object" and "background".
+        classifiers: "linear", "knn" or both.
+        k: neighbours of kNN.
+        temperature: of kNN's votes.
+        weight_decays: candidates of the linear probe, see ``choose_logistic``.
+        held_out: share of the training images they are judged on.
+        seed: of everything that is hidden and shown.
+        device: where features are computed; None is where the model is.
+
+    Raises:
+        ValueError: for an argument out of range, or a place that needs ``foreground_of``.
+
+    References:
+        Singh and Lee, "Hide-and-Seek", ICCV 2017, https://arxiv.org/abs/1704.04232; DeVries and
+        Taylor, "Cutout", https://arxiv.org/abs/1708.04552; "Hardwiring ViT patch selectivity into
+        CNNs using Patch Mixing", https://arxiv.org/abs/2306.17848; Purushwalkam and Gupta,
+        "Demystifying contrastive self-supervised learning", NeurIPS 2020,
+        https://arxiv.org/abs/2007.13916.
+    """
+    check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
+    train = extract_features(model, train_loader, device=device)
+    val = extract_features(model, val_loader, device=device)
+    check_labels(train[1], val[1], num_classes=num_classes)
+    if not 1 <= k <= len(train[1]):
+        raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
+    probe = choose_logistic(
+        *train, num_classes=num_classes, weight_decays=weight_decays, held_out=held_out
+    )
+    bank = F.normalize(train[0], dim=1).T
+
+    def accuracies(features: Tensor) -> dict[str, float]:
+        found = {}
+        if "linear" in classifiers:
+            found["linear"] = top1(probe(features), val[1])
+        if "knn" in classifiers:
+            neighbours = predicted_classes(
+                features, bank, train[1], num_classes=num_classes, k=k, temperature=temperature
+            )
+            found["knn"] = (neighbours == val[1]).float().mean().item()
+        return found
+
+    clean = accuracies(val[0])
+    conditions = [(place, fill, share) for place in places for fill in fills for share in shares]
+    features, hidden_share = _hidden_features(
+        model, val_loader, val[1], conditions, grid, foreground_of, seed=seed, device=device
+    )
+    found = {condition: accuracies(matrix) for condition, matrix in features.items()}
+    protocol = {
+        "linear": "logistic regression on standardised features, L-BFGS",
+        "weight_decay": f"best of {', '.join(f'{value:g}' for value in weight_decays)} on "
+        f"{held_out:g} of the training images",
+        "knn": f"k={k}, temperature={temperature}",
+        "grid": f"{grid[0]} x {grid[1]}",
+        "seed": seed,
+        "train_images": len(train[1]),
+        "val_images": len(val[1]),
+    }
+    return OcclusionResult(
+        clean,
+        {name: {key: values[name] for key, values in found.items()} for name in clean},
+        hidden_share,
+        probe.weight_decay,
+        protocol,
+    )
+
+
+def check_conditions(
+    shares: Sequence[float],
+    fills: Sequence[Fill],
+    places: Sequence[Place],
+    classifiers: Sequence[Classifier],
+    *,
+    located: bool,
+) -> None:
+    """Raise ValueError for conditions that are unknown, or need to know where the object is."""
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(f"shares={list(shares)} must be above 0 and at most 1, at least one.")
+    for name, chosen, known in (
+        ("fills", fills, FILLS),
+        ("places", places, PLACES),
+        ("classifiers", classifiers, CLASSIFIERS),
+    ):
+        if not chosen or not set(chosen) <= set(known):
+            raise ValueError(f"{name}={list(chosen)} must be some of {', '.join(known)}.")
+    if not located and set(places) - {"anywhere"}:
+        raise ValueError(f"places={list(places)} needs a localizer, which tells the object.")
+
+
+@torch.no_grad()
+def _hidden_features(
+    model: nn.Module,
+    loader: Iterable[Sequence[Any]],
+    labels: Tensor,
+    conditions: Sequence[Condition],
+    grid: tuple[int, int],
+    foreground_of: Callable[[Tensor], Tensor] | None,
+    *,
+    seed: int,
+    device: torch.device | str | None,
+) -> tuple[dict[Condition, Tensor], dict[tuple[Place, float], float]]:
+    """Features (N, D) of the validation images under every condition."""
+    found: dict[Condition, list[Tensor]] = {condition: [] for condition in conditions}
+    hidden: dict[tuple[Place, float], list[Tensor]] = {}
+    scores = cell_scores(len(labels), grid, seed)
+    fillings = _fillings(loader, labels, seed)
+    with unchanged(model):
+        target = device_of(model) if device is None else torch.device(device)
+        model.to(target).eval()
+        start = 0
+        for batch in loader:
+            images = batch[0].to(target)
+            places = torch.arange(start, start + len(images))
+            start += len(images)
+            pools = _pools(images, grid, foreground_of)
+            contents = {
+                fill: fillings(fill, images, labels[places], places)
+                for fill in dict.fromkeys(fill for _, fill, _ in conditions)
+            }
+            for place, fill, share in conditions:
+                cells = hidden_cells(scores[places], share, pools[place])
+                covered = cover(images, contents[fill], cells)
+                found[place, fill, share].append(model(covered).flatten(1).float().cpu())
+                if fill == conditions[0][1]:
+                    hidden.setdefault((place, share), []).append(cells.flatten(1).float().mean(1))
+    means = {key: torch.cat(parts).mean().item() for key, parts in hidden.items()}
+    return {condition: torch.cat(parts) for condition, parts in found.items()}, means
+
+
+def _pools(
+    images: Tensor, grid: tuple[int, int], foreground_of: Callable[[Tensor], Tensor] | None
+) -> dict[Place, Tensor | None]:
+    """The cells that each place allows; None: all."""
+    pools: dict[Place, Tensor | None] = {"anywhere": None}
+    if foreground_of is not None:
+        shares = F.adaptive_avg_pool2d(foreground_of(images)[:, None].float().cpu(), grid)
+        pools["object"] = shares[:, 0] >= 0.5
+        pools["background"] = shares[:, 0] < 0.5
+    return pools
+
+
+def _fillings(loader: Iterable[Sequence[Any]], labels: Tensor, seed: int) -> Fillings:
+    """Pictures to hide others behind: some of the validation images, drawn from the seed."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    wanted = order[:BANK].sort().values
+    kept, start = [], 0
+    for batch in loader:
+        inside = wanted[(wanted >= start) & (wanted < start + len(batch[0]))] - start
+        kept.append(batch[0][inside])
+        start += len(batch[0])
+    return Fillings.draw(
+        torch.cat(kept), labels[wanted], torch.tensor(BLACK), count=len(labels), seed=seed
+    )

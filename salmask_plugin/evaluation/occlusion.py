@@ -1,0 +1,122 @@
+"""Pictures of which some cells are hidden: which cells, and what is shown there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from salmask_plugin.types import Images
+
+Place = Literal["anywhere", "object", "background"]
+Fill = Literal["mean", "black", "noise", "picture"]
+PLACES: tuple[Place, ...] = get_args(Place)
+FILLS: tuple[Fill, ...] = get_args(Fill)
+BANK = 256
+"""Pictures of other classes, and pictures of noise, that hidden cells are filled from."""
+
+
+def cell_scores(count: int, grid: tuple[int, int], seed: int = 0) -> Tensor:
+    """Draw the order in which the cells of each picture are hidden: float (count, h, w).
+
+    It depends on the seed and a picture's place alone: the same for every encoder.
+    """
+    return torch.rand(count, *grid, generator=torch.Generator().manual_seed(seed))
+
+
+def hidden_cells(scores: Tensor, share: float, pool: Tensor | None = None) -> Tensor:
+    """Return which cells of each picture are hidden: bool (B, h, w), True = hidden.
+
+    Cells that a smaller share hides are among those of a larger one.
+
+    Args:
+        scores: (B, h, w) of :func:`cell_scores`; the lowest go first.
+        share: of the cells, in (0, 1]; rounded to whole cells.
+        pool: bool (B, h, w): the cells that may be hidden, and that ``share`` counts. None: all.
+
+    Raises:
+        ValueError: if the share is out of range, or the pool has another shape.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} must be above 0 and at most 1.")
+    if pool is not None and pool.shape != scores.shape:
+        raise ValueError(f"pool is {tuple(pool.shape)}; {tuple(scores.shape)} is needed.")
+    members = torch.ones_like(scores, dtype=torch.bool) if pool is None else pool
+    ranked = torch.where(members, scores, 2.0).flatten(1)
+    places = ranked.argsort(1).argsort(1)
+    counts = (share * members.flatten(1).sum(1, keepdim=True)).round()
+    return (places < counts).view(scores.shape)
+
+
+@dataclass(frozen=True)
+class Fillings:
+    """What is shown in hidden cells; the same for every encoder.
+
+    Args:
+        pictures: (P, C, H, W) normalised pictures out of the validation images.
+        labels: (P,) their classes.
+        black: (C,) what black is after normalisation.
+        noise: (P, C, H, W) pictures of noise.
+        starts: (N,) for each validation image the picture from which one of another class is
+            looked for.
+    """
+
+    pictures: Images
+    labels: Tensor
+    black: Tensor
+    noise: Images
+    starts: Tensor
+
+    @classmethod
+    def draw(
+        cls, pictures: Images, labels: Tensor, black: Tensor, *, count: int, seed: int
+    ) -> Self:
+        """Draw noise and choices for ``count`` validation images from the seed."""
+        generator = torch.Generator().manual_seed(seed)
+        starts = torch.randint(len(pictures), (count,), generator=generator)
+        noise = torch.randn(pictures.shape, generator=generator)
+        return cls(pictures, labels, black, noise, starts)
+
+    def __call__(self, fill: Fill, images: Images, labels: Tensor, places: Tensor) -> Images:
+        """Return what is shown instead of the images (B, C, H, W), all over.
+
+        "mean" is each picture's own mean colour, "noise" standard normal per value (normalised
+        values have about that deviation), "picture" another picture, of another class.
+
+        Args:
+            fill: which of them.
+            images: normalised.
+            labels: (B,) their classes.
+            places: (B,) their places among the validation images, which decide the choices.
+
+        Raises:
+            ValueError: for an unknown fill, or where every picture of the bank is of one class.
+        """
+        if fill == "mean":
+            return images.mean((2, 3), keepdim=True).expand_as(images)
+        if fill == "black":
+            return self.black.to(images)[None, :, None, None].expand_as(images)
+        if fill == "noise":
+            return self.noise[places % len(self.noise)].to(images)
+        if fill != "picture":
+            raise ValueError(f"fill={fill!r} must be one of {FILLS}.")
+        other = self.labels[None, :] != labels[:, None]
+        if not other.any(1).all():
+            raise ValueError(
+                "fill='picture' needs pictures of at least two classes among the first "
+                f"{len(self.labels)} drawn."
+            )
+        # The first picture of another class behind a start that differs from place to place.
+        count = len(self.labels)
+        steps = (torch.arange(count) - self.starts[places][:, None]) % count
+        chosen = torch.where(other, steps, count).argmin(1)
+        return self.pictures[chosen].to(images)
+
+
+def cover(images: Images, filling: Images, cells: Tensor) -> Images:
+    """Return the images with ``filling`` in the hidden cells, bool (B, h, w)."""
+    pixels = F.interpolate(cells[:, None].float(), images.shape[-2:], mode="nearest-exact") > 0.5
+    return torch.where(pixels.to(images.device), filling, images)

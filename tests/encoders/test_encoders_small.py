@@ -1,0 +1,87 @@
+"""The small encoder: its layers, its grid, and its way through checkpoints and exports."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from salmask_plugin.encoders import SMALL_WIDTHS, SmallConvNet, small_convnet
+from salmask_plugin.evaluation import load_backbone
+from salmask_plugin.evaluation.architectures import build_network, infer_architecture, small_name
+from salmask_plugin.evaluation.export import export_backbone
+
+
+def in_words(network, images):
+    """The same layers written out, in eval mode: an independent reading of the description."""
+
+    def normal(x, name):
+        norm = network.get_submodule(name)
+        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+    def convolved(x, name):
+        return F.conv2d(x, network.get_submodule(name).weight, padding=1)
+
+    x = F.relu(normal(convolved(images, "stem.0"), "stem.1"))
+    for group in ("layer1", "layer2", "layer3"):
+        x = F.max_pool2d(convolved(x, f"{group}.0"), 2)
+        x = F.relu(normal(x, f"{group}.2"))
+        x = F.relu(normal(convolved(x, f"{group}.4"), f"{group}.5"))
+    return x, x.flatten(2).mean(2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("side", "cells"), [(32, 4), (48, 6), ((40, 24), (5, 3))])
+def test_it_is_the_network_that_its_description_says(side, cells):
+    torch.manual_seed(0)
+    network, feature_dim = small_convnet((5, 6, 7, 9))
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    network.eval()
+    height, width = (side, side) if isinstance(side, int) else side
+    images = torch.randn(2, 3, height, width)
+    maps, features = in_words(network, images)
+    assert feature_dim == 9
+    torch.testing.assert_close(network(images), features)
+    assert maps.shape[-2:] == ((cells, cells) if isinstance(cells, int) else cells)
+
+
+def test_it_has_the_size_that_is_told():
+    parameters = sum(value.numel() for value in SmallConvNet().parameters())
+    by_hand = 27 * 24 + 9 * (24 * 32 + 32 * 32 + 32 * 96 + 96 * 96 + 96 * 192 + 192 * 192)
+    assert parameters == by_hand + 2 * (24 + 2 * 32 + 2 * 96 + 2 * 192) == 626_360
+
+
+@pytest.mark.parametrize("widths", [(24, 32, 96), (24, 32, 96, 0)])
+def test_wrong_widths_are_refused(widths):
+    with pytest.raises(ValueError, match="widths"):
+        SmallConvNet(widths)
+
+
+@pytest.mark.parametrize("widths", [SMALL_WIDTHS, (5, 6, 7, 9)])
+def test_its_weights_tell_its_name(widths):
+    network, _ = small_convnet(widths)
+    name = infer_architecture(network.state_dict(), small_stem=None)
+    assert name == small_name(widths)
+    again, feature_dim = build_network(name)
+    again.load_state_dict(network.state_dict())
+    assert feature_dim == widths[-1]
+
+
+@torch.no_grad()
+def test_a_checkpoint_comes_back_through_an_export(tmp_path):
+    torch.manual_seed(1)
+    network, _ = small_convnet((5, 6, 7, 9))
+    images = torch.randn(3, 3, 24, 16)
+    network(images)  # running statistics that no initialisation has
+    named = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": named}, tmp_path / "run.ckpt")
+    backbone = load_backbone(tmp_path / "run.ckpt")
+    assert backbone.architecture == "small_5_6_7_9"
+    torch.testing.assert_close(backbone.network(images), network.eval()(images))
+    (tmp_path / "export").mkdir()
+    export_backbone(backbone, tmp_path / "export", format="safetensors", view_size=24)
+    assert load_backbone(tmp_path / "export").fingerprint == backbone.fingerprint
+    for name in ("timm", "torchvision", "detectron2"):
+        with pytest.raises(ValueError, match="small_5_6_7_9"):
+            export_backbone(backbone, tmp_path / name, format=name, view_size=24)
