@@ -138,10 +138,10 @@ def test_masks_of_a_mixed_view_follow_the_object_when_it_is_flipped(make_images,
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_map_without_a_ranking_is_masked_like_a_constant_one(make_images, bad, generator):
     saliency = torch.full((3, 7, 7), bad)
-    masked, mask = Masking(GridMask((0.2, 0.2)), MeanFill())(
+    masked, mask = Masking(GridMask((2 / 7, 2 / 7)), MeanFill())(
         make_images(3, 28, 28), saliency, generator
     )
-    assert (mask.sum((1, 2, 3)) == 10 * 16).all()
+    assert (mask.sum((1, 2, 3)) == 14 * 16).all()
     assert masked.isfinite().all()
 
 
