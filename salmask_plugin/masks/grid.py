@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -14,7 +15,7 @@ from salmask_plugin.masks.cells import (
     draw_share,
     foreground,
 )
-from salmask_plugin.types import CellMask, Saliency
+from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class GridMask:
         background: whether background cells are masked too. Without them alpha is a share of the
             foreground, and at least one cell is masked: a negative that shows everything would be
             a second positive. Only there, below one cell, the average is above alpha.
-        per_channel: draw the cells of each of the three channels independently, in equal numbers.
+        per_channel: draw the cells of each channel independently, in equal numbers. ``Masking``
+            says how many channels the views have; a call of one's own has three.
         tolerance: of :func:`~salmask_plugin.foreground`.
         rounding: "nearest" is the released code's; it moves the share on small grids.
 
@@ -53,11 +55,21 @@ class GridMask:
         if not math.isfinite(self.tolerance):
             raise ValueError(f"tolerance={self.tolerance} must be finite.")
 
-    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
-        """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, 3, h, w) with per_channel."""
+    def for_channels(self, channels: int) -> MaskSampler:
+        """Return the sampler for views of that many channels."""
+        return partial(self, channels=channels) if self.per_channel else self
+
+    def __call__(
+        self,
+        saliency: Saliency,
+        generator: torch.Generator | None = None,
+        *,
+        channels: int = 3,
+    ) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, channels, h, w) per channel."""
         is_foreground = foreground(saliency, self.tolerance)
         images, height, width = is_foreground.shape
-        channels = 3 if self.per_channel else 1
+        channels = channels if self.per_channel else 1
         alpha = draw_share(self.ratio, saliency, generator, self.rounding)
         noise = torch.rand(
             (images, channels, height * width), generator=generator, device=saliency.device
