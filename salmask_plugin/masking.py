@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.types import (
     Fill,
     Images,
@@ -42,12 +43,17 @@ class Masking:
 
         The input is not modified; unmasked pixels come back bit for bit.
         """
-        return self.apply(images, to_pixels(self.sampler(saliency, generator), images), generator)
+        return self.apply(images, draw_mask(self.sampler, saliency, images, generator), generator)
 
     def apply(
         self, images: Images, mask: PixelMask, generator: torch.Generator | None = None
     ) -> tuple[Images, PixelMask]:
-        """Fill a given pixel mask: the deterministic half of the call (but for a noise fill)."""
+        """Fill a given pixel mask: the deterministic half of the call (but for a noise fill).
+
+        Raises:
+            ValueError: if the mask is not (B, 1|C, H, W) for images (B, C, H, W).
+        """
+        check_mask(mask, images)
         return torch.where(mask, self.fill(images, generator), images), mask
 
 
@@ -156,7 +162,7 @@ class SaliencyMasking:
     ) -> tuple[Images, PixelMask | None]:
         if self.query is None or maps is None:
             return view, None
-        mask = to_pixels(self.query.sampler(maps[index], generator), view)
+        mask = draw_mask(self.query.sampler, maps[index], view, generator)
         if self.probability < 1:
             shape = (len(view), 1, 1, 1)
             draw = torch.rand(shape, generator=generator, device=view.device)
@@ -178,6 +184,26 @@ class SaliencyMasking:
             generator,
         )
         return images.view(*copies, *images.shape[1:]), mask.view(*copies, *mask.shape[1:])
+
+
+def draw_mask(
+    sampler: MaskSampler,
+    saliency: Saliency,
+    images: Images,
+    generator: torch.Generator | None = None,
+) -> PixelMask:
+    """Draw the mask of each view, (B, 1, H, W) or (B, C, H, W) where channels are drawn apart."""
+    return to_pixels(for_channels(sampler, images.shape[1])(saliency, generator), images)
+
+
+def check_mask(mask: PixelMask, images: Images) -> None:
+    """Raise ValueError unless there is one mask per image, of one channel or of the image's."""
+    count, channels, height, width = images.shape
+    if tuple(mask.shape) not in ((count, 1, height, width), (count, channels, height, width)):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; for images {tuple(images.shape)} it must be "
+            f"(B, 1, H, W) or (B, C, H, W)."
+        )
 
 
 def to_pixels(mask: Tensor, images: Images) -> PixelMask:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
 from salmask_plugin.precision import in_float
 from salmask_plugin.types import Saliency
+
+Rounding = Literal["random", "nearest"]
+"""How a share of the cells becomes a whole number: "random" keeps the share on average;
+"nearest" (halves to even) does not: 15 % of 3x3 cells is always one cell, 11 %."""
 
 
 def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
@@ -59,10 +66,47 @@ def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[fl
     return values[0], values[1]
 
 
-def draw_ratio(
-    ratio: tuple[float, float], saliency: Saliency, generator: torch.Generator | None
-) -> Tensor:
-    """Draw one share per image uniformly from ``ratio``: (B, 1, 1, 1) float32."""
+def check_rounding(rounding: Rounding) -> None:
+    """Raise ValueError unless ``rounding`` is one of the two."""
+    if rounding not in get_args(Rounding):
+        raise ValueError(f"rounding={rounding!r} must be one of {get_args(Rounding)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnShare:
+    """One share per image, and the draw that makes whole numbers of it.
+
+    Attributes:
+        share: (B, 1) float32 in [0, 1].
+        toss: (B, 1) float32 in [0, 1), or None to round to the nearest, halves to even.
+    """
+
+    share: Tensor
+    toss: Tensor | None
+
+    def of(self, total: Tensor | int) -> Tensor:
+        """Return the share of ``total``, (B, 1) or a number, as whole numbers: (B, 1) float32.
+
+        With a toss, x becomes floor(x) + 1 with the probability of x's fraction, else floor(x). One
+        toss serves every total of an image: what two totals differ by is rounded like that too, so
+        the parts of a grid keep their shares, and a larger total never gets fewer cells.
+        """
+        exact = total * self.share
+        if self.toss is None:
+            return exact.round()
+        whole = exact.floor()
+        return whole + (self.toss < exact - whole)
+
+
+def draw_share(
+    ratio: tuple[float, float],
+    saliency: Saliency,
+    generator: torch.Generator | None,
+    rounding: Rounding = "random",
+) -> DrawnShare:
+    """Draw one share per image uniformly from ``ratio``, and how it will be rounded."""
     low, high = ratio
-    shape = (saliency.shape[0], 1, 1, 1)
-    return low + (high - low) * torch.rand(shape, generator=generator, device=saliency.device)
+    draws = 2 if rounding == "random" else 1
+    shape = (draws, saliency.shape[0], 1)
+    drawn = torch.rand(shape, generator=generator, device=saliency.device)
+    return DrawnShare(low + (high - low) * drawn[0], drawn[1] if draws == 2 else None)

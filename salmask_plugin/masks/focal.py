@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from salmask_plugin.masks.cells import check_maps
+from salmask_plugin.masks.cells import Rounding, check_maps, check_rounding
 from salmask_plugin.types import CellMask, Saliency
 
 LATTICE = 16
@@ -22,6 +24,8 @@ class FocalMask:
         size: side of the window as a share of the view's side, in (0, 1].
         inside: mask the window itself. The paper's queries keep a window of 200/224; its hard
             negatives lose one of 130/224, which may miss the object.
+        rounding: on a lattice that ``size`` does not fit, rows and columns are each rounded up or
+            down at random, so that the area is right on average; "nearest" moves it.
 
     References:
         MSCN's focal mask (https://arxiv.org/abs/2206.07700) as used by Chin et al.; sizes from the
@@ -30,25 +34,33 @@ class FocalMask:
 
     size: float = 200 / 224
     inside: bool = False
+    rounding: Rounding = "random"
 
     def __post_init__(self) -> None:
         if not 0 < self.size <= 1:
             raise ValueError(f"size={self.size} must be in (0, 1].")
+        check_rounding(self.rounding)
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, 16 h, 16 w) bool."""
         check_maps(saliency)
         images, height, width = saliency.shape
-        position = torch.rand((2, images, 1), generator=generator, device=saliency.device)
-        rows = self._inside_axis(LATTICE * height, position[0])
-        columns = self._inside_axis(LATTICE * width, position[1])
+        draws = 4 if self.rounding == "random" else 2
+        drawn = torch.rand((draws, images, 1), generator=generator, device=saliency.device)
+        tosses = (drawn[2], drawn[3]) if draws == 4 else (None, None)
+        rows = self._inside_axis(LATTICE * height, drawn[0], tosses[0])
+        columns = self._inside_axis(LATTICE * width, drawn[1], tosses[1])
         window = (rows[:, :, None] & columns[:, None, :])[:, None]
         return window if self.inside else ~window
 
-    def _inside_axis(self, length: int, position: torch.Tensor) -> torch.Tensor:
+    def _inside_axis(self, length: int, position: Tensor, toss: Tensor | None) -> Tensor:
         """(B, length) bool: the window's extent along one axis, uniform over all its places."""
-        side = max(1, round(self.size * length))
+        exact = round(self.size * length, 6)  # 200/224 of 112 is 100, whatever its last bit
+        side = torch.full_like(position, round(exact))
+        if toss is not None:
+            side = math.floor(exact) + (toss < exact % 1).to(side.dtype)
+        side = side.clamp(min=1)
         places = length - side + 1
-        start = (position * places).long().clamp(max=places - 1)
+        start = torch.minimum((position * places).floor(), places - 1)
         at = torch.arange(length, device=position.device)
         return (at >= start) & (at < start + side)

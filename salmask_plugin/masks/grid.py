@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_ratio, foreground
-from salmask_plugin.types import CellMask, Saliency
+from salmask_plugin.masks.cells import (
+    Rounding,
+    check_ratio,
+    check_rounding,
+    draw_share,
+    foreground,
+)
+from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
 
 @dataclass(frozen=True)
 class GridMask:
     """Mask a random share of the grid's cells.
 
-    With N cells, foreground share gamma and a drawn ratio alpha, round(N alpha gamma) foreground
-    and round(N alpha) minus that many background cells are masked, without replacement, so that
-    object and background lose the same share. Halves round to even.
+    With N cells, foreground share gamma and a drawn ratio alpha, N alpha gamma foreground and
+    N alpha (1 - gamma) background cells are masked, without replacement, so that object and
+    background lose the same share. The numbers and their sum are rounded up or down at random, so
+    that each is right on average, on small grids too.
 
     Args:
         ratio: (low, high) of the uniform draw of alpha, one per image. (0.05, 0.25) for queries;
             (0.4, 0.7) with ``background=False`` for hard negatives.
         background: whether background cells are masked too. Without them alpha is a share of the
             foreground, and at least one cell is masked: a negative that shows everything would be
-            a second positive.
-        per_channel: draw the cells of each of the three channels independently, in equal numbers.
+            a second positive. Only there, below one cell, the average is above alpha.
+        per_channel: draw the cells of each channel independently, in equal numbers. ``Masking``
+            says how many channels the views have; a call of one's own has three.
         tolerance: of :func:`~salmask_plugin.foreground`.
+        rounding: "nearest" is the released code's; it moves the share on small grids.
 
     References:
         Chin et al., WACV 2024, section 3.1. Departures of the released code (total rounded down,
@@ -37,30 +47,41 @@ class GridMask:
     background: bool = True
     per_channel: bool = False
     tolerance: float = 0.6
+    rounding: Rounding = "random"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        check_rounding(self.rounding)
         if not math.isfinite(self.tolerance):
             raise ValueError(f"tolerance={self.tolerance} must be finite.")
 
-    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
-        """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, 3, h, w) with per_channel."""
+    def for_channels(self, channels: int) -> MaskSampler:
+        """Return the sampler for views of that many channels."""
+        return partial(self, channels=channels) if self.per_channel else self
+
+    def __call__(
+        self,
+        saliency: Saliency,
+        generator: torch.Generator | None = None,
+        *,
+        channels: int = 3,
+    ) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool, or (B, channels, h, w) per channel."""
         is_foreground = foreground(saliency, self.tolerance)
         images, height, width = is_foreground.shape
-        channels = 3 if self.per_channel else 1
-        alpha = draw_ratio(self.ratio, saliency, generator)
+        channels = channels if self.per_channel else 1
+        alpha = draw_share(self.ratio, saliency, generator, self.rounding)
         noise = torch.rand(
             (images, channels, height * width), generator=generator, device=saliency.device
         )
 
         objects = is_foreground.flatten(1)[:, None]  # (B, 1, N)
         object_cells = objects.sum(-1, keepdim=True)
-        masked_objects = (object_cells * alpha[..., 0]).round()
+        masked_objects = alpha.of(object_cells[:, 0])[:, None]
         # One sort ranks both pools: the object's cells first, at random inside each pool.
         rank = (noise + ~objects).argsort(-1).argsort(-1)
         if self.background:
-            total = (objects.shape[-1] * alpha[..., 0]).round()
-            masked_rest = (total - masked_objects).clamp(min=0)
+            masked_rest = alpha.of(objects.shape[-1])[:, None] - masked_objects
             first = torch.where(objects, rank, rank - object_cells)
             mask = first < torch.where(objects, masked_objects, masked_rest)
         else:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_ratio, foreground
+from salmask_plugin.masks.cells import check_ratio, draw_share, foreground
 from salmask_plugin.types import CellMask, Saliency
 
 Pool = Literal["anywhere", "background"]
@@ -18,8 +18,9 @@ Pool = Literal["anywhere", "background"]
 class MatchedMask:
     """Mask the number of cells that ``GridMask(ratio, background=False)`` would, from another pool.
 
-    With F foreground cells and a drawn ratio beta these are max(1, round(F beta)) cells. What such
-    negatives gain comes from the masked area, not from losing the object. Not in the paper.
+    With F foreground cells and a drawn ratio beta these are F beta cells, rounded as there and at
+    least one. What such negatives gain comes from the masked area, not from losing the object. Not
+    in the paper.
 
     Args:
         ratio: (low, high) of the uniform draw of beta, one per image.
@@ -43,9 +44,9 @@ class MatchedMask:
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
         objects = foreground(saliency, self.tolerance).flatten(1)  # (B, N)
-        beta = draw_ratio(self.ratio, saliency, generator)[:, 0, 0]
+        beta = draw_share(self.ratio, saliency, generator)
         order = torch.rand(objects.shape, generator=generator, device=saliency.device)
-        masked = (objects.sum(1, keepdim=True) * beta).round()
+        masked = beta.of(objects.sum(1, keepdim=True))
         if self.pool == "background":
             order = order + objects  # the background's cells rank first
             masked = masked.minimum((~objects).sum(1, keepdim=True))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
 
+from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
 
@@ -15,8 +16,8 @@ from salmask_plugin.types import CellMask, MaskSampler, Saliency
 class MaskMixture:
     """Draw each image's mask from one of ``samplers``, chosen with probability ``weights``.
 
-    Coarser masks are enlarged by repetition to the finest lattice among them, and to three channels
-    if any kind has three.
+    Coarser masks are enlarged by repetition to the finest lattice among them, and to all channels
+    of the views if any kind draws them apart.
 
     Args:
         samplers: the mask kinds.
@@ -41,8 +42,12 @@ class MaskMixture:
         if min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6:
             raise ValueError(f"weights={self.weights} must be non-negative and sum to 1.")
 
+    def for_channels(self, channels: int) -> MaskSampler:
+        """Return the mixture for views of that many channels."""
+        return replace(self, samplers=[for_channels(part, channels) for part in self.samplers])
+
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
-        """Draw masks for maps (B, h, w): (B, 1|3, h', w') bool on the finest lattice."""
+        """Draw masks for maps (B, h, w): (B, 1|C, h', w') bool on the finest lattice."""
         draw = torch.rand((len(saliency), 1, 1, 1), generator=generator, device=saliency.device)
         masks = [sampler(saliency, generator) for sampler in self.samplers]
         height = max(mask.shape[-2] for mask in masks)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_ratio
+from salmask_plugin.masks.cells import check_ratio, draw_share
 from salmask_plugin.masks.top import random_tie_rank
 from salmask_plugin.types import CellMask, Saliency
 
@@ -28,12 +28,15 @@ class SystematicMask:
         object.__setattr__(self, "ratio", check_ratio(self.ratio))
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
-        """Draw masks for maps (B, h, w): (B, 1, h, w) bool; round(h w ratio) cells are masked."""
-        alpha = draw_ratio(self.ratio, saliency, generator)[:, 0, 0]
-        start = torch.rand(alpha.shape, generator=generator, device=saliency.device)
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool.
+
+        h w ratio cells are masked, rounded up or down at random: right on average.
+        """
+        alpha = draw_share(self.ratio, saliency, generator)
+        start = torch.rand(alpha.share.shape, generator=generator, device=saliency.device)
         rank = random_tie_rank(saliency, generator)
         cells = rank.shape[1]
-        masked = (cells * alpha).round().long()
+        masked = alpha.of(cells).long()
         # Integers throughout, so that the count is exact: a cell is masked where the running
         # count floor((rank * masked + offset) / cells) steps up.
         offset = (start * cells).long().clamp(max=cells - 1)

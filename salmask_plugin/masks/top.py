@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_ratio, ranked
+from salmask_plugin.masks.cells import check_ratio, draw_share, ranked
 from salmask_plugin.types import CellMask, Saliency
 
 
@@ -14,6 +14,7 @@ from salmask_plugin.types import CellMask, Saliency
 class TopMask:
     """Mask the most salient share of the cells; at least one. Ties are broken at random.
 
+    Their number is rounded up or down at random, so that the share is right on average.
     Not in the paper, whose negatives lose a random part of a generous foreground.
 
     Args:
@@ -27,9 +28,9 @@ class TopMask:
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
-        alpha = draw_ratio(self.ratio, saliency, generator)
+        alpha = draw_share(self.ratio, saliency, generator)
         rank = random_tie_rank(saliency, generator)
-        masked = (rank.shape[1] * alpha[:, 0, 0]).round().clamp(min=1)
+        masked = alpha.of(rank.shape[1]).clamp(min=1)
         return (rank < masked).view(saliency.shape)[:, None]
 
 

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from oracles.pixels import mask_loop
 from torch import Tensor
 
-from salmask_plugin import BlurFill, FocalMask, GridMask, Masking, MeanFill, NoiseFill
+from salmask_plugin import (
+    BlurFill,
+    FocalMask,
+    GridMask,
+    HighPassFilter,
+    Masking,
+    MaskMixture,
+    MeanFill,
+    NoiseFill,
+    SaliencyMasking,
+    UniformLocalizer,
+)
 from salmask_plugin.masking import to_pixels
 
 FILLS = [MeanFill(), BlurFill(kernel_size=7, sigma=2.0), NoiseFill()]
@@ -138,10 +149,10 @@ def test_masks_of_a_mixed_view_follow_the_object_when_it_is_flipped(make_images,
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_map_without_a_ranking_is_masked_like_a_constant_one(make_images, bad, generator):
     saliency = torch.full((3, 7, 7), bad)
-    masked, mask = Masking(GridMask((0.2, 0.2)), MeanFill())(
+    masked, mask = Masking(GridMask((2 / 7, 2 / 7)), MeanFill())(
         make_images(3, 28, 28), saliency, generator
     )
-    assert (mask.sum((1, 2, 3)) == 10 * 16).all()
+    assert (mask.sum((1, 2, 3)) == 14 * 16).all()
     assert masked.isfinite().all()
 
 
@@ -161,3 +172,51 @@ def test_masking_compiles_with_a_mask_drawn_outside(make_images, generator):
     mask = torch.rand((2, 1, 28, 28), generator=generator) < 0.3
     apply: Callable[..., tuple[Tensor, Tensor]] = Masking(GridMask(), BlurFill(5, 1.0)).apply
     assert torch.allclose(torch.compile(apply)(images, mask)[0], apply(images, mask)[0], atol=1e-6)
+
+
+HIGHPASS = MaskMixture((FocalMask(), GridMask(), GridMask(per_channel=True)), (0.20, 0.24, 0.56))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 13])
+def test_channels_drawn_apart_are_the_views_channels(make_images, generator, channels):
+    """The high-pass recipe's kinds on grey, four-band and thirteen-band views."""
+    images = make_images(40, 28, 28, channels)
+    for sampler in (GridMask((0.3, 0.3), per_channel=True), HIGHPASS):
+        masked, mask = Masking(sampler, NoiseFill())(images, torch.rand(40, 7, 7), generator)
+        assert masked.shape == images.shape
+        assert mask.shape == (40, channels, 28, 28)
+        counts = mask.sum((2, 3))
+        assert (counts == counts[:, :1]).all()
+        if channels > 1:
+            assert (mask[:, 0] != mask[:, -1]).flatten(1).any(1).sum() > 10
+
+
+@pytest.mark.parametrize("channels", [1, 4, 13])
+def test_whole_recipes_take_any_number_of_channels(make_images, generator, channels):
+    query, key = make_images(6, 28, 28, channels), make_images(6, 28, 28, channels)
+    part = Masking(HIGHPASS, NoiseFill())
+    filtered = HighPassFilter(3, 1.0)
+    for branch, negative in (("query", part), ("both", None)):  # high-pass, MSCN
+        masking = SaliencyMasking(
+            UniformLocalizer(), part, negative, view_filter=filtered, branch=branch
+        )
+        views = masking(query, key, generator)
+        assert views.query.shape == views.key.shape == query.shape
+        assert views.negatives is None or views.negatives.shape == (6, 1, *query.shape[1:])
+
+
+def test_three_channels_are_drawn_as_a_sampler_alone_draws_them(make_images, make_saliency):
+    maps = make_saliency(5)
+    _, mask = Masking(HIGHPASS, MeanFill())(
+        make_images(5, 112, 112), maps, torch.Generator().manual_seed(2)
+    )
+    assert torch.equal(mask, HIGHPASS(maps, torch.Generator().manual_seed(2)))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 28, 28), (5, 4, 28, 27), (1, 4, 28, 28), (5, 28, 28)])
+def test_a_mask_that_does_not_fit_the_images_is_an_error(make_images, shape):
+    """Three channels of a sampler of one's own made three-channel views out of grey ones."""
+    with pytest.raises(ValueError, match=r"mask has shape .* must be \(B, 1, H, W\)"):
+        Masking(GridMask(), MeanFill()).apply(
+            make_images(5, 28, 28, 4), torch.zeros(shape, dtype=torch.bool)
+        )

@@ -55,6 +55,18 @@ def test_whole_view_and_tiny_window(generator):
     assert (FocalMask(1e-9, inside=True)(maps, generator).sum((1, 2, 3)) == 1).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (4, 5)])
+@pytest.mark.parametrize("size", [200 / 224, 130 / 224])
+def test_the_area_is_kept_on_average_where_the_lattice_does_not_fit(generator, shape, size):
+    mask = FocalMask(size, inside=True)(torch.zeros(5000, *shape), generator)
+    assert mask.float().mean().item() == pytest.approx(size**2, abs=0.003)
+    sides = torch.stack((mask[:, 0].any(2).sum(1), mask[:, 0].any(1).sum(1)), 1)
+    exact = size * 16 * torch.tensor(shape)
+    assert (sides - exact).abs().max() < 1
+    nearest = FocalMask(size, inside=True, rounding="nearest")(torch.zeros(9, *shape), generator)
+    assert (nearest.sum((1, 2, 3)) == exact.round().prod()).all()
+
+
 @pytest.mark.parametrize("size", [0.0, -0.5, 1.01, float("nan")])
 def test_size_out_of_range_is_an_error(size):
     with pytest.raises(ValueError, match=r"size=.*\(0, 1\]"):

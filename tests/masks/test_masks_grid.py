@@ -48,11 +48,33 @@ POOLS = [
 def test_counts_follow_the_paper(rows, columns, object_cells, ratio, generator):
     saliency = map_with_objects(4, rows, columns, object_cells)
     for background in (True, False):
-        sampler = GridMask((ratio, ratio), background, per_channel=True, tolerance=0)
+        sampler = GridMask((ratio, ratio), background, True, tolerance=0, rounding="nearest")
         in_object, in_rest = counts(saliency, sampler(saliency, generator), tolerance=0)
         expected = cell_counts(rows * columns, object_cells, ratio, background)
         assert (in_object == expected[0]).all()
         assert (in_rest == min(expected[1], rows * columns - object_cells)).all()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.004, 0.15, 0.47, 0.97, 1.0])
+@pytest.mark.parametrize(("rows", "columns", "object_cells"), POOLS)
+def test_each_pool_keeps_its_share_on_average(rows, columns, object_cells, ratio, generator):
+    """And no image strays from it by a whole cell, in either pool or in all."""
+    cells, images = rows * columns, 1200
+    saliency = map_with_objects(images, rows, columns, object_cells)
+    sampler = GridMask((ratio, ratio), tolerance=0)
+    in_object, in_rest = counts(saliency, sampler(saliency, generator), tolerance=0)
+    for masked, pool in (
+        (in_object, object_cells),
+        (in_rest, cells - object_cells),
+        (in_object + in_rest, cells),
+    ):
+        assert (masked - ratio * pool).abs().max() < 1
+        assert masked.double().mean().item() == pytest.approx(ratio * pool, abs=0.06)  # 4 sigma
+
+    negative = GridMask((ratio, ratio), background=False, tolerance=0)
+    in_object, _ = counts(saliency, negative(saliency, generator), tolerance=0)
+    expected = max(1, ratio * object_cells)  # below one cell, one
+    assert in_object.double().mean().item() == pytest.approx(expected, abs=0.06)
 
 
 def test_ratio_is_drawn_per_image_uniformly_between_its_ends(generator):
@@ -130,18 +152,50 @@ def test_background_count_is_never_negative(generator):
     released = background_order[: released_background_count(49, object_cells, ratio)]
     assert len(released) == len(background_order) - 1  # the property that fails
 
-    saliency = map_with_objects(4, rows, columns, object_cells)
-    mask = GridMask((ratio, ratio), tolerance=0)(saliency, generator)
+    saliency = map_with_objects(40, rows, columns, object_cells)
+    mask = GridMask((ratio, ratio), tolerance=0, rounding="nearest")(saliency, generator)
     in_object, in_rest = counts(saliency, mask, tolerance=0)
     assert (in_object == 6).all()
     assert (in_rest == 0).all()
+    mask = GridMask((ratio, ratio), tolerance=0)(saliency, generator)
+    in_object, in_rest = counts(saliency, mask, tolerance=0)
+    assert in_object.unique().tolist() == [5, 6]
+    assert in_rest.unique().tolist() == [0, 1]
 
 
 def test_total_is_rounded_not_cut(generator):
-    """Released rule: floor(49 ratio) cells; ours round. At 0.199 that is 9 against 10."""
-    mask = GridMask((0.199, 0.199))(map_with_objects(3, 7, 7, 30), generator)
-    assert (mask.sum((1, 2, 3)) == 10).all()
+    """Released rule: floor(49 ratio) cells, at 0.199 always 9 of 9.75."""
+    total = GridMask((0.199, 0.199))(map_with_objects(900, 7, 7, 30), generator).sum((1, 2, 3))
+    assert total.unique().tolist() == [9, 10]
+    assert total.float().mean().item() == pytest.approx(49 * 0.199, abs=0.06)
     assert int(49 * 0.199) == 9
+
+
+def test_small_grids_keep_the_ratio(generator):
+    """The nearest number of 1.35 cells is one: 11.1 % of a 3x3 grid where 15 % were asked for."""
+    maps = torch.ones(4000, 3, 3)
+    nearest = GridMask((0.15, 0.15), rounding="nearest")(maps, generator)
+    assert nearest.float().mean().item() == pytest.approx(1 / 9)
+    assert GridMask((0.15, 0.15))(maps, generator).float().mean().item() == pytest.approx(
+        0.15, abs=0.004
+    )
+
+
+def test_views_stay_whole_where_the_share_is_below_one_cell(generator):
+    """Of 9 cells, U(0.05, 0.25) is below one with 0.3056; 1 - 9 a of those stay whole."""
+    whole = ~GridMask()(torch.ones(9000, 3, 3), generator).flatten(1).any(1)
+    assert whole.float().mean().item() == pytest.approx((1 - 0.45) ** 2 / 2 / 9 / 0.2, abs=0.012)
+    assert GridMask()(torch.ones(9000, 7, 7), generator).flatten(1).any(1).all()
+
+
+def test_nearest_draws_what_it_always_drew():
+    """Frozen: masks of the released recipes stay as they were before there was a choice."""
+    maps = torch.arange(2 * 9.0).view(2, 3, 3).sin()
+    mask = GridMask((0.2, 0.6), rounding="nearest")(maps, torch.Generator().manual_seed(5))
+    assert mask.int().flatten(1).tolist() == [
+        [0, 1, 0, 1, 1, 0, 1, 0, 1],
+        [0, 1, 0, 0, 0, 0, 0, 1, 0],
+    ]
 
 
 def released_pick(pool: Tensor, count: int) -> Tensor:
@@ -160,6 +214,11 @@ def test_one_cell_pools_are_masked(generator):
     in_object, in_rest = counts(saliency, mask, tolerance=0)
     assert (in_object == 1).all()
     assert (in_rest == 48).all()
+
+
+def test_rounding_is_one_of_two():
+    with pytest.raises(ValueError, match=r"rounding='up' must be one of .*nearest"):
+        GridMask(rounding="up")
 
 
 @pytest.mark.parametrize("ratio", [(-0.1, 0.5), (0.5, 0.4), (0.2, 1.1), (float("nan"), 0.5)])

@@ -13,9 +13,12 @@ def test_counts_are_those_of_the_papers_negative(make_saliency, generator, shape
     rest = MatchedMask((ratio, ratio), pool="background")(saliency, generator).sum((1, 2, 3))
     for one, count, beside in zip(saliency.double().numpy(), masked, rest, strict=True):
         objects = int(foreground_loop(one).sum())
-        expected, _ = cell_counts(one.size, objects, ratio, background=False)
-        assert count == expected
-        assert beside == min(expected, max(1, one.size - objects))
+        allowed = [
+            cell_counts(one.size, objects, ratio, background=False, toss=toss)[0]
+            for toss in (0.0, 1 - 1e-6)
+        ]
+        assert count in allowed
+        assert beside in [min(number, max(1, one.size - objects)) for number in allowed]
 
 
 def test_the_draw_of_the_ratio_is_the_negatives_own(make_saliency):

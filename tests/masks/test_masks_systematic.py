@@ -20,11 +20,12 @@ def test_count_is_exact_and_every_stretch_of_ranks_loses_its_share(rows, columns
     saliency = order.float().view(3, rows, columns)
     mask = SystematicMask((ratio, ratio))(saliency, generator)
     masked = mask.sum((1, 2, 3))
-    assert (masked - cells * ratio).abs().max() <= 0.5 + 1e-3
+    assert (masked - cells * ratio).abs().max() < 1
     taken = torch.nn.functional.pad(masked_by_rank(saliency, mask).cumsum(1), (1, 0))
     for stretch in range(1, cells + 1):
         inside = taken[:, stretch:] - taken[:, :-stretch]
-        assert inside.max() - inside.min() <= 1  # two stretches of one length differ by one at most
+        # Two stretches of one length differ by one at most.
+        assert (inside.amax(1) - inside.amin(1)).max() <= 1
         share = masked[:, None] * stretch / cells
         assert ((inside - share).abs() < 1).all()
 
@@ -38,7 +39,12 @@ def test_every_cell_is_equally_likely(make_saliency, generator):
 def test_ties_are_broken_at_random(generator):
     masks = SystematicMask((0.3, 0.3))(torch.ones(30, 7, 7), generator).flatten(1)
     assert len(masks.unique(dim=0)) == 30
-    assert (masks.sum(1) == 15).all()
+    assert masks.sum(1).unique().tolist() == [14, 15]  # of 14.7
+
+
+def test_small_grids_keep_the_ratio(generator):
+    share = SystematicMask((0.15, 0.15))(torch.ones(4000, 3, 3), generator).float().mean()
+    assert share.item() == pytest.approx(0.15, abs=0.004)
 
 
 def test_ratio_out_of_range_is_an_error():

@@ -16,9 +16,15 @@ def test_masks_the_most_salient_cells(make_saliency, generator, shape):
 
 def test_counts_follow_the_ratio_and_are_at_least_one(make_saliency, generator):
     saliency = make_saliency(5, 5, 9)
-    for ratio, expected in ((0.0, 1), (0.01, 1), (0.3, 14), (0.69, 31), (1.0, 45)):
+    for ratio, expected in ((0.0, 1), (0.01, 1), (0.4, 18), (0.8, 36), (1.0, 45)):
         masked = TopMask((ratio, ratio))(saliency, generator).sum((1, 2, 3))
         assert (masked == expected).all()
+
+
+def test_a_share_between_two_counts_is_kept_on_average(make_saliency, generator):
+    masked = TopMask((0.3, 0.3))(make_saliency(3000, 3, 3), generator).sum((1, 2, 3))
+    assert masked.unique().tolist() == [2, 3]
+    assert masked.float().mean().item() == pytest.approx(2.7, abs=0.04)
 
 
 def test_ties_are_broken_at_random(generator):

@@ -24,12 +24,18 @@ def foreground_loop(saliency: NDArray[np.float64], tolerance: float = 0.6) -> ND
     )
 
 
-def cell_counts(cells: int, object_cells: int, ratio: float, background: bool) -> tuple[int, int]:
-    """How many (foreground, background) cells a ratio masks."""
+def cell_counts(
+    cells: int, object_cells: int, ratio: float, background: bool, toss: float | None = None
+) -> tuple[int, int]:
+    """How many (foreground, background) cells a ratio masks: nearest, or by a toss in [0, 1)."""
+
+    def whole(share: float) -> int:
+        return round(share) if toss is None else math.floor(share + 1 - toss)
+
     if not background:
-        return max(1, round(object_cells * ratio)), 0
-    masked_objects = round(cells * ratio * object_cells / cells)
-    return masked_objects, max(0, round(cells * ratio) - masked_objects)
+        return max(1, whole(object_cells * ratio)), 0
+    masked_objects = whole(object_cells * ratio)
+    return masked_objects, max(0, whole(cells * ratio) - masked_objects)
 
 
 def grid_mask_per_image(
@@ -45,9 +51,9 @@ def grid_mask_per_image(
         cells = saliency[index].flatten()
         is_object = cells >= cells.mean() - 0.6 * cells.std(correction=0)
         pools = is_object.nonzero()[:, 0], (~is_object).nonzero()[:, 0]
-        draw = torch.rand((), generator=generator).item()
+        draw, toss = torch.rand(2, generator=generator).tolist()
         alpha = ratio[0] + (ratio[1] - ratio[0]) * draw
-        counts = cell_counts(len(cells), len(pools[0]), alpha, background)
+        counts = cell_counts(len(cells), len(pools[0]), alpha, background, toss)
         for pool, count in zip(pools, counts, strict=True):
             for cell in pool[torch.randperm(len(pool), generator=generator)[:count]].tolist():
                 masks[index, 0, cell // columns, cell % columns] = True

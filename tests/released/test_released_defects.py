@@ -85,7 +85,7 @@ def test_every_query_meets_the_one_negative_in_the_loss(generator):
 
 
 @pytest.mark.parametrize("recipe", ["mean", "blur", "highpass"])
-def test_recipes_differ_from_the_papers_in_these_two_alone(recipe):
+def test_recipes_differ_from_the_papers_in_these_two_and_the_rounding(recipe):
     given = ["localizer=center", "view_size=96"]
     paper = compose_settings([f"masking={recipe}", *given])["masking"]
     released = compose_settings([f"masking=released_{recipe}", *given])["masking"]
@@ -96,4 +96,9 @@ def test_recipes_differ_from_the_papers_in_these_two_alone(recipe):
     assert released["localizer"]["localizer"] == paper["localizer"]
     released["localizer"] = paper["localizer"]
     released["negative"]["_target_"] = paper["negative"]["_target_"]
+    assert released != paper
+    for masking in ("query", "negative"):
+        assert "random" not in str(released[masking]["sampler"])
+        nearest = OmegaConf.to_yaml(paper[masking]["sampler"]).replace("random", "nearest")
+        paper[masking]["sampler"] = OmegaConf.to_container(OmegaConf.create(nearest))
     assert released == paper

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -69,8 +71,8 @@ def test_masks_are_cells_of_their_own_image(kind, batch, rows, columns, ratio, s
         assert mask.shape[2] % rows == 0
         assert mask.shape[3] % columns == 0
         shares = mask.flatten(1).float().mean(1)
-        # Rounded to whole cells, at least one of them.
-        most = max(ratio[1] * rows * columns + 0.5, 1) / (rows * columns)
+        # Rounded up or down to whole cells, at least one of them.
+        most = max(math.ceil(ratio[1] * rows * columns), 1) / (rows * columns)
         assert (shares <= most + 1e-6).all()
     assert torch.equal(mask, sampler(saliency, step_generator(seed, 0, step)))
     changed = saliency.clone()
