@@ -8,7 +8,7 @@ from typing import Any
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.cli.targets import Trust, check_targets
 from salmask_plugin.results.store import write_atomically
 
 SETTINGS_NAME = "settings.json"
@@ -65,15 +65,17 @@ def keep_settings(folder: Path, settings: Settings) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_settings(folder: Path, *, trust: bool = False) -> Settings:
+def read_settings(folder: Path, *, trust: Trust = False) -> Settings:
     """Return the settings of the run in ``folder``, which may come from somebody else.
 
     Args:
         folder: of the run.
-        trust: allow any ``_target_``.
+        trust: what the command line allows besides what our configurations name; True where
+            nothing is built.
 
     Raises:
-        UserError: if the folder holds no run, or its settings would build what is not allowed.
+        UserError: if the folder holds no run, or its settings would build or fetch what is not
+            allowed.
     """
     path = folder / SETTINGS_NAME
     if not path.is_file():
@@ -83,8 +85,7 @@ def read_settings(folder: Path, *, trust: bool = False) -> Settings:
         settings = Settings(dict(content["values"]), dict(content["choices"]), ())
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}.") from error
-    if not trust:
-        check_targets(settings.values)
+    check_targets(settings.values, trust=trust, foreign=True)
     return settings
 
 

@@ -65,6 +65,12 @@ def run_of(path: Path) -> Path | None:
     return None
 
 
+def view_size_of(own: Path) -> int:
+    """Return the side of a run's views. Read, not built: any ``_target_`` may stand there."""
+    size: int = read_settings(own, trust=True)["view_size"]
+    return size
+
+
 def completed(settings: Settings, own: Path | None) -> Settings:
     """Fill in the view size; tasks on a run of ours carry the data set in their name.
 
@@ -79,7 +85,7 @@ def completed(settings: Settings, own: Path | None) -> Settings:
             "setting of `salmask evaluate`."
         )
     if values["view_size"] is None:
-        values["view_size"] = VIEW_SIZE if own is None else read_settings(own)["view_size"]
+        values["view_size"] = VIEW_SIZE if own is None else view_size_of(own)
     if own is not None:
         name = settings.choices["data"]
         evaluation["data"] = {**evaluation["data"], name: values["data"]}

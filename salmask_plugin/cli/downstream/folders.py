@@ -112,7 +112,8 @@ def _write(
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
-        asked = Wanted(name, kind, options, {}, False, read_settings(source)).asked
+        run = read_settings(source, trust=True)  # read, not built
+        asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         write_record(source, with_results(read_record(source), {name: evaluation}))
     text = json.dumps(content, indent=2, default=str, allow_nan=False)
