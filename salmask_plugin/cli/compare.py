@@ -15,7 +15,7 @@ from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.reported import left_out_rows
-from salmask_plugin.cli.runs import run_folder
+from salmask_plugin.cli.runs import below_out, run_folder
 from salmask_plugin.cli.study import EXPERIMENT, IDENTITY, row_of, row_settings, study_name
 from salmask_plugin.cli.targets import Trust, fetches
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     rows = plan_rows(settings, options)
-    study = Path(settings["out"]) / study_name(settings)
+    study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.targets import Trust, check_targets
+from salmask_plugin.file_names import path_below
 from salmask_plugin.results.store import write_atomically
 
 SETTINGS_NAME = "settings.json"
@@ -24,12 +25,24 @@ def run_folder(settings: Settings) -> Path:
     Raises:
         UserError: if the name leads out of ``out``.
     """
-    name = str(settings["name"] or default_name(settings))
-    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
-    if absolute or ".." in parts or not PurePosixPath(name).name:
-        raise UserError(f"name={name!r} must be a folder below out={settings['out']}.")
-    return Path(settings["out"]) / name
+    return below_out(settings, settings["name"] or default_name(settings))
+
+
+def below_out(settings: Settings, name: object, folder: str = "") -> Path:
+    """Return what the settings call ``name``, below ``out``.
+
+    Args:
+        settings: say ``out``.
+        name: of a folder or file; may have several parts.
+        folder: below ``out``, that it stays in.
+
+    Raises:
+        UserError: if the name leads out of it.
+    """
+    try:
+        return path_below(Path(settings["out"]) / folder, name, "name", follow_links=True)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def default_name(settings: Settings) -> str:

@@ -126,9 +126,7 @@ def attack(mark):
             "_target_": "torchvision.models._utils.IntermediateLayerGetter",
             "model": {
                 "_target_": "torch.nn.ModuleDict",
-                "modules": {
-                    f"a=__import__('os').mkdir('{mark}')": {"_target_": "torch.nn.Identity"}
-                },
+                "modules": {code: {"_target_": "torch.nn.Identity"}},
             },
             "return_layers": {},
         },
