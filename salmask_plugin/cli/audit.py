@@ -6,7 +6,6 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown
 from salmask_plugin.cli.rows import LOCALIZER, RecipeRow, recipe_rows, with_embedded_localizer
+from salmask_plugin.cli.runs import below_out
 from salmask_plugin.data import (
     ImageSplits,
     LabelledImages,
@@ -27,6 +27,7 @@ from salmask_plugin.data import (
     two_views,
 )
 from salmask_plugin.evaluation import measure_coverage
+from salmask_plugin.file_names import safe_name
 from salmask_plugin.results.coverage import (
     CoverageRow,
     coverage_csv,
@@ -68,6 +69,8 @@ def run(options: argparse.Namespace) -> None:
             f"data {splits.name} has no object masks; use data=tiny_imagenet data.boxes=true, "
             "data=coco or data=generated."
         )
+    name = settings["name"] or safe_name(f"{splits.name}-{settings.choices['localizer']}")
+    target = below_out(settings, name, "audit")
     low, high = options.object_share
     if not 0 <= low < high <= 1:
         raise UserError(f"--object-share {low} {high} must satisfy 0 <= LOW < HIGH <= 1.")
@@ -80,8 +83,6 @@ def run(options: argparse.Namespace) -> None:
             rows, splits, kind, split=options.split, count=options.images, limits=(low, high)
         )
     ]
-    name = settings["name"] or f"{splits.name}-{settings.choices['localizer']}"
-    folder = Path(settings["out"]) / "audit"
     protocol = {
         "data": splits.name,
         "split": options.split,
@@ -95,16 +96,20 @@ def run(options: argparse.Namespace) -> None:
         "interval": "1.96 standard errors over images",
         "environment": environment(),
     }
-    write_atomically(folder / f"{name}.csv", coverage_csv(results).encode())
-    write_atomically(folder / f"{name}.json", coverage_json(results, protocol).encode())
-    write_atomically(folder / f"{name}.png", draw_coverage(results))
+    files = {
+        "csv": coverage_csv(results).encode(),
+        "json": coverage_json(results, protocol).encode(),
+        "png": draw_coverage(results),
+    }
+    for suffix, content in files.items():
+        write_atomically(target.with_name(f"{target.name}.{suffix}"), content)
     print(coverage_markdown(results))
     print(
         f"\n{splits.name} {options.split}, views of {settings['view_size']} px, objects of {low} "
         f"to {high} of the view, seed {settings['seed']}; shares of pixels, mean ± 95 % interval "
         "over images. Centre box: as large as the foreground."
     )
-    print(f"Written: {folder / name}.csv, .json, .png")
+    print(f"Written: {target}.csv, .json, .png")
 
 
 def audit_rows(options: argparse.Namespace) -> list[RecipeRow]:

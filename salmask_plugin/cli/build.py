@@ -43,8 +43,11 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
     """Build the object that a configuration node describes; ``arguments`` are added as they are.
 
     Raises:
-        UserError: with the message of whatever a part of the node refuses.
+        UserError: with the message of whatever a part of the node refuses, or if it is no node.
     """
+    # A text would be read as YAML, and a node come out of it that nobody has checked.
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{node!r:.200} must be a node with a _target_, which says what is built.")
     try:
         # As a partial: merged into the node, arguments that are dataclasses would become
         # configuration themselves.

@@ -15,8 +15,9 @@ from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.reported import left_out_rows
-from salmask_plugin.cli.runs import run_folder
+from salmask_plugin.cli.runs import below_out, run_folder
 from salmask_plugin.cli.study import EXPERIMENT, IDENTITY, row_of, row_settings, study_name
+from salmask_plugin.cli.targets import Trust, fetches
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     rows = plan_rows(settings, options)
-    study = Path(settings["out"]) / study_name(settings)
+    study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
@@ -140,6 +141,13 @@ def is_finished(row: Row) -> bool:
     )
 
 
+def flags_for_children(trust: Trust) -> list[str]:
+    """Return the flags that give another command the trust that this one was given."""
+    if trust is True:
+        return ["--trust"]
+    return [f"--allow={name}" for name in sorted(trust or ())]
+
+
 def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
     todo = [row for row in rows if not is_finished(row)]
     # Waiting threads that spin take the cores from loader workers; on two cores that halves the
@@ -150,11 +158,13 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
     for index, row in enumerate(todo):
         print(f"\n=== {row.name} ({index + 1} of {len(todo)}){_left(started, index, len(todo))}")
         sys.stdout.flush()
-        flags = ["--trust"] if options.trust else []
+        flags = flags_for_children(options.trust)
         flags += ["--config-dir", options.config_dir] if options.config_dir else []
+        # The run folder holds what was composed here: what it fetches, the user has asked for.
+        own = [f"--allow={word}" for word in fetches(row.settings.values)]
         commands = [
             ["pretrain", *flags, *row.arguments],
-            ["evaluate", "--only-missing", *flags, str(row.folder)],
+            ["evaluate", "--only-missing", *flags, *own, str(row.folder)],
         ]
         if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.

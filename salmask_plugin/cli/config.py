@@ -18,7 +18,7 @@ import salmask_plugin
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.processor import fastest_memory_format, fastest_precision
 from salmask_plugin.cli.study import expand_row
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.cli.targets import Trust, check_targets
 from salmask_plugin.filters import kernel_for_view
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
@@ -49,7 +49,7 @@ def compose_settings(
     *,
     root: str = "run",
     config_dir: str | None = None,
-    trust: bool = False,
+    trust: Trust = False,
 ) -> Settings:
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
@@ -57,7 +57,7 @@ def compose_settings(
         overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
         root: another file of ``configs/``, such as "transfer".
         config_dir: a folder whose groups come before ours.
-        trust: allow any ``_target_``.
+        trust: what may be built besides what our configurations name.
 
     Raises:
         UserError: for an unknown key or choice, a missing value, a target that is not allowed.
@@ -74,7 +74,7 @@ def compose_settings(
     return replace(composed(expand_row(overrides, folders, composed)), overrides=tuple(overrides))
 
 
-def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: bool) -> Settings:
+def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: Trust) -> Settings:
     register_resolvers()
     extra = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     GlobalHydra.instance().clear()
@@ -91,8 +91,7 @@ def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: bo
             "these settings have no value yet; give them on the command line: "
             + " ".join(f"{key}=VALUE" for key in missing)
         )
-    if not trust:
-        check_targets(values)
+    check_targets(values, trust=trust)
     ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
     return Settings(values, ours, tuple(overrides))
 
@@ -133,7 +132,7 @@ def _explain(error: Exception) -> str:
     return text
 
 
-def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: bool) -> Settings:
+def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: Trust) -> Settings:
     """Return kept settings with plain ``key=value`` changes to keys that exist.
 
     Raises:
@@ -152,8 +151,7 @@ def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: bool
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items()}
-    if not trust:
-        check_targets(plain)
+    check_targets(plain, trust=trust)
     return Settings(plain, settings.choices, tuple(overrides))
 
 

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.runs import read_settings
-from salmask_plugin.cli.transfer import run_of
+from salmask_plugin.cli.transfer import run_of, view_size_of
 from salmask_plugin.evaluation import load_backbone
 from salmask_plugin.evaluation.export import FORMATS, check_format, describe, export_backbone
 from salmask_plugin.results import read_record
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     for name in formats:
         check_format(backbone, name, filter_outside=options.filter_outside)
     own = run_of(path)
-    view_size = options.view_size or (VIEW_SIZE if own is None else read_settings(own)["view_size"])
+    view_size = options.view_size or (VIEW_SIZE if own is None else view_size_of(own))
     files = []
     for name in formats:
         # A format alone needs no folder of its own.

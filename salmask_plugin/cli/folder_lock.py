@@ -10,6 +10,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.file_names import refuse_link_out
 
 LOCK_NAME = ".lock"
 PATIENCE = 20.0
@@ -28,12 +29,14 @@ def alone_in(folder: Path) -> Iterator[None]:
     The system gives it free when the process ends, however it ends.
 
     Raises:
-        UserError: if another command holds the folder: both would write the same files.
+        UserError: if another command holds the folder: both would write the same files; or if a
+            folder in it is a link that leads out of it.
     """
     if not is_first_process():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_links(folder)
     lock = FileLock(folder / LOCK_NAME)
     try:
         _acquire(lock, folder)
@@ -44,6 +47,19 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_links(folder: Path) -> None:
+    """A run's folder may come from somebody else; what is written or deleted in it stays in it.
+
+    Links to files do no harm: files are written beside and then take the link's place.
+    """
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink() and entry.is_dir():
+            try:
+                refuse_link_out(folder, entry)
+            except ValueError as error:
+                raise UserError(str(error)) from error
 
 
 def _acquire(lock: BaseFileLock, folder: Path) -> None:

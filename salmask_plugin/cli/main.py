@@ -122,6 +122,15 @@ NO_SETTINGS = ("doctor", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
 
+class Allow(argparse.Action):
+    """Add a name to what ``--trust`` lifts altogether."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Take the name, unless anything is allowed already."""
+        known = getattr(namespace, self.dest, False)
+        setattr(namespace, self.dest, known is True or frozenset({*(known or ()), values}))
+
+
 class CommandParser(argparse.ArgumentParser):
     """The parser of one command, whose flags may stand anywhere among the settings."""
 
@@ -163,7 +172,16 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--trust",
                 action="store_true",
-                help="allow a _target_ outside the allow-list in your own configuration",
+                help="allow any _target_: for files of your own alone",
+            )
+            command.add_argument(
+                "--allow",
+                action=Allow,
+                dest="trust",
+                default=argparse.SUPPRESS,
+                metavar="NAME",
+                help="allow the _target_ NAME as well; again for another. A run folder's download, "
+                "pretrained and addresses likewise",
             )
     return parser
 

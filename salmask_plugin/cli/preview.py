@@ -11,6 +11,7 @@ from PIL import Image
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.rows import recipe_rows, with_embedded_localizer
+from salmask_plugin.cli.runs import below_out
 from salmask_plugin.data import UnreadableImageError, read_image
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
                 f"masking={name} with localizer={localizer} has nothing to show on images alone."
             )
         path = write_gallery(
-            Path(settings["out"]) / "preview" / f"{name}-{localizer}.png",
+            below_out(settings, f"{name}-{localizer}.png", "preview"),
             masking,
             images,
             [path.stem for path in paths],

@@ -10,6 +10,7 @@ from pathlib import Path
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import GALLERY
 from salmask_plugin.cli.reported import reported_columns, study_notes
+from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.results import compare, load_records, to_markdown
 from salmask_plugin.results.report import write_report
 from salmask_plugin.results.store import RECORD_NAME, read_record
@@ -75,6 +76,8 @@ def report_folder(
     if not records and not troubles:
         raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
     columns = reported_columns(records)
+    if out is None:
+        refuse_link_out(folder, folder / "report")
     paths = write_report(
         out or folder / "report",
         records,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.results import load_records, write_record
 from salmask_plugin.results.evidence import RECORDS, TEXT, evidence_page
 from salmask_plugin.results.record import RunRecord
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     if bool(settings["keep"]) != bool(settings["study"]):
         raise UserError("keep=RUNS and study=NAME belong together.")
     if settings["keep"]:
-        keep(Path(settings["keep"]), folder / settings["study"])
+        keep(Path(settings["keep"]), path_below(folder, settings["study"], "study"))
     page = evidence_page(folder)
     for path, png in page.figures.items():
         write_atomically(folder / path, png)
@@ -57,7 +58,8 @@ def keep(runs: Path, study: Path) -> None:
         raise UserError(f"keep={runs} has no finished run in it or below it.")
     for record in finished:
         row = record.study.get("row") or record.recipe
-        write_record(study / RECORDS / f"{row}-seed{record.seed}.json", slim(record))
+        name = safe_name(f"{row}-seed{record.seed}")
+        write_record(study / RECORDS / f"{name}.json", slim(record))
     print(f"Kept: {len(finished)} records in {study / RECORDS}")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.cli.targets import Trust, check_targets
+from salmask_plugin.file_names import path_below
 from salmask_plugin.results.store import write_atomically
 
 SETTINGS_NAME = "settings.json"
@@ -24,12 +25,24 @@ def run_folder(settings: Settings) -> Path:
     Raises:
         UserError: if the name leads out of ``out``.
     """
-    name = str(settings["name"] or default_name(settings))
-    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
-    if absolute or ".." in parts or not PurePosixPath(name).name:
-        raise UserError(f"name={name!r} must be a folder below out={settings['out']}.")
-    return Path(settings["out"]) / name
+    return below_out(settings, settings["name"] or default_name(settings))
+
+
+def below_out(settings: Settings, name: object, folder: str = "") -> Path:
+    """Return what the settings call ``name``, below ``out``.
+
+    Args:
+        settings: say ``out``.
+        name: of a folder or file; may have several parts.
+        folder: below ``out``, that it stays in.
+
+    Raises:
+        UserError: if the name leads out of it.
+    """
+    try:
+        return path_below(Path(settings["out"]) / folder, name, "name", follow_links=True)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def default_name(settings: Settings) -> str:
@@ -65,15 +78,17 @@ def keep_settings(folder: Path, settings: Settings) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_settings(folder: Path, *, trust: bool = False) -> Settings:
+def read_settings(folder: Path, *, trust: Trust = False) -> Settings:
     """Return the settings of the run in ``folder``, which may come from somebody else.
 
     Args:
         folder: of the run.
-        trust: allow any ``_target_``.
+        trust: what the command line allows besides what our configurations name; True where
+            nothing is built.
 
     Raises:
-        UserError: if the folder holds no run, or its settings would build what is not allowed.
+        UserError: if the folder holds no run, or its settings would build or fetch what is not
+            allowed.
     """
     path = folder / SETTINGS_NAME
     if not path.is_file():
@@ -83,8 +98,7 @@ def read_settings(folder: Path, *, trust: bool = False) -> Settings:
         settings = Settings(dict(content["values"]), dict(content["choices"]), ())
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}.") from error
-    if not trust:
-        check_targets(settings.values)
+    check_targets(settings.values, trust=trust, foreign=True)
     return settings
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,10 @@ from salmask_plugin.cli.classification import checked_data
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import device_for, evaluated, keep_result
-from salmask_plugin.cli.runs import SETTINGS_NAME, read_settings
+from salmask_plugin.cli.runs import SETTINGS_NAME, below_out, read_settings
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
+from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.results.store import RECORD_NAME
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")
-    folder = own or Path(settings["out"]) / (settings["name"] or _name(path, settings))
+    folder = own or below_out(settings, settings["name"] or _name(path, settings))
     record = read_record(folder) if own else _record(folder, path, settings, backbone)
     backbone.network.to(device_for(settings))
     for task in wanted_tasks(settings):
@@ -65,6 +65,12 @@ def run_of(path: Path) -> Path | None:
     return None
 
 
+def view_size_of(own: Path) -> int:
+    """Return the side of a run's views. Read, not built: any ``_target_`` may stand there."""
+    size: int = read_settings(own, trust=True)["view_size"]
+    return size
+
+
 def completed(settings: Settings, own: Path | None) -> Settings:
     """Fill in the view size; tasks on a run of ours carry the data set in their name.
 
@@ -79,7 +85,7 @@ def completed(settings: Settings, own: Path | None) -> Settings:
             "setting of `salmask evaluate`."
         )
     if values["view_size"] is None:
-        values["view_size"] = VIEW_SIZE if own is None else read_settings(own)["view_size"]
+        values["view_size"] = VIEW_SIZE if own is None else view_size_of(own)
     if own is not None:
         name = settings.choices["data"]
         evaluation["data"] = {**evaluation["data"], name: values["data"]}
@@ -103,8 +109,7 @@ def asked_filter(value: Any) -> HighPassFilter | Literal["auto"] | None:
 
 
 def _name(path: Path, settings: Settings) -> str:
-    stem = re.sub(r"[^\w.=-]+", "_", path.stem)
-    return f"{stem}-{settings.choices['data']}"
+    return safe_name(f"{path.stem}-{settings.choices['data']}")
 
 
 def _record(

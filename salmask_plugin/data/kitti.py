@@ -22,6 +22,7 @@ from salmask_plugin.data.kitti_camera import (
     read_calibration,
 )
 from salmask_plugin.data.reading import read_image
+from salmask_plugin.file_names import path_below
 
 Intrinsics = Literal["shared", "calibrated"]
 SHARED = ((0.58, 0.0, 0.5), (0.0, 1.92, 0.5), (0.0, 0.0, 1.0))
@@ -127,6 +128,7 @@ def read_frames(path: Path) -> tuple[Frame, ...]:
                 f"{path}, line {place}: {line!r} is not 'DATE/DRIVE NUMBER SIDE' with a side of "
                 f"{', '.join(CAMERAS)}."
             )
+        path_below(Path(), parts[0], f"{path}, line {place}: drive", follow_links=True)
         frames.append(Frame(parts[0], int(parts[1]), CAMERAS[parts[2]]))
     if not frames:
         raise ValueError(f"{path} names no frame.")

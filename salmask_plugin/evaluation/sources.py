@@ -10,6 +10,7 @@ from typing import Any
 
 from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS, small_name
 from salmask_plugin.evaluation.checkpoint_files import newest_checkpoint
+from salmask_plugin.file_names import path_below
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
 EXPORT = "backbone.json"
@@ -74,7 +75,8 @@ def _of_folder(folder: Path) -> Source:
     for name in (EXPORT, TIMM_CONFIG):
         described = _read(folder / name).get(OURS) if (folder / name).is_file() else None
         if isinstance(described, Mapping) and "file" in described:
-            found = _of_export(folder / name, folder / str(described["file"]))
+            file = path_below(folder, described["file"], f"{name}: file", follow_links=True)
+            found = _of_export(folder / name, file)
             assert found is not None
             return found
     raise FileNotFoundError(

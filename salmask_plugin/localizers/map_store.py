@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.localizers.array_file import mapped, mend, replace_text, to_disk, write_rows
 
 MANIFEST, MAPS, IMAGES, CHUNKS = "manifest.json", "maps.npy", "images.npy", "chunks.jsonl"
@@ -95,6 +96,8 @@ class MapStore:
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        for name in (MAPS, IMAGES, CHUNKS):
+            refuse_link_out(target, target / name)
         fresh = not (target / MANIFEST).is_file()
         if fresh:
             (target / CHUNKS).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.content import Content, build
 from salmask_plugin.results.record import RunRecord
@@ -91,6 +92,7 @@ def _write_figures(folder: Path, content: Content) -> dict[int, Path]:
         (f"table{index}", section.figures)
         for index, section in enumerate(content.sections, start=1)
     ]
+    refuse_link_out(folder, folder / "figures")
     written = {}
     for group, figures in (*groups, ("gallery", content.galleries)):
         for place, figure in enumerate(figures, start=1):

@@ -10,7 +10,6 @@ import pickle
 import pytest
 import torch
 
-from salmask_plugin.cli.build import build
 from salmask_plugin.cli.checkpoints import newest_checkpoint, read_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.errors import UserError
@@ -70,11 +69,11 @@ HOSTILE = [
     {"_target_": "timm.models.resnet18", "pretrained_cfg_overlay": {"file": "{pickle}"}},
     # OmegaConf would make a node of this text when the object is built, after the check.
     {
-        "_target_": "torch.nn.Identity",
+        "_target_": "salmask_plugin.MeanFill",
         "x": "${oc.create:'{_target_: torch.load, f: \"{pickle}\", weights_only: false}'}",
     },
-    {"_target_": "torch.nn.Identity", "x": ["${oc.env:HOME}"]},
-    {"_target_": "torch.nn.Identity", "${x}": 1},
+    {"_target_": "salmask_plugin.MeanFill", "x": ["${oc.env:HOME}"]},
+    {"_target_": "salmask_plugin.MeanFill", "${x}": 1},
 ]
 
 
@@ -107,14 +106,6 @@ def test_a_run_folder_of_someone_else_runs_no_code(hostile, tmp_path, mark, trie
             assert main([command, str(folder)]) == 2
             assert "not allowed" in capsys.readouterr().err
     tried("hostile _target_ or interpolation in settings.json", 7)
-
-
-def test_what_the_check_allows_is_what_is_built():
-    """Registered builders of the model libraries stay allowed."""
-    for target in ("torchvision.models.resnet18", "timm.models.resnet18", "torch.nn.Identity"):
-        node = {"_target_": target}
-        check_targets(node)
-        assert isinstance(build(node), torch.nn.Module)
 
 
 @pytest.mark.parametrize("name", ["../out", "a/../../b", "/tmp/x", "..", "a/..", ".", "a\\..\\b"])

@@ -15,9 +15,10 @@ from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.protocol import with_results
-from salmask_plugin.cli.runs import keep_settings, read_settings
+from salmask_plugin.cli.runs import below_out, keep_settings, read_settings
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
+from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.results import Evaluation, read_record, write_record
 from salmask_plugin.results.environment import environment
 from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
@@ -87,8 +88,17 @@ def folder_of(kind: str, settings: Settings, source: Path) -> Path:
     """Return where the work goes: into the run's folder, or below ``out``."""
     name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
     if (source / RECORD_NAME).is_file():
-        return source / kind / str(name)
-    return Path(settings["out"]) / (str(settings["name"] or f"{source.stem}-{name}"))
+        return _inside(source, kind, name)
+    return below_out(settings, settings["name"] or safe_name(f"{source.stem}-{name}"))
+
+
+def _inside(run: Path, kind: str, name: object) -> Path:
+    """Where a task works inside a run's folder, which may come from somebody else."""
+    try:
+        path_below(run / kind, name, "name")
+        return path_below(run, f"{kind}/{name}", "name")
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _write(
@@ -112,7 +122,8 @@ def _write(
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
-        asked = Wanted(name, kind, options, {}, False, read_settings(source)).asked
+        run = read_settings(source, trust=True)  # read, not built
+        asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         write_record(source, with_results(read_record(source), {name: evaluation}))
     text = json.dumps(content, indent=2, default=str, allow_nan=False)
@@ -142,7 +153,7 @@ def task_folder(
     if wanted.folder is None:
         raise UserError(f"{name} keeps checkpoints and needs a folder.")
     settings = wanted.settings
-    folder = wanted.folder / name / f"{wanted.name}-seed{settings['seed']}"
+    folder = _inside(wanted.folder, name, f"{wanted.name}-seed{settings['seed']}")
     values = {
         name: wanted.options,
         "seed": settings["seed"],
