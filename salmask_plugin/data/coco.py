@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 from salmask_plugin.data.folders import existing_folder
 from salmask_plugin.data.reading import read_image
 from salmask_plugin.data.splits import ImageSplits, limited
+from salmask_plugin.data.text_files import read_json
 
 Segmentation = list[list[float]] | dict[str, Any]
 """Polygons as flat lists x0, y0, x1, y1, ... in pixels, or run lengths {"size", "counts"}."""
@@ -164,7 +164,7 @@ def read_instances(folder: Path, split: str) -> dict[str, Any]:
         raise ValueError(f"'{path}' does not exist.")
     if not (folder / split).is_dir():
         raise ValueError(f"'{folder / split}' is not a folder.")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     lacking = {"images", "annotations", "categories"} - set(content)
     if lacking:
         raise ValueError(f"'{path}' has no {sorted(lacking)[0]!r}: not an instances file of COCO.")

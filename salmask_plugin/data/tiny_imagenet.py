@@ -8,6 +8,7 @@ from pathlib import Path
 from salmask_plugin.data.files import Box, ImageFiles, OnUnreadable
 from salmask_plugin.data.folders import existing_folder, list_classes
 from salmask_plugin.data.splits import ImageSplits, first_classes, limited
+from salmask_plugin.data.text_files import read_text
 
 
 def tiny_imagenet(
@@ -79,7 +80,7 @@ def _train_boxes(folder: Path, classes: tuple[str, ...], paths: list[Path]) -> l
 def _rows(path: Path, columns: int) -> Iterator[list[str]]:
     if not path.is_file():
         raise ValueError(f"'{path}' does not exist.")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         row = line.split()

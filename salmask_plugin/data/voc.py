@@ -18,6 +18,7 @@ from salmask_plugin.data.instances import (
     limited_instances,
     with_learnable_train,
 )
+from salmask_plugin.data.text_files import read_text
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -92,7 +93,7 @@ def _pictures_of(folder: Path, name: str) -> list[Path]:
     lines = place / "ImageSets" / "Main" / f"{split}.txt"
     if not lines.is_file():
         raise ValueError(f"'{lines}' does not exist.")
-    stems = [line.split()[0] for line in lines.read_text().splitlines() if line.strip()]
+    stems = [line.split()[0] for line in read_text(lines).splitlines() if line.strip()]
     if not stems:
         raise ValueError(f"'{lines}' is empty.")
     pictures = place / "JPEGImages"
