@@ -14,6 +14,7 @@ from PIL import Image
 
 from salmask_plugin.data.depth_splits import DepthSplits, Triplet
 from salmask_plugin.data.folders import existing_folder
+from salmask_plugin.data.inside import path_below
 from salmask_plugin.data.kitti_camera import (
     Measured,
     camera_of,
@@ -128,6 +129,7 @@ def read_frames(path: Path) -> tuple[Frame, ...]:
                 f"{path}, line {place}: {line!r} is not 'DATE/DRIVE NUMBER SIDE' with a side of "
                 f"{', '.join(CAMERAS)}."
             )
+        path_below(path.parent, parts[0], f"{path}, line {place}")
         frames.append(Frame(parts[0], int(parts[1]), CAMERAS[parts[2]]))
     if not frames:
         raise ValueError(f"{path} names no frame.")

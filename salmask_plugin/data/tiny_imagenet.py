@@ -7,6 +7,7 @@ from pathlib import Path
 
 from salmask_plugin.data.files import Box, ImageFiles, OnUnreadable
 from salmask_plugin.data.folders import existing_folder, list_classes
+from salmask_plugin.data.inside import path_below
 from salmask_plugin.data.splits import ImageSplits, first_classes, limited
 from salmask_plugin.data.text_files import read_text
 
@@ -54,8 +55,9 @@ def tiny_imagenet(
     if not rows:
         raise ValueError(f"'{folder / 'val' / 'val_annotations.txt'}' lists no image.")
     index = {name: label for label, name in enumerate(classes)}
+    images, listed = folder / "val" / "images", f"'{folder / 'val' / 'val_annotations.txt'}'"
     val = ImageFiles(
-        [folder / "val" / "images" / row[0] for row in rows],
+        [path_below(images, row[0], listed) for row in rows],
         [index[row[1]] for row in rows],
         on_unreadable,
         [_box(row[2:]) for row in rows] if boxes else None,

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from salmask_plugin.data.folders import existing_folder
+from salmask_plugin.data.inside import check_files, path_below
 from salmask_plugin.data.instances import (
     InstanceFiles,
     Instances,
     InstanceSplits,
     box_in_picture,
-    check_files,
     limited_instances,
     with_learnable_train,
 )
@@ -97,9 +97,9 @@ def _pictures_of(folder: Path, name: str) -> list[Path]:
     if not stems:
         raise ValueError(f"'{lines}' is empty.")
     pictures = place / "JPEGImages"
-    there = {path.name for path in pictures.iterdir()} if pictures.is_dir() else set()
-    check_files(there, [f"{stem}.jpg" for stem in stems], str(pictures))
-    return [pictures / f"{stem}.jpg" for stem in stems]
+    found = [path_below(pictures, f"{stem}.jpg", f"'{lines}'") for stem in stems]
+    check_files(pictures, [f"{stem}.jpg" for stem in stems])
+    return found
 
 
 def _read_objects(path: Path, index: dict[str, int], learn_difficult: bool) -> Instances:

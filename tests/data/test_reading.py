@@ -180,7 +180,7 @@ def test_a_program_in_a_file_called_jpg_is_not_run(tmp_path, monkeypatch):
     with pytest.raises(UnreadableImageError, match=r"a\.jpg.*known picture format"):
         read_image(path)
     assert not mark.exists()
-    with pytest.raises(OSError, match="cannot open|PPM|identify"), Image.open(path) as opened:
+    with pytest.raises(OSError, match=r"\w"), Image.open(path) as opened:
         opened.load()
     assert mark.exists(), "PIL alone would have run it"
 
@@ -201,16 +201,19 @@ def test_exactly_the_listed_formats_are_decoded(tmp_path, monkeypatch):
     Image.init()
     monkeypatch.setattr(Image, "EXTENSION", dict(Image.EXTENSION))  # SPIDER takes .jpg over
     path = tmp_path / "a.jpg"
-    read, refused = set(), set()
+    read, refused = set(), {}
     for kind in filter(lambda kind: written(path, kind), Image.SAVE):
         try:
-            assert read_image(path).size == (32, 32)
-            read.add(kind)
+            found = read_image(path)
         except UnreadableImageError as error:
-            assert "a.jpg': empty, or not in a known picture format (BMP, GIF" in str(error)
-            refused.add(kind)
+            refused[kind] = str(error)
+        else:
+            read.add(kind)
+            assert found.size == (32, 32)
     assert read == {*FORMATS, "MPO"}  # MPO is JPEG pictures in a row, the first of which is read
-    assert {"AVIF", "BLP", "EPS", "ICO", "PDF", "TGA"} & set(Image.SAVE) <= refused
+    assert {"AVIF", "BLP", "EPS", "ICO", "PDF", "TGA"} & set(Image.SAVE) <= set(refused)
+    words = "a.jpg': empty, or not in a known picture format (BMP, GIF, JPEG"
+    assert all(words in reason for reason in refused.values())
 
 
 @pytest.fixture
