@@ -12,9 +12,8 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.rows import recipe_rows, with_embedded_localizer
 from salmask_plugin.cli.runs import below_out
-from salmask_plugin.data import UnreadableImageError, read_image
+from salmask_plugin.data import UnreadableImageError, list_images, read_image
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 RECIPES = ("mean", "blur", "highpass")
 COUNT = 8
 
@@ -26,7 +25,8 @@ def run(options: argparse.Namespace) -> None:
     embedded one is used.
 
     Raises:
-        UserError: if the folder has no readable image, or the recipe shows nothing.
+        UserError: if no image can be read, or the recipe shows nothing.
+        ValueError: if the folder has no image.
     """
     paths, images = _some_images(Path(options.folder))
     rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
@@ -53,9 +53,7 @@ def _some_images(folder: Path) -> tuple[list[Path], list[Image.Image]]:
     """Up to COUNT images, evenly spread over the folder; an unreadable one is named and skipped."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise UserError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))}).")
+    found = list_images(folder)
     paths: list[Path] = []
     images: list[Image.Image] = []
     order = found[:: max(1, len(found) // COUNT)] + found

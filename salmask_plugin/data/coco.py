@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from salmask_plugin.data.coco_file import CocoSplit, read_split
 from salmask_plugin.data.folders import existing_folder
+from salmask_plugin.data.outline_checks import Outline, checked_outline
+from salmask_plugin.data.outlines import mask_of_runs
 from salmask_plugin.data.reading import read_image
 from salmask_plugin.data.splits import ImageSplits, limited
-
-Segmentation = list[list[float]] | dict[str, Any]
-"""Polygons as flat lists x0, y0, x1, y1, ... in pixels, or run lengths {"size", "counts"}."""
 
 
 def coco(
@@ -31,7 +28,8 @@ def coco(
 
     An image has one label here, as contrastive learning's evaluations expect: the category of its
     largest instance by the annotated area. Its mask is the union of all its instances, crowds
-    included. Images without an instance are left out.
+    included. Images without an instance are left out. Where no area is annotated, it is the
+    outline's, else the box's. If an object has no outline, the set has no masks.
 
     Args:
         root: the folder with ``annotations`` and the splits' image folders.
@@ -50,12 +48,17 @@ def coco(
         https://cocodataset.org/#format-data
     """
     folder = existing_folder(root)
-    content = {split: read_instances(folder, split) for split in (train, val)}
-    categories = {entry["id"]: str(entry["name"]) for entry in content[train]["categories"]}
+    content = {split: read_split(folder, split) for split in (train, val)}
+    categories = content[train].categories
     order = sorted(categories)
-    parts = [CocoImages(folder / split, content[split], order) for split in (train, val)]
-    names = tuple(categories[key] for key in order)
-    splits = ImageSplits(parts[0], parts[1], names, "coco", has_masks=True)
+    parts = [CocoImages(content[split], order) for split in (train, val)]
+    splits = ImageSplits(
+        parts[0],
+        parts[1],
+        tuple(categories[key] for key in order),
+        "coco",
+        has_masks=all(part.has_masks for part in parts),
+    )
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 
@@ -63,35 +66,34 @@ class CocoImages:
     """One split of :func:`coco`; files are read and outlines drawn when asked for.
 
     Args:
-        folder: with the image files.
         content: of the instances file.
         categories: ids in the order of the class indices.
+
+    Attributes:
+        has_masks: whether every object has an outline.
 
     Raises:
         ValueError: if a category is not among ``categories``, or no image has an instance.
     """
 
-    def __init__(self, folder: Path, content: dict[str, Any], categories: Sequence[int]) -> None:
+    def __init__(self, content: CocoSplit, categories: Sequence[int]) -> None:
         index = {key: label for label, key in enumerate(categories)}
-        found: dict[int, list[dict[str, Any]]] = {}
-        for entry in content["annotations"]:
-            if entry["category_id"] not in index:
-                raise ValueError(
-                    f"'{folder.name}' has category_id={entry['category_id']}, which the training "
-                    "split's categories lack."
-                )
-            found.setdefault(entry["image_id"], []).append(entry)
-        images = [entry for entry in content["images"] if entry["id"] in found]
-        if not images:
-            raise ValueError(f"No image of '{folder.name}' has an annotated instance.")
-        instances = [found[entry["id"]] for entry in images]
-        largest = [max(group, key=lambda entry: float(entry["area"])) for group in instances]
-        self.paths = tuple(folder / entry["file_name"] for entry in images)
-        self.labels = tuple(index[entry["category_id"]] for entry in largest)
-        self._sizes = tuple((int(entry["width"]), int(entry["height"])) for entry in images)
-        self._outlines: tuple[tuple[Segmentation, ...], ...] = tuple(
-            tuple(entry["segmentation"] for entry in group) for group in instances
-        )
+        for found in content.objects.values():
+            for entry in found:
+                if entry.category not in index:
+                    raise ValueError(
+                        f"'{content.name}' has category_id={entry.category}, which the training "
+                        "split's categories lack."
+                    )
+        pictures = [picture for picture in content.pictures if content.objects[picture.key]]
+        if not pictures:
+            raise ValueError(f"No image of '{content.name}' has an annotated instance.")
+        self._objects = tuple(tuple(content.objects[picture.key]) for picture in pictures)
+        largest = [max(group, key=lambda entry: entry.area) for group in self._objects]
+        self.paths = tuple(picture.path for picture in pictures)
+        self.labels = tuple(index[entry.category] for entry in largest)
+        self._sizes = tuple(picture.size for picture in pictures)
+        self.has_masks = all(entry.outline for group in self._objects for entry in group)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -103,8 +105,8 @@ class CocoImages:
         """Return (picture, union of its instances with 255 = object, class index).
 
         Raises:
-            ValueError: if the picture's size is not the annotated one, or an outline is not
-                understood.
+            ValueError: if the picture's size is not the annotated one, or an object has no outline
+                or one that is not understood.
         """
         image, label = self[index]
         if image.size != self._sizes[index]:
@@ -112,60 +114,39 @@ class CocoImages:
                 f"'{self.paths[index]}' is {image.size[0]}x{image.size[1]} px, its annotation says "
                 f"{self._sizes[index][0]}x{self._sizes[index][1]}."
             )
-        return image, draw_instances(self._outlines[index], image.size), label
+        mask = Image.new("L", image.size, 0)
+        for entry in self._objects[index]:
+            if entry.outline is None:
+                raise ValueError(f"{entry.name} has no segmentation: what it covers is unknown.")
+            try:
+                drawn = draw_instances([entry.outline], image.size)
+            except ValueError as error:
+                raise ValueError(f"{entry.name}: {error}") from error
+            mask.paste(255, mask=drawn)
+        return image, mask, label
 
 
-def draw_instances(instances: Sequence[Segmentation], size: tuple[int, int]) -> Image.Image:
+def draw_instances(instances: Sequence[Outline], size: tuple[int, int]) -> Image.Image:
     """Return the union of instances as a mask of mode "L", 255 = object.
 
     Polygons are filled by PIL, their outline included: up to half a pixel more than COCO's own
     tools. Run lengths go down the columns, background first.
 
     Args:
-        instances: polygons or uncompressed run lengths.
+        instances: polygons or run lengths.
         size: (width, height) in pixels.
 
     Raises:
-        ValueError: for a polygon of fewer than three points, compressed run lengths, or run lengths
-            that do not fill the picture.
+        ValueError: for an outline that is none of a picture of this size, see
+            :func:`~salmask_plugin.data.outline_checks.checked_outline`.
     """
     mask = Image.new("L", size, 0)
     brush = ImageDraw.Draw(mask)
     for instance in instances:
-        if isinstance(instance, dict):
-            crowd = Image.fromarray(_from_runs(instance, size))
-            mask.paste(255, mask=crowd)
+        outline = checked_outline(instance, size)
+        if isinstance(outline, dict):
+            mask.paste(255, mask=Image.fromarray(mask_of_runs(outline) * np.uint8(255)))
             continue
-        for polygon in instance:
-            if len(polygon) < 6 or len(polygon) % 2:
-                raise ValueError(f"A polygon has {len(polygon)} numbers; x, y of 3 points or more.")
+        for polygon in outline:
             brush.polygon(list(zip(polygon[::2], polygon[1::2], strict=True)), fill=255)
     return mask
-
-
-def _from_runs(runs: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:
-    counts = runs["counts"]
-    if not isinstance(counts, list):
-        raise ValueError("Compressed run lengths are not supported; a list of counts is needed.")
-    values = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8) * 255
-    if list(runs["size"]) != [size[1], size[0]] or len(values) != size[0] * size[1]:
-        raise ValueError(f"Run lengths of size {runs['size']} do not fill {size[1]}x{size[0]} px.")
-    return np.ascontiguousarray(values.reshape(size).T)
-
-
-def read_instances(folder: Path, split: str) -> dict[str, Any]:
-    """Return the content of folder/annotations/instances_SPLIT.json.
-
-    Raises:
-        ValueError: if the file or the split's image folder is missing, or it lacks a part.
-    """
-    path = folder / "annotations" / f"instances_{split}.json"
-    if not path.is_file():
-        raise ValueError(f"'{path}' does not exist.")
-    if not (folder / split).is_dir():
-        raise ValueError(f"'{folder / split}' is not a folder.")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    lacking = {"images", "annotations", "categories"} - set(content)
-    if lacking:
-        raise ValueError(f"'{path}' has no {sorted(lacking)[0]!r}: not an instances file of COCO.")
-    return dict(content)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from salmask_plugin.data.coco import read_instances
+from salmask_plugin.data.coco_file import CocoObject, CocoPicture, CocoSplit, read_split
 from salmask_plugin.data.folders import existing_folder
+from salmask_plugin.data.inside import check_files
 from salmask_plugin.data.instances import (
     InstanceFiles,
     Instances,
     InstanceSplits,
     box_in_picture,
-    check_files,
     limited_instances,
     with_learnable_train,
 )
-from salmask_plugin.data.outlines import Outline
 
 
 def coco_instances(
@@ -32,7 +30,9 @@ def coco_instances(
     """Read pictures, boxes and outlines; category ids become class indices in ascending order.
 
     Crowds are not learned and are ignored in the evaluation. The official training file has a few
-    boxes without height or width: they are left out and counted in the notes.
+    boxes without height or width: they are left out and counted in the notes. Where no box is
+    annotated, it is the outline's; where no area is, the outline's, else the box's. If an object
+    has no outline, the set has none, and a note says so.
 
     Args:
         root: the folder with ``annotations`` and the splits' image folders.
@@ -52,8 +52,8 @@ def coco_instances(
         https://cocodataset.org/#format-data
     """
     folder = existing_folder(root)
-    content = {split: read_instances(folder, split) for split in (train, val)}
-    names = {split: _categories(content[split]) for split in (train, val)}
+    content = {split: read_split(folder, split) for split in (train, val)}
+    names = {split: content[split].categories for split in (train, val)}
     if names[train] != names[val]:
         differing = sorted(set(names[train].items()) ^ set(names[val].items()))
         raise ValueError(
@@ -62,19 +62,20 @@ def coco_instances(
         )
     order = sorted(names[train])
     parts = [CocoInstanceImages(folder / split, content[split], order) for split in (train, val)]
-    notes = tuple(
-        f"{part.flat} annotated boxes of '{split}' have no area and are left out"
-        for split, part in zip((train, val), parts, strict=True)
-        if part.flat
-    )
+    notes = []
+    for split, part in zip((train, val), parts, strict=True):
+        if part.flat:
+            notes.append(f"{part.flat} annotated boxes of '{split}' have no area and are left out")
+        if part.bare:
+            notes.append(f"{part.bare} objects of '{split}' have a box and no outline")
     splits = InstanceSplits(
         parts[0],
         parts[1],
         tuple(names[train][key] for key in order),
         "coco",
         metric="coco",
-        has_outlines=True,
-        notes=notes,
+        has_outlines=not any(part.bare for part in parts),
+        notes=tuple(notes),
     )
     return limited_instances(
         with_learnable_train(splits), limit_train=limit_train, limit_val=limit_val, seed=subset_seed
@@ -89,62 +90,49 @@ class CocoInstanceImages(InstanceFiles):
         content: of the instances file.
         categories: ids in the order of the class indices.
 
+    Attributes:
+        flat: how many objects are left out because their boxes have no area.
+        bare: how many of the rest have no outline.
+
     Raises:
         ValueError: see :func:`coco_instances`.
     """
 
-    def __init__(self, folder: Path, content: dict[str, Any], categories: list[int]) -> None:
+    def __init__(self, folder: Path, content: CocoSplit, categories: list[int]) -> None:
         index = {key: label for label, key in enumerate(categories)}
-        images = content["images"]
-        if not images:
-            raise ValueError(f"'{folder.name}' has no image.")
-        files = [str(entry["file_name"]) for entry in images]
-        check_files({path.name for path in folder.iterdir()}, files, str(folder))
-        found: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in images}
-        self.flat = 0
-        for entry in content["annotations"]:
-            if entry["image_id"] not in found:
-                raise ValueError(
-                    f"'{folder.name}': annotation {entry.get('id')} is of image "
-                    f"{entry['image_id']}, which is not listed."
-                )
-            if entry["category_id"] not in index:
-                raise ValueError(
-                    f"'{folder.name}' has category_id={entry['category_id']}, which its categories "
-                    "lack."
-                )
-            if entry["bbox"][2] > 0 and entry["bbox"][3] > 0:
-                found[entry["image_id"]].append(entry)
-            else:
-                self.flat += 1
-        super().__init__(
-            [folder / name for name in files],
-            [_instances(entry, found[entry["id"]], index) for entry in images],
-        )
+        pictures = content.pictures
+        check_files(folder, [picture.file_name for picture in pictures])
+        self.flat = self.bare = 0
+        instances = []
+        for picture in pictures:
+            found = content.objects[picture.key]
+            kept = [entry for entry in found if entry.box[2] > 0 and entry.box[3] > 0]
+            self.flat += len(found) - len(kept)
+            self.bare += sum(entry.outline is None for entry in kept)
+            instances.append(_instances(picture, kept, index, folder.name))
+        super().__init__([picture.path for picture in pictures], instances)
 
 
 def _instances(
-    image: dict[str, Any], entries: list[dict[str, Any]], index: dict[int, int]
+    picture: CocoPicture, entries: list[CocoObject], index: dict[int, int], split: str
 ) -> Instances:
-    size = (int(image["width"]), int(image["height"]))
     boxes = []
     for entry in entries:
-        x, y, width, height = entry["bbox"]
-        name = f"'{image['file_name']}', annotation {entry.get('id')}"
-        boxes.append(box_in_picture((x, y, x + width, y + height), size, name))
-    crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in entries], bool)
-    outlines: tuple[Outline, ...] = tuple(entry["segmentation"] for entry in entries)
+        if entry.category not in index:
+            raise ValueError(
+                f"'{split}' has category_id={entry.category}, which its categories lack."
+            )
+        x, y, width, height = entry.box
+        boxes.append(box_in_picture((x, y, x + width, y + height), picture.size, entry.name))
+    crowd = np.array([entry.crowd for entry in entries], bool)
+    outlines = tuple(entry.outline for entry in entries if entry.outline is not None)
     return Instances(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
-        labels=np.array([index[entry["category_id"]] for entry in entries], np.int64),
+        labels=np.array([index[entry.category] for entry in entries], np.int64),
         ignored=crowd,
         learned=~crowd,
-        areas=np.array([float(entry["area"]) for entry in entries], np.float64),
-        outlines=outlines,
-        size=size,
-        name=str(image["file_name"]),
+        areas=np.array([entry.area for entry in entries], np.float64),
+        outlines=outlines if len(outlines) == len(entries) else None,
+        size=picture.size,
+        name=picture.file_name,
     )
-
-
-def _categories(content: dict[str, Any]) -> dict[int, str]:
-    return {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}

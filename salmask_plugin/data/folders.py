@@ -10,6 +10,7 @@ import numpy as np
 
 from salmask_plugin.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.data.splits import ImageSplits, limited
+from salmask_plugin.data.text_files import read_text
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -138,11 +139,11 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Read a class list: one name per line, or all in one line separated by spaces.
 
     Raises:
-        ValueError: if the file is missing or names no class.
+        ValueError: if the file is missing, not in UTF-8, or names no class.
     """
     if not Path(path).is_file():
         raise ValueError(f"classes_file='{path}' does not exist.")
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in read_text(Path(path)).splitlines()]
     names = [line for line in lines if line and not line.startswith("#")]
     if len(names) == 1:
         names = names[0].split()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from salmask_plugin.data.outlines import Outline
+from salmask_plugin.data.outline_checks import Outline, checked_outline
 from salmask_plugin.data.reading import read_image
 
 Metric = Literal["voc", "coco"]
@@ -46,6 +46,22 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def checked_outlines(self) -> tuple[Outline, ...]:
+        """Return the outlines, proven to be outlines in a picture of this size.
+
+        Raises:
+            ValueError: naming the picture and the object, if one is none, or there are none.
+        """
+        if self.outlines is None:
+            raise ValueError(f"'{self.name}' has no outlines to make masks of.")
+        checked = []
+        for place, outline in enumerate(self.outlines):
+            try:
+                checked.append(checked_outline(outline, self.size))
+            except ValueError as error:
+                raise ValueError(f"'{self.name}', object {place}: {error}") from error
+        return tuple(checked)
 
 
 @runtime_checkable
@@ -203,18 +219,4 @@ def check_size(image: Image.Image, found: Instances) -> None:
         raise ValueError(
             f"'{found.name}' is {image.size[0]}x{image.size[1]} px, its annotation says "
             f"{found.size[0]}x{found.size[1]}."
-        )
-
-
-def check_files(folder_names: set[str], wanted: Sequence[str], folder: str) -> None:
-    """Check that every picture of a split exists, before anything is trained.
-
-    Raises:
-        ValueError: naming the first that is missing and how many are.
-    """
-    missing = [name for name in wanted if name not in folder_names]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(wanted)} images are missing in '{folder}', such as "
-            f"'{missing[0]}'."
         )

@@ -22,6 +22,7 @@ from salmask_plugin.data.kitti_camera import (
     read_calibration,
 )
 from salmask_plugin.data.reading import read_image
+from salmask_plugin.data.text_files import read_text
 from salmask_plugin.file_names import path_below
 
 Intrinsics = Literal["shared", "calibrated"]
@@ -119,7 +120,7 @@ def read_frames(path: Path) -> tuple[Frame, ...]:
             "repository (splits/); give their place as train_list and test_list."
         )
     frames = []
-    for place, line in enumerate(path.read_text().splitlines(), 1):
+    for place, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         parts = line.split()

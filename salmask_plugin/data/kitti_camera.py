@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from salmask_plugin.data.text_files import read_text
+
 Measured = Literal["forward", "camera"]
 FOCAL_SHARES = (0.2, 5.0)
 """Range of a focal length in shares of the picture's side that a camera of a car can have."""
@@ -26,7 +28,7 @@ def read_calibration(path: Path) -> Calibration:
     if not path.is_file():
         raise ValueError(f"There is no calibration {path}; it comes with each date of KITTI raw.")
     found = {}
-    for line in path.read_text().splitlines():
+    for line in read_text(path).splitlines():
         name, _, rest = line.partition(":")
         try:
             found[name.strip()] = np.array([float(part) for part in rest.split()])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Outline: TypeAlias = list[list[float]] | dict[str, Any]
-"""Polygons as flat lists x0, y0, x1, y1, ... in pixels, or run lengths {"size", "counts"}."""
+from salmask_plugin.data.outline_checks import Outline, checked_outline
 
 
 def outline_masks(outlines: Sequence[Outline], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -21,19 +20,32 @@ def outline_masks(outlines: Sequence[Outline], size: tuple[int, int]) -> NDArray
         size: (width, height) in pixels.
 
     Raises:
+        ValueError: for an outline that is none of a picture of this size, see
+            :func:`~salmask_plugin.data.outline_checks.checked_outline`.
         ImportError: without pycocotools.
     """
+    checked = [checked_outline(outline, size) for outline in outlines]
     width, height = size
-    masks = np.zeros((len(outlines), height, width), np.uint8)
-    if outlines:
-        tools = coco_tools("mask")
-        for mask, outline in zip(masks, outlines, strict=True):
-            mask[:] = decoded(_one_run(tools, outline, width, height))
+    masks = np.zeros((len(checked), height, width), np.uint8)
+    for mask, outline in zip(masks, checked, strict=True):
+        if isinstance(outline, dict):
+            mask[:] = mask_of_runs(outline)
+        else:
+            tools = coco_tools("mask")
+            mask[:] = decoded(tools.merge(tools.frPyObjects(outline, height, width)))
     return masks
 
 
+def mask_of_runs(runs: dict[str, Any]) -> NDArray[np.uint8]:
+    """Return checked run lengths as a mask (H, W) of zeros and ones."""
+    height, width = runs["size"]
+    counts = runs["counts"]
+    pixels = np.repeat(np.arange(len(counts), dtype=np.int64) % 2, counts).astype(np.uint8)
+    return np.ascontiguousarray(pixels.reshape(width, height).T)
+
+
 def decoded(runs: dict[str, Any]) -> NDArray[np.uint8]:
-    """Return compressed run lengths as a mask (H, W) of zeros and ones."""
+    """Return run lengths that pycocotools itself has made as a mask (H, W) of zeros and ones."""
     tools = coco_tools("mask")
     with warnings.catch_warnings():
         # pycocotools hands NumPy 2 an array in a way that NumPy 1 asked for.
@@ -65,11 +77,3 @@ def coco_tools(name: str) -> Any:
             "Masks and COCO's metrics need pycocotools: pip install 'salmask-plugin[detection]'."
         ) from error
     return getattr(pycocotools, name)
-
-
-def _one_run(tools: Any, outline: Outline, width: int, height: int) -> Any:
-    if isinstance(outline, dict):
-        if isinstance(outline["counts"], list):
-            return tools.frPyObjects(outline, height, width)
-        return outline
-    return tools.merge(tools.frPyObjects(outline, height, width))

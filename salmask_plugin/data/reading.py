@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+import errno
+import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""The formats that are decoded, whatever the file is called; PPM includes PGM and PBM.
+
+Everything else that PIL knows is no picture here: EPS, for one, is a program that Ghostscript runs.
+"""
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded: PIL's limit (256 MiB of RGB), an error here, not a warning."""
 
-# What PIL's decoders raise on bytes that are no picture; anything else is a fault of ours.
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    OverflowError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_KINDS = {
+    stat.S_IFDIR: "Is a directory",
+    stat.S_IFIFO: "a named pipe, not a file",
+    stat.S_IFSOCK: "a socket, not a file",
+    stat.S_IFCHR: "a device, not a file",
+    stat.S_IFBLK: "a device, not a file",
+}
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImageError(ValueError):
@@ -35,28 +41,36 @@ class UnreadableImageError(ValueError):
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture as 8-bit RGB, upright.
+    """Read a picture of one of :data:`FORMATS` as 8-bit RGB, upright.
 
-    The EXIF orientation is applied; transparent places show white; 16-bit grey is scaled by 1/257
-    (PIL's own conversion cuts everything above 255 off); CMYK is converted; of several frames the
-    first is taken.
+    The EXIF orientation is applied; EXIF that cannot be read says none. Transparent places show
+    white; 16-bit grey is scaled by 1/257 (PIL's own conversion cuts everything above 255 off);
+    CMYK is converted; of several frames the first is taken.
 
     Args:
         path: the file.
         max_pixels: larger pictures are refused before they are decoded.
 
     Raises:
-        UnreadableImageError: if the file is missing, empty, truncated, no picture, too large, or of
-            a kind without a defined white (32-bit integers beyond 65535, floating point).
+        UnreadableImageError: if the file is missing, empty, truncated, damaged, no regular file, no
+            picture in a known format, too large, or of a kind without a defined white (32-bit
+            integers beyond 65535, floating point).
     """
     try:
-        with Image.open(path) as image:
+        kind = stat.S_IFMT(Path(path).stat().st_mode)
+        # Asked first: opening a pipe waits for whoever writes to it.
+        if kind != stat.S_IFREG:
+            raise UnreadableImageError(_KINDS.get(kind, "no regular file"))
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnreadableImageError(
                     f"{image.width}x{image.height} pixels are more than max_pixels={max_pixels}"
                 )
-            return to_rgb(ImageOps.exif_transpose(image))
-    except _DECODING_ERRORS as error:
+            image.load()
+            return to_rgb(_upright(image))
+    except Exception as error:
+        if not _is_of_the_file(error):
+            raise
         raise UnreadableImageError(f"Cannot read the image '{path}': {_reason(error)}.") from error
 
 
@@ -77,6 +91,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a loaded picture as its EXIF says; the rest of the EXIF block is not looked at."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:
+        # The pixels are sound, and a block that cannot be read names no orientation.
+        if not _is_of_the_file(error):
+            raise
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def _from_16_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
@@ -84,9 +110,22 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
+def _is_of_the_file(error: Exception) -> bool:
+    """Whether the bytes are to blame: PIL's decoders raise errors of nearly every class.
+
+    A machine out of memory or file handles is not, and torch may say in the middle of anything that
+    a worker process of a loader has died.
+    """
+    if isinstance(error, RuntimeError) and "DataLoader" in str(error):
+        return False
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        return False
+    return not isinstance(error, MemoryError)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, UnidentifiedImageError):
-        return "empty, or not in a known picture format"
+        return f"empty, or not in a known picture format ({', '.join(FORMATS)})"
     return str(error).rstrip(".") or type(error).__name__

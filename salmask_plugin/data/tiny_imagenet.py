@@ -8,6 +8,8 @@ from pathlib import Path
 from salmask_plugin.data.files import Box, ImageFiles, OnUnreadable
 from salmask_plugin.data.folders import existing_folder, list_classes
 from salmask_plugin.data.splits import ImageSplits, first_classes, limited
+from salmask_plugin.data.text_files import read_text
+from salmask_plugin.file_names import path_below
 
 
 def tiny_imagenet(
@@ -53,8 +55,9 @@ def tiny_imagenet(
     if not rows:
         raise ValueError(f"'{folder / 'val' / 'val_annotations.txt'}' lists no image.")
     index = {name: label for label, name in enumerate(classes)}
+    images, listed = folder / "val" / "images", f"'{folder / 'val' / 'val_annotations.txt'}'"
     val = ImageFiles(
-        [folder / "val" / "images" / row[0] for row in rows],
+        [path_below(images, row[0], str(listed), follow_links=True) for row in rows],
         [index[row[1]] for row in rows],
         on_unreadable,
         [_box(row[2:]) for row in rows] if boxes else None,
@@ -79,7 +82,7 @@ def _train_boxes(folder: Path, classes: tuple[str, ...], paths: list[Path]) -> l
 def _rows(path: Path, columns: int) -> Iterator[list[str]]:
     if not path.is_file():
         raise ValueError(f"'{path}' does not exist.")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         row = line.split()

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from salmask_plugin.data.folders import existing_folder
+from salmask_plugin.data.inside import check_files
 from salmask_plugin.data.instances import (
     InstanceFiles,
     Instances,
     InstanceSplits,
     box_in_picture,
-    check_files,
     limited_instances,
     with_learnable_train,
 )
+from salmask_plugin.data.text_files import read_text
+from salmask_plugin.file_names import path_below
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -92,13 +94,13 @@ def _pictures_of(folder: Path, name: str) -> list[Path]:
     lines = place / "ImageSets" / "Main" / f"{split}.txt"
     if not lines.is_file():
         raise ValueError(f"'{lines}' does not exist.")
-    stems = [line.split()[0] for line in lines.read_text().splitlines() if line.strip()]
+    stems = [line.split()[0] for line in read_text(lines).splitlines() if line.strip()]
     if not stems:
         raise ValueError(f"'{lines}' is empty.")
     pictures = place / "JPEGImages"
-    there = {path.name for path in pictures.iterdir()} if pictures.is_dir() else set()
-    check_files(there, [f"{stem}.jpg" for stem in stems], str(pictures))
-    return [pictures / f"{stem}.jpg" for stem in stems]
+    found = [path_below(pictures, f"{stem}.jpg", f"'{lines}'", follow_links=True) for stem in stems]
+    check_files(pictures, [f"{stem}.jpg" for stem in stems])
+    return found
 
 
 def _read_objects(path: Path, index: dict[str, int], learn_difficult: bool) -> Instances:

@@ -72,7 +72,10 @@ def test_settings_of_another_data_set_are_named(capsys, tmp_path):
 
 def test_preview_of_a_folder_without_images_is_named(capsys, tmp_path):
     assert main(["preview", str(tmp_path)]) == 2
-    assert "has no images" in capsys.readouterr().err
+    assert (
+        f"no images (.bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp) below '{tmp_path}'"
+        in (capsys.readouterr().err)
+    )
 
 
 def test_evaluating_what_is_no_run_is_named(capsys, tmp_path):

@@ -1,12 +1,18 @@
 """Every kind of picture file against values worked out by hand, and every kind of bad file."""
 
+import errno
+import io
+import os
 import random
+import signal
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, ImageFile
 
-from salmask_plugin.data import UnreadableImageError, read_image
+from salmask_plugin.data import ImageFiles, UnreadableImageError, list_images, read_image
+from salmask_plugin.data.reading import FORMATS
 
 RAMP = np.arange(0, 65536, 101, dtype=np.uint16)[:640].reshape(20, 32)
 
@@ -159,3 +165,143 @@ def test_damaged_bytes_give_a_picture_or_the_error(tmp_path, suffix):
         except UnreadableImageError:
             continue
         assert mode == "RGB"
+
+
+def test_a_program_in_a_file_called_jpg_is_not_run(tmp_path, monkeypatch):
+    """A picture in PostScript goes to whatever is called gs: here something that leaves a mark."""
+    mark, program = tmp_path / "executed", tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    corner_picture().save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(UnreadableImageError, match=r"a\.jpg.*known picture format"):
+        read_image(path)
+    assert not mark.exists()
+    with pytest.raises(OSError, match=r"\w"), Image.open(path) as opened:
+        opened.load()
+    assert mark.exists(), "PIL alone would have run it"
+
+
+def written(path, kind):
+    """Whether PIL writes this format here, in one mode or another."""
+    for mode in ("RGB", "P", "1"):
+        try:
+            corner_picture().resize((32, 32)).convert(mode).save(path, format=kind)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            continue
+        return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated")
+def test_exactly_the_listed_formats_are_decoded(tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.setattr(Image, "EXTENSION", dict(Image.EXTENSION))  # SPIDER takes .jpg over
+    path = tmp_path / "a.jpg"
+    read, refused = set(), {}
+    for kind in filter(lambda kind: written(path, kind), Image.SAVE):
+        try:
+            found = read_image(path)
+        except UnreadableImageError as error:
+            refused[kind] = str(error)
+        else:
+            read.add(kind)
+            assert found.size == (32, 32)
+    assert read == {*FORMATS, "MPO"}  # MPO is JPEG pictures in a row, the first of which is read
+    assert {"AVIF", "BLP", "EPS", "ICO", "PDF", "TGA"} & set(Image.SAVE) <= set(refused)
+    words = "a.jpg': empty, or not in a known picture format (BMP, GIF, JPEG"
+    assert all(words in reason for reason in refused.values())
+
+
+@pytest.fixture
+def alarm():
+    """End what hangs: a regression must not stop the whole suite."""
+
+    def ring(number, frame):
+        raise KeyboardInterrupt("the reading hangs")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_pipes_devices_and_sockets_are_not_opened(tmp_path):
+    corner_picture().save(tmp_path / "good.png")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    for name, reason in (("pipe.jpg", "a named pipe"), ("endless.jpg", "a device")):
+        with pytest.raises(UnreadableImageError, match=f"{name}.*{reason}"):
+            read_image(tmp_path / name)
+    paths = list_images(tmp_path)
+    images = ImageFiles(paths, [0] * len(paths), "skip")
+    assert [path.name for path in images.paths] == ["good.png"]
+    assert {path.name for path in images.unreadable} == {"pipe.jpg", "endless.jpg"}
+
+
+class Odd(ImageFile.ImageFile):
+    """A decoder that fails as no other does."""
+
+    error: Exception
+
+    def _open(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("x"), ZeroDivisionError(), AssertionError(), RecursionError()]
+)
+def test_whatever_a_decoder_raises_is_the_file_s(tmp_path, monkeypatch, error):
+    corner_picture().save(tmp_path / "a.png")
+    monkeypatch.setattr(Odd, "error", error, raising=False)
+    monkeypatch.setitem(Image.OPEN, "PNG", (Odd, None))
+    with pytest.raises(UnreadableImageError, match=r"a\.png': (x|\w+Error)\."):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.EMFILE, "Too many open files"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+    ],
+)
+def test_what_is_the_machine_s_makes_no_file_unreadable(tmp_path, monkeypatch, error):
+    corner_picture().save(tmp_path / "a.png")
+    monkeypatch.setattr(Odd, "error", error, raising=False)
+    monkeypatch.setitem(Image.OPEN, "PNG", (Odd, None))
+    images = ImageFiles([tmp_path / "a.png"], [0], "replace")
+    with pytest.raises(type(error)) as caught:
+        images[0]
+    assert caught.value is error
+    assert images.unreadable == ()
+
+
+def exif_with_a_text_resolution(orientation):
+    """A little-endian EXIF block whose XResolution (0x011A) is a text."""
+    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, orientation)
+    entries += struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\0")
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + entries + struct.pack("<I", 0)
+
+
+def test_a_text_where_exif_has_a_number_does_no_harm(tmp_path):
+    picture = corner_picture().resize((48, 32), Image.Resampling.NEAREST)
+    for name, block in (("plain", b""), ("turned", exif_with_a_text_resolution(6))):
+        stored = io.BytesIO()
+        picture.save(stored, "JPEG", exif=block, quality=95)
+        (tmp_path / f"{name}.jpg").write_bytes(stored.getvalue())
+    plain, turned = (read_image(tmp_path / f"{name}.jpg") for name in ("plain", "turned"))
+    assert turned.size == (32, 48)
+    # Orientation 6: the stored top row is the upright right column.
+    assert np.array_equal(np.asarray(turned), np.rot90(np.asarray(plain), -1))
+
+
+def test_exif_that_cannot_be_read_says_no_orientation(tmp_path):
+    corner_picture().save(tmp_path / "a.jpg", exif=b"Exif\0\0no TIFF header")
+    assert read_image(tmp_path / "a.jpg").size == (3, 2)

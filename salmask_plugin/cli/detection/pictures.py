@@ -24,21 +24,27 @@ def write_picture(
     """Draw test pictures spread over the split; boxes above a score of 0.5, and the best two."""
     count = len(splits.val)
     chosen = dict.fromkeys(place * count // PICTURES for place in range(PICTURES))
-    pairs = [(_annotated(splits, index), _found(splits, index, found[index])) for index in chosen]
+    pairs = [
+        (
+            _annotated(splits, index, masks=found[index].masks is not None),
+            _found(splits, index, found[index]),
+        )
+        for index in chosen
+    ]
     write_atomically(path, draw_detections(pairs, title=title))
 
 
-def _annotated(splits: InstanceSplits, index: int) -> Scene:
+def _annotated(splits: InstanceSplits, index: int, *, masks: bool) -> Scene:
     instances = splits.val.instances[index]
-    masks = None
-    if instances.outlines is not None:
-        masks = outline_masks(instances.outlines, instances.size).astype(bool)
+    image = np.asarray(splits.val[index])  # first, for it proves the annotated size
+    drawn = None
+    if masks and instances.outlines is not None:
+        drawn = outline_masks(instances.outlines, instances.size).astype(bool)
     names = [
         splits.classes[label] + (" (ignored)" if ignored else "")
         for label, ignored in zip(instances.labels, instances.ignored, strict=True)
     ]
-    image = np.asarray(splits.val[index])
-    return Scene(image, instances.boxes, names, instances.labels.tolist(), masks)
+    return Scene(image, instances.boxes, names, instances.labels.tolist(), drawn)
 
 
 def _found(splits: InstanceSplits, index: int, found: Detections) -> Scene:

@@ -57,7 +57,13 @@ def plan_of(
     schedule: Schedule = build(node["schedule"])
     splits: InstanceSplits = build(node["data"])
     if node["model"]["masks"] and not splits.has_outlines:
-        raise UserError(f"model.masks=true needs outlines; {splits.name} has boxes alone.")
+        raise UserError(
+            f"model.masks=true needs outlines; {splits.name} has objects with boxes alone."
+        )
+    if node["model"]["masks"]:
+        for images in (splits.train, splits.val):
+            for found in images.instances:
+                found.checked_outlines()
     if isinstance(trainer["devices"], int):
         share_of_batch(
             schedule.batch_size, trainer["devices"] * trainer["num_nodes"], unit="images"

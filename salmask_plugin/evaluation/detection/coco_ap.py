@@ -36,7 +36,8 @@ def coco_average_precision(
         The six numbers; those by size only where objects of that size exist.
 
     Raises:
-        ValueError: if the pictures differ in number, or masks are asked for and missing.
+        ValueError: if the pictures differ in number, or masks are asked for and an outline is
+            missing or none of its picture.
         ImportError: without pycocotools.
 
     References:
@@ -62,6 +63,8 @@ def _annotated(truth: Sequence[Instances], num_classes: int, kind: Kind) -> Any:
     """Return the objects in COCO's own structure; image ids are places, category ids from 1."""
     annotations: list[dict[str, Any]] = []
     for image, instances in enumerate(truth):
+        # Checked here, for COCO's code checks nothing.
+        outlines = instances.checked_outlines() if kind == "segm" else ()
         for place in range(len(instances)):
             entry = {
                 "id": len(annotations) + 1,
@@ -72,9 +75,7 @@ def _annotated(truth: Sequence[Instances], num_classes: int, kind: Kind) -> Any:
                 "iscrowd": int(instances.ignored[place]),
             }
             if kind == "segm":
-                if instances.outlines is None:
-                    raise ValueError(f"'{instances.name}' has no outlines to compare masks with.")
-                entry["segmentation"] = instances.outlines[place]
+                entry["segmentation"] = outlines[place]
             annotations.append(entry)
     data = coco_tools("coco").COCO()
     data.dataset = {

@@ -29,8 +29,9 @@ def voc_average_precision(
 
     Per class all detections are taken by falling score. One is right if the object it overlaps most
     is overlapped by more than the threshold and not taken yet; it is left out where that object is
-    ignored, and wrong otherwise. Classes without a counted object have no precision and enter no
-    mean.
+    ignored, and wrong otherwise. The curve has a point for every threshold on the score, so that
+    the order of equal scores does not matter. Classes without a counted object have no precision
+    and enter no mean.
 
     Args:
         found: of every picture.
@@ -80,11 +81,14 @@ def _of_class(
     if not objects:
         return None
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    overlap, place, skip = (np.concatenate(part)[order] for part in (overlaps, places, skips))
-    return [_precision(overlap > limit, place, skip, objects, rule) for limit in thresholds]
+    score, overlap, place, skip = (
+        np.concatenate(part)[order] for part in (scores, overlaps, places, skips)
+    )
+    return [_precision(score, overlap > limit, place, skip, objects, rule) for limit in thresholds]
 
 
 def _precision(
+    score: Array,
     hit: NDArray[np.bool_],
     place: NDArray[np.int64],
     skip: NDArray[np.bool_],
@@ -96,9 +100,10 @@ def _precision(
     # The first hit of every object, in the order of scores.
     right[hits[np.unique(place[hits], return_index=True)[1]]] = True
     counted = ~(hit & skip)
-    rights = np.cumsum(right[counted])
+    last = np.diff(score[counted], append=-np.inf) != 0  # of its score
+    rights = np.cumsum(right[counted])[last]
     recall = rights / objects
-    precision = rights / np.arange(1, len(rights) + 1)
+    precision = rights / (np.flatnonzero(last) + 1)
     # The best precision from each recall on.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if rule == "11-point":
