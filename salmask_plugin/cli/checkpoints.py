@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
@@ -15,10 +17,13 @@ from torch import Tensor
 
 from salmask_plugin.cli.folder_lock import is_first_process
 from salmask_plugin.evaluation.checkpoint_files import (
+    behind,
+    checkpoints_in,
     damage,
     newest_checkpoint,
     read_checkpoint,
 )
+from salmask_plugin.results.store import flush_to_disk
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -49,6 +54,7 @@ class AtomicCheckpointIO(CheckpointIO):
         Raises:
             FloatingPointError: if a weight or buffer is NaN or infinite: a run that goes on from
                 there cannot recover.
+            KeyboardInterrupt: if that ended the writing.
             OSError: if the file cannot be written, or reads back otherwise.
         """
         if storage_options is not None:
@@ -58,8 +64,11 @@ class AtomicCheckpointIO(CheckpointIO):
         try:
             _write(checkpoint, target)
         except (OSError, RuntimeError) as error:
-            # torch's writer turns some of the system's errors into RuntimeError.
-            raise OSError(f"{target} cannot be written: {error}") from error
+            # torch's writer ends with a RuntimeError about the file's position, whatever came first.
+            if behind(error, KeyboardInterrupt) is not None:
+                raise KeyboardInterrupt from error
+            reason = behind(error, OSError) or error
+            raise OSError(f"{target} cannot be written: {reason}") from error
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
@@ -77,7 +86,18 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class NewestCheckpoints(ModelCheckpoint):
-    """Lightning's callback, which may be resumed with another number of checkpoints to keep."""
+    """Lightning's callback, which saves the last epoch whichever it is.
+
+    It may be resumed with another number of checkpoints to keep.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save every so many epochs, and where training ends: a run is what its last epoch left."""
+        super().on_train_epoch_end(trainer, pl_module)
+        steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+        last = trainer.current_epoch + 1 == trainer.max_epochs or steps or trainer.should_stop
+        if last and not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Know as many of the old checkpoints as are kept now; Lightning fails with more."""
@@ -104,6 +124,8 @@ def checkpoint_callback(folder: Path, *, keep: int, every_n_epochs: int) -> Mode
         save_top_k=keep,
         every_n_epochs=every_n_epochs,
         save_on_train_epoch_end=True,
+        # A damaged file of the same epoch is written anew, not left under the better name.
+        enable_version_counter=False,
     )
 
 
@@ -125,8 +147,8 @@ def remove_superseded(newest: Path | None, *, keep: int) -> None:
         keep: how many stay, ``newest`` among them.
     """
     if newest is not None:
-        older = sorted(path for path in newest.parent.glob("epoch-*.ckpt") if path <= newest)
-        for path in older[:-keep]:
+        there = checkpoints_in(newest.parent)
+        for path in there[: there.index(newest) + 1][:-keep]:
             path.unlink(missing_ok=True)
 
 
@@ -154,7 +176,7 @@ def _write(checkpoint: dict[str, Any], target: Path) -> None:
         with os.fdopen(handle, "wb") as file:
             torch.save(checkpoint, file)
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno(), part)
         trouble = damage(part)
         if trouble is not None:
             raise OSError(f"what was read back differs ({trouble})")
@@ -179,8 +201,16 @@ def _sync_folder(folder: Path) -> None:
     """Make the new name itself durable, where the system has such a notion."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    handle = os.open(folder, os.O_DIRECTORY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        # The file is whole and in its place: no reason to stop a run.
+        warnings.warn(
+            f"{folder} cannot be flushed to the disk ({error}): after a power cut the newest "
+            "checkpoint may be missing.",
+            stacklevel=2,
+        )

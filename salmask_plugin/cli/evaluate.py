@@ -17,17 +17,17 @@ from salmask_plugin.adapters.lightly.evaluation import extract_features, reestim
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
 from salmask_plugin.cli.cached_data import without_cache
-from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.protocol import with_results
-from salmask_plugin.cli.runs import CHECKPOINTS, read_settings
+from salmask_plugin.cli.runs import read_settings
 from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.data import ImageSplits, evaluation_loaders, linear_train_transform
 from salmask_plugin.evaluation import PretrainedBackbone, fingerprint, load_backbone
+from salmask_plugin.evaluation.checkpoint_files import final_checkpoint
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.results.record import is_share
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:
-    """Evaluate the newest checkpoint of a finished run and add the results to its record.
+    """Evaluate the last checkpoint of a finished run and add the results to its record.
 
     Each result is written as soon as it is there.
 
@@ -60,7 +60,9 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
         only_missing: leave out what the record holds under the same settings.
 
     Raises:
-        UserError: if the run is not pretrained yet, its checkpoint is gone, or a task cannot work.
+        UserError: if the run is not pretrained yet, or a task cannot work.
+        ValueError: if the checkpoint is damaged, or not the one that the record is about.
+        FileNotFoundError: if it is gone.
     """
     if not (folder / RECORD_NAME).is_file():
         raise UserError(f"{folder} is not pretrained yet: run `salmask pretrain` to its end first.")
@@ -126,10 +128,7 @@ def device_for(settings: Settings) -> torch.device:
 
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
-    checkpoint = newest_checkpoint(folder / CHECKPOINTS)
-    if checkpoint is None:
-        raise UserError(f"{folder / CHECKPOINTS} has no readable checkpoint to evaluate.")
-    backbone = load_backbone(checkpoint, network=build(settings["backbone"]))
+    backbone = load_backbone(final_checkpoint(folder), network=build(settings["backbone"]))
     backbone.network.to(device_for(settings))
     shared = _reestimated(settings, backbone)
     if shared:
@@ -206,9 +205,7 @@ def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
         return None
     started = time.perf_counter()
     splits = build_splits(settings)
-    checkpoint = newest_checkpoint(folder / CHECKPOINTS)
-    assert checkpoint is not None, "the encoder has been read from it"
-    module = load_module(settings, splits, None, checkpoint)
+    module = load_module(settings, splits, None, final_checkpoint(folder))
     assert isinstance(module, SupervisedClassifier)
     _, val = evaluation_loaders(
         splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]

@@ -17,6 +17,7 @@ from salmask_plugin.cli.evaluate import device_for, evaluated, keep_result
 from salmask_plugin.cli.runs import SETTINGS_NAME, below_out, read_settings
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
+from salmask_plugin.evaluation.checkpoint_files import is_final
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.results import DataSet, RunRecord, environment, read_record
@@ -58,10 +59,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def run_of(path: Path) -> Path | None:
-    """Return the finished run of ours that a path is, or is the checkpoint of."""
+    """Return the finished run of ours that a path is, or is the last checkpoint of.
+
+    An earlier checkpoint holds another encoder than the one that the run's record is about.
+    """
     for folder in (path, path.parent.parent):
         if (folder / SETTINGS_NAME).is_file() and (folder / RECORD_NAME).is_file():
-            return folder
+            return folder if folder == path or is_final(path, folder) else None
     return None
 
 

@@ -18,14 +18,14 @@ from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.cli.build import build, build_masking, build_splits
 from salmask_plugin.cli.cached_data import without_cache
-from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import load_module
 from salmask_plugin.cli.rows import LOCALIZER, RecipeRow, recipe_rows
-from salmask_plugin.cli.runs import CHECKPOINTS, read_settings
+from salmask_plugin.cli.runs import read_settings
 from salmask_plugin.data import ImageSplits, TwoViewDataset
 from salmask_plugin.evaluation import view_variance
+from salmask_plugin.evaluation.checkpoint_files import epochs_of, final_checkpoint
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results.environment import environment
 from salmask_plugin.results.estimate import estimate
@@ -88,13 +88,12 @@ def run(options: argparse.Namespace) -> None:
     choice. The data, the views and their size are the run's.
 
     Raises:
-        UserError: if the run is not trained, or a setting cannot work.
+        UserError: if a setting cannot work.
+        FileNotFoundError, ValueError: if the run has no last checkpoint that is whole.
     """
     folder = Path(options.folder)
     settings = read_settings(folder, trust=options.trust)
-    checkpoint = newest_checkpoint(folder / CHECKPOINTS)
-    if checkpoint is None:
-        raise UserError(f"{folder} has no readable checkpoint: pretrain it first.")
+    checkpoint = final_checkpoint(folder)
     if options.views < 2:
         raise UserError(f"--views {options.views} must be at least 2.")
     splits = build_splits(settings)
@@ -107,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
     results, count, dimension = _measure(rows, encoder, settings, splits, options)
     protocol = {
         "encoder": {key: settings.choices[key] for key in ("backbone", "method", "masking")},
-        "epochs": settings["trainer"]["max_epochs"],
+        "epochs": epochs_of(checkpoint),
         "checkpoint": checkpoint.name,
         "data": splits.name,
         "split": options.split,

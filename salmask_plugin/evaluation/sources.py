@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS, small_name
-from salmask_plugin.evaluation.checkpoint_files import newest_checkpoint
+from salmask_plugin.evaluation.checkpoint_files import final_checkpoint
 from salmask_plugin.file_names import path_below
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
@@ -63,10 +63,7 @@ def find_source(path: str | Path) -> Source:
 
 def _of_folder(folder: Path) -> Source:
     if (folder / SETTINGS).is_file():
-        newest = newest_checkpoint(folder / CHECKPOINTS)
-        if newest is None:
-            raise FileNotFoundError(f"{folder / CHECKPOINTS} holds no readable checkpoint.")
-        return _of_run(folder, newest)
+        return _of_run(folder, final_checkpoint(folder))
     if (folder / ARGUMENTS).is_file():
         files = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
         if not files:

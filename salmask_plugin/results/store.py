@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -82,11 +84,33 @@ def write_atomically(path: Path, content: bytes) -> None:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno(), path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def flush_to_disk(handle: int, path: Path) -> None:
+    """Make a written file durable; where its file system has no such notion, say so and go on.
+
+    Args:
+        handle: of the open file.
+        path: of the file, for the warning.
+
+    Raises:
+        OSError: if the disk refuses what was written, as a full one does.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+        warnings.warn(
+            f"{path.parent}: its file system does not flush files to the disk ({error}); a power "
+            "cut may lose the newest.",
+            stacklevel=2,
+        )
 
 
 def read_record(path: Path | str) -> RunRecord:
