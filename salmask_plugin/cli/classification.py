@@ -9,13 +9,17 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from torch import Tensor, nn
+
 from salmask_plugin.adapters.lightly.evaluation import (
+    extract_features,
     finetune_evaluation,
     knn_evaluation,
     linear_evaluation,
     logistic_evaluation,
     occlusion_evaluation,
 )
+from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
 from salmask_plugin.cli.build import build, checked_splits
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.data import (
@@ -30,6 +34,9 @@ from salmask_plugin.results import Evaluation
 SHARE = "label_share"
 LOCALIZER = "localizer"
 """Settings of a task that its function does not take itself."""
+Features = tuple[Tensor, Tensor]
+_FEATURES: dict[tuple[str, str, int], tuple[Features, Features]] = {}
+"""Of the newest encoder and set alone: those of a large set fill gigabytes."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "knn": knn_evaluation,
     "linear": linear_evaluation,
@@ -107,12 +114,26 @@ def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
     )
 
 
+def features_of(wanted: Wanted, backbone: PretrainedBackbone) -> tuple[Features, Features]:
+    """Return (features, labels) of training and validation images, not augmented.
+
+    Tasks that follow each other on one encoder and one set share them.
+    """
+    asked = (backbone.fingerprint, wanted.asked_data, wanted.settings["view_size"])
+    if asked not in _FEATURES:
+        _FEATURES.clear()
+        train, val = whole_pictures(wanted, splits_of(wanted))
+        model = backbone.filtered()
+        _FEATURES[asked] = (extract_features(model, train), extract_features(model, val))
+    return _FEATURES[asked]
+
+
 def knn(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     """Classify by the nearest training images."""
     splits = splits_of(wanted)
-    train, val = whole_pictures(wanted, splits)
+    train, val = (in_memory(*found) for found in features_of(wanted, backbone))
     result = knn_evaluation(
-        backbone.filtered(), train, val, num_classes=len(splits.classes), **_options(wanted)
+        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
     )
     metrics = {"top1": result.top1, "mean_per_class": result.mean_per_class}
     return Evaluation(metrics, protocol_of(wanted, splits, result.protocol))
@@ -143,9 +164,9 @@ def linear(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
 def logistic(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     """Fit a logistic regression on the frozen features."""
     splits = splits_of(wanted)
-    train, val = whole_pictures(wanted, splits)
+    train, val = (in_memory(*found) for found in features_of(wanted, backbone))
     result = logistic_evaluation(
-        backbone.filtered(), train, val, num_classes=len(splits.classes), **_options(wanted)
+        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
     )
     metrics = {
         "top1": result.top1,

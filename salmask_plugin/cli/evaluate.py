@@ -15,7 +15,13 @@ from torch import nn
 from salmask_plugin.adapters.lightly import SupervisedClassifier
 from salmask_plugin.adapters.lightly.evaluation import extract_features, reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
-from salmask_plugin.cli.build import build, build_masking, build_module, build_splits
+from salmask_plugin.cli.build import (
+    build,
+    build_masking,
+    build_module,
+    build_splits,
+    memory_format,
+)
 from salmask_plugin.cli.cached_data import without_cache
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
@@ -129,7 +135,7 @@ def device_for(settings: Settings) -> torch.device:
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
     backbone = load_backbone(final_checkpoint(folder), network=build(settings["backbone"]))
-    backbone.network.to(device_for(settings))
+    backbone.network.to(device_for(settings), memory_format=memory_format(settings))
     shared = _reestimated(settings, backbone)
     if shared:
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))

@@ -12,6 +12,7 @@ from salmask_plugin.cli.build import build
 from salmask_plugin.cli.classification import (
     LOCALIZER,
     SHARE,
+    features_of,
     protocol_of,
     splits_of,
     whole_pictures,
@@ -47,7 +48,8 @@ def occlusion(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     The metrics are those of the middle share; the curves run over all shares, from none on.
     """
     splits = splits_of(wanted)
-    train, val = whole_pictures(wanted, splits)
+    _, val = whole_pictures(wanted, splits)
+    train, _ = features_of(wanted, backbone)
     options = {key: value for key, value in wanted.options.items() if key not in (SHARE, LOCALIZER)}
     node = wanted.options[LOCALIZER]
     result = occlusion_evaluation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ class Wanted:
     is_transfer: bool
     settings: Settings
     folder: Path | None = None
+
+    @property
+    def asked_data(self) -> str:
+        """The data set and the share of its labels, as a key."""
+        return json.dumps([self.data, self.options.get("label_share", 1.0)], sort_keys=True)
 
     @property
     def asked(self) -> dict[str, Any]:

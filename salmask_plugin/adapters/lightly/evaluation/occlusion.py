@@ -58,7 +58,7 @@ class OcclusionResult:
 
 def occlusion_evaluation(
     model: nn.Module,
-    train_loader: Iterable[Sequence[Any]],
+    train_loader: Iterable[Sequence[Any]] | tuple[Tensor, Tensor],
     val_loader: Iterable[Sequence[Any]],
     *,
     num_classes: int,
@@ -83,7 +83,8 @@ def occlusion_evaluation(
 
     Args:
         model: normalised images -> features; a filter is applied by the model itself.
-        train_loader: batches (images, labels, ...), ImageNet-normalised, not augmented.
+        train_loader: batches (images, labels, ...), ImageNet-normalised, not augmented; or their
+            features (N, D) and labels (N,), where they are at hand.
         val_loader: the same of the validation images, in a fixed order; read three times.
         num_classes: number of classes.
         shares: of the cells of the place that are hidden, each in (0, 1].
@@ -111,7 +112,8 @@ def occlusion_evaluation(
         https://arxiv.org/abs/2007.13916.
     """
     check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
-    train = extract_features(model, train_loader, device=device)
+    at_hand = isinstance(train_loader, tuple)
+    train = train_loader if at_hand else extract_features(model, train_loader, device=device)
     val = extract_features(model, val_loader, device=device)
     check_labels(train[1], val[1], num_classes=num_classes)
     if not 1 <= k <= len(train[1]):
