@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +11,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.reported import left_out_rows
 from salmask_plugin.cli.runs import below_out, run_folder
+from salmask_plugin.cli.side_by_side import Job, run_jobs
 from salmask_plugin.cli.study import EXPERIMENT, IDENTITY, row_of, row_settings, study_name
 from salmask_plugin.cli.targets import Trust, fetches
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
@@ -52,6 +48,7 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     rows = plan_rows(settings, options)
+    parallel = _parallel(settings)
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
@@ -67,7 +64,8 @@ def run(options: argparse.Namespace) -> None:
     for row in rows:
         if not is_finished(row):
             check_tasks(row.settings)
-    failed = _run_rows(rows, options)
+    todo = [row for row in rows if not is_finished(row)]
+    failed = run_jobs(_jobs(todo, options), parallel=parallel)
     written = report_folder(
         study,
         title=f"Comparison {study.name}",
@@ -148,18 +146,12 @@ def flags_for_children(trust: Trust) -> list[str]:
     return [f"--allow={name}" for name in sorted(trust or ())]
 
 
-def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
-    todo = [row for row in rows if not is_finished(row)]
-    # Waiting threads that spin take the cores from loader workers; on two cores that halves the
-    # speed. It must be said before torch is imported, hence here, for the children.
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-    failed = []
-    started = time.perf_counter()
-    for index, row in enumerate(todo):
-        print(f"\n=== {row.name} ({index + 1} of {len(todo)}){_left(started, index, len(todo))}")
-        sys.stdout.flush()
-        flags = flags_for_children(options.trust)
-        flags += ["--config-dir", options.config_dir] if options.config_dir else []
+def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
+    """What has to be run, a job a row."""
+    flags = flags_for_children(options.trust)
+    flags += ["--config-dir", options.config_dir] if options.config_dir else []
+    jobs = []
+    for row in rows:
         # The run folder holds what was composed here: what it fetches, the user has asked for.
         own = [f"--allow={word}" for word in fetches(row.settings.values)]
         commands = [
@@ -169,48 +161,12 @@ def _run_rows(rows: list[Row], options: argparse.Namespace) -> list[str]:
         if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
-        for command in commands:
-            code = _run(command, environment)
-            if code == 130:
-                raise KeyboardInterrupt
-            if code != 0:
-                failed.append(row.name)
-                print(f"salmask: {row.name} failed with exit code {code}", file=sys.stderr)
-                break
-    return failed
+        jobs.append(Job(row.name, commands))
+    return jobs
 
 
-def _run(command: list[str], environment: dict[str, str]) -> int:
-    """Run one of our commands in a process of its own; return its exit code.
-
-    SIGTERM, a scheduler's way to end a job, is handed on: a run left behind would write into its
-    folder beside the one that the same command starts later.
-    """
-    terminated = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "salmask_plugin.cli", *command], env=environment
-    ) as process:
-
-        def hand_on(number: int, frame: object) -> None:
-            terminated.append(number)
-            process.terminate()
-
-        previous = signal.signal(signal.SIGTERM, hand_on)
-        try:
-            code = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            signal.signal(signal.SIGTERM, previous)
-    if terminated:
-        print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGTERM)
-    return code
-
-
-def _left(started: float, done: int, total: int) -> str:
-    if done == 0:
-        return ""
-    minutes = (time.perf_counter() - started) / done * (total - done) / 60
-    return f", about {minutes:.0f} min left"
+def _parallel(settings: Settings) -> int:
+    parallel = settings["compare"]["parallel"]
+    if not isinstance(parallel, int) or isinstance(parallel, bool) or parallel < 1:
+        raise UserError(f"compare.parallel={parallel!r} must be a whole number, at least 1.")
+    return parallel

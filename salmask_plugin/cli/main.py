@@ -11,6 +11,7 @@ from typing import Any
 from salmask_plugin import __version__
 from salmask_plugin.cli.allocator import keep_memory
 from salmask_plugin.cli.errors import RunStopped, UserError
+from salmask_plugin.cli.side_by_side import end_with_parent
 
 COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
@@ -190,6 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (2 for a mistake in the input, 1 for a failed run)."""
     options = build_parser().parse_args(arguments)
     keep_memory()
+    end_with_parent()
     command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
     try:
         command.run(options)

@@ -45,7 +45,7 @@ def build_network(architecture: str) -> tuple[nn.Module, int]:
         ImportError: if the name is none of ours and timm is not installed.
         ValueError: if timm does not know it either.
     """
-    widths = _small_widths(architecture)
+    widths = small_widths(architecture)
     if widths is not None:
         with torch.random.fork_rng(devices=[]):
             return SmallConvNet(widths), widths[-1]
@@ -78,7 +78,8 @@ def small_name(widths: Sequence[int]) -> str:
     return SMALL if tuple(widths) == SMALL_WIDTHS else "_".join(map(str, (SMALL, *widths)))
 
 
-def _small_widths(architecture: str) -> tuple[int, ...] | None:
+def small_widths(architecture: str) -> tuple[int, ...] | None:
+    """Return the widths that a small encoder's name tells; None for another name."""
     if architecture == SMALL:
         return SMALL_WIDTHS
     found = re.fullmatch(SMALL + r"((?:_\d+){4})", architecture)

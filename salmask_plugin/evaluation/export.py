@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from salmask_plugin.evaluation.architectures import RESNETS, split_name
+from salmask_plugin.evaluation.architectures import RESNETS, small_widths, split_name
 from salmask_plugin.evaluation.backbone import PretrainedBackbone
 from salmask_plugin.evaluation.detectron2_names import to_detectron2
 from salmask_plugin.evaluation.layouts import KERNEL
@@ -79,7 +79,7 @@ def check_format(
     base, stem = split_name(backbone.architecture)
     if chosen.only is not None and (base not in RESNETS or stem):
         raise ValueError(f"format={format!r} is for {chosen.only}, not {backbone.architecture}.")
-    if format == "timm" and stem:
+    if format == "timm" and (stem or small_widths(backbone.architecture) is not None):
         raise ValueError(
             f"format='timm': timm builds no {backbone.architecture}; use safetensors or onnx."
         )
