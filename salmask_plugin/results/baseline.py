@@ -22,7 +22,7 @@ def against_baseline(row: Row, rows: Sequence[Row]) -> tuple[Row, list[str]]:
     ]
     if not candidates:
         return row, [f"{own.host} {own.method} has no baseline run here, hence no difference."]
-    matching = [other for other in candidates if other.setting.training == own.training]
+    matching = [other for other in candidates if not own.unlike(other.setting)]
     if len(matching) != 1:
         return row, [_why_not(row, candidates, len(matching))]
     base = matching[0]
@@ -44,11 +44,10 @@ def against_baseline(row: Row, rows: Sequence[Row]) -> tuple[Row, list[str]]:
 def _why_not(row: Row, candidates: Sequence[Row], matching: int) -> str:
     if matching:
         return f"{row.label} has {matching} baselines that fit, hence no difference."
-    own, other = row.setting.training, candidates[0].setting.training
+    nearest = min(candidates, key=lambda other: len(row.setting.unlike(other.setting))).setting
+    own, other = row.setting.training, nearest.training
     differing = [
-        f"{key} ({own.get(key)}, baseline {other.get(key)})"
-        for key in sorted(set(own) | set(other))
-        if own.get(key) != other.get(key)
+        f"{key} ({own.get(key)}, baseline {other.get(key)})" for key in row.setting.unlike(nearest)
     ]
     return (
         f"{row.label} is not compared: it was trained unlike its baseline in "

@@ -147,7 +147,13 @@ def _settings(rows: Sequence[Row]) -> Grid:
         }
         for row in rows
     ]
-    keys = list(dict.fromkeys(key for variant in variants for key in variant))
+    further = {key for row in rows for key, _ in row.setting.config}
+    keys = [
+        key
+        for key in dict.fromkeys(key for variant in variants for key in variant)
+        # Of the whole configuration only what differs; all of it stands at the end.
+        if key not in further or len({repr(variant.get(key)) for variant in variants}) > 1
+    ]
     return Grid(
         ["Setting", *(row.label for row in rows)],
         [[key, *(_text(variant.get(key)) for variant in variants)] for key in keys],

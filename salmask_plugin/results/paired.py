@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from salmask_plugin.results.acting import differing
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.statistics import summarize
 
@@ -68,7 +69,7 @@ def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
 
     Raises:
         ValueError: if no record belongs to the baseline, one seed occurs twice in a row, or runs of
-            one row differ in their epochs.
+            one row differ in their epochs or in a setting that acts on the result.
     """
     runs: dict[str, dict[int, RunRecord]] = {}
     order: dict[str, None] = {}
@@ -84,6 +85,9 @@ def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
         seeds[record.seed] = record
         if len({run.epochs for run in seeds.values()}) > 1:
             raise ValueError(f"the runs of row {name!r} differ in their epochs.")
+        different = differing(next(iter(seeds.values())), record)
+        if different:
+            raise ValueError(f"the runs of row {name!r} differ in {', '.join(different)}.")
     if baseline not in runs:
         raise ValueError(f"baseline={baseline!r} is none of the rows: {', '.join(runs)}.")
     names = [baseline, *(name for name in order if name in runs and name != baseline)]
