@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from salmask_plugin.results.acting import OF_THE_METHOD, OF_THE_RECIPE, Items, acting
 from salmask_plugin.results.record import DataSet, RunRecord, Scalar
 
+KEY_MOMENTUM = "key_encoder_momentum"
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -64,7 +66,7 @@ class Setting:
         values = {entry.name: getattr(record, entry.name) for entry in fields(cls)}
         values["method"] = record.method.removeprefix("salmask_")
         values["masking"] = items(record.masking)
-        values["optimizer"] = items(record.optimizer)
+        values["optimizer"] = items(optimizer_of(record))
         values["config"] = acting(record)
         return cls(**values)
 
@@ -76,7 +78,10 @@ class Setting:
             "queue_size": self.queue_size,
             "batch_size": self.batch_size,
         }
-        named |= {f"optimizer {key}": value for key, value in self.optimizer}
+        named |= {
+            key.replace("_", " ") if key == KEY_MOMENTUM else f"optimizer {key}": value
+            for key, value in self.optimizer
+        }
         return named | {
             key: value for key, value in self.config if not key.startswith(OF_THE_RECIPE)
         }
@@ -114,6 +119,17 @@ class Group:
 def items(values: Mapping[str, Scalar]) -> Items:
     """Return a mapping as sorted pairs, which can be hashed and compared."""
     return tuple(sorted(values.items()))
+
+
+def optimizer_of(record: RunRecord) -> dict[str, Scalar]:
+    """Return the optimizer's settings by their right names.
+
+    What older records of lightly's MoCo call ``momentum`` is the key encoder's.
+    """
+    own = dict(record.optimizer)
+    if record.host == "lightly" and record.queue_size is not None and "momentum" in own:
+        own[KEY_MOMENTUM] = own.pop("momentum")
+    return own
 
 
 def group(records: Sequence[RunRecord]) -> tuple[dict[Conditions, list[Group]], list[str]]:

@@ -129,6 +129,17 @@ def test_rows_of_different_names_are_not_told_apart_by_settings(make_record):
     assert "Setting" not in to_markdown(compare(records))
 
 
+def test_the_key_encoders_momentum_is_not_called_the_optimizers(make_record):
+    old = make_record("none", optimizer={"momentum": 0.99})
+    new = make_record("none", 1, optimizer={"key_encoder_momentum": 0.99})
+    assert labels([old, new]) == ["none"]
+    (table,) = compare([old, make_record(optimizer={"momentum": 0.999})]).tables
+    assert any("in key encoder momentum (0.999, baseline 0.99)" in note for note in table.notes)
+    solo = make_record("none", host="solo-learn", optimizer={"momentum": 0.9})
+    (table,) = compare([solo]).tables
+    assert dict(table.rows[0].setting.optimizer) == {"momentum": 0.9}
+
+
 def test_a_row_of_a_study_holds_one_setting(make_record):
     study = changed("compare", {"row": "mean", "rows": {}})
     records = [
