@@ -12,7 +12,14 @@ from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.reported import left_out_rows
 from salmask_plugin.cli.runs import below_out, run_folder
 from salmask_plugin.cli.side_by_side import Job, run_jobs
-from salmask_plugin.cli.study import EXPERIMENT, IDENTITY, row_of, row_settings, study_name
+from salmask_plugin.cli.study import (
+    EXPERIMENT,
+    IDENTITY,
+    check_plan,
+    row_of,
+    row_settings,
+    study_name,
+)
 from salmask_plugin.cli.targets import Trust, fetches
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.results.store import RECORD_NAME, RecordError, read_record
@@ -86,8 +93,8 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
     """Compose every row with every seed.
 
     Raises:
-        UserError: naming the row that does not compose or is left out, or a baseline that is no
-            row.
+        UserError: naming the row that does not compose or is left out, a baseline that is no row,
+            or a planned comparison of one.
     """
     wanted = settings["compare"]
     if wanted["row"] is not None:
@@ -100,6 +107,7 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
             f"compare.baseline={wanted['baseline']!r} is none of the rows: "
             f"{', '.join(wanted['rows'])}."
         )
+    check_plan(settings)
     chosen = wanted["only"]
     if chosen is None:
         chosen = [name for name in wanted["rows"] if name not in wanted["left_out"]]

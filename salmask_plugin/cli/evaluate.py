@@ -86,6 +86,9 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
         for task in wanted:
             record = keep_result(folder, record, task.name, evaluated(task, backbone, shared))
     newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
+    if "compare" in newest:
+        # A plan is what was fixed before the run: one of later is none.
+        newest["compare"] = {**newest["compare"], "plan": record.study.get("plan") or {}}
     record = replace(record, config={**record.config, **newest})
     write_record(folder, record)
     if not (only_missing and (folder / GALLERY).is_file()):

@@ -17,6 +17,7 @@ from salmask_plugin.cli.history import History
 from salmask_plugin.data import ImageSplits
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
+from salmask_plugin.results.grouping import KEY_MOMENTUM
 
 OPTIMIZER = (
     "learning_rate",
@@ -87,7 +88,11 @@ def record_of(
         queue_size=method.get("queue_size"),
         masking={key: method[key] for key in MASKING if negatives and key in method}
         | _warm_up(method.get("warm_up")),
-        optimizer={key: method[key] for key in OPTIMIZER if key in method},
+        optimizer={
+            KEY_MOMENTUM if key == "momentum" else key: method[key]
+            for key in OPTIMIZER
+            if key in method
+        },
         history={name: tuple(values) for name, values in history.values.items()},
         timing=Timing(
             pretrain_seconds=history.seconds,

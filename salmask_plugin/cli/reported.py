@@ -7,6 +7,7 @@ from typing import Any
 
 from salmask_plugin.results import RunRecord
 from salmask_plugin.results.grouping import Setting
+from salmask_plugin.results.study import Study
 
 
 def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, str], str]]:
@@ -16,10 +17,10 @@ def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, 
     """
     columns: dict[str, dict[tuple[str, str], str]] = {}
     for record in records:
-        study = record.study
-        for title, value in (study.get("targets") or {}).get(study.get("row"), {}).items():
+        study = Study.of(record)
+        for title, value in study.targets.get(study.row or "", {}).items():
             place = (Setting.of(record).method, record.recipe)
-            columns.setdefault(str(title), {})[place] = written(value)
+            columns.setdefault(title, {})[place] = written(value)
     return columns
 
 
@@ -30,7 +31,7 @@ def written(value: float) -> str:
 
 def open_points(records: Sequence[RunRecord]) -> list[str]:
     """Return what the paper leaves open about the runs' studies, each point once."""
-    points = [point for record in records for point in record.study.get("open") or ()]
+    points = [point for record in records for point in Study.of(record).open]
     return [f"Left open by the paper. {point}" for point in dict.fromkeys(points)]
 
 
@@ -46,5 +47,10 @@ def left_out_rows(study: Mapping[str, Any]) -> list[str]:
 
 def study_notes(records: Sequence[RunRecord]) -> list[str]:
     """Return what the runs' studies leave out, and what the paper leaves open, each once."""
-    left_out = [line for record in records for line in left_out_rows(record.study)]
+    studies = map(Study.of, records)
+    left_out = [
+        line
+        for study in studies
+        for line in left_out_rows({"rows": study.rows, "left_out": study.left_out})
+    ]
     return [*dict.fromkeys(left_out), *open_points(records)]

@@ -13,8 +13,9 @@ from salmask_plugin.results.evidence import RECORDS, TEXT, evidence_page
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.store import write_atomically
 
-DROPPED = ("out", "loader", "logger", "checkpoints")
+DROPPED = ("out", "logger", "checkpoints")
 """Parts of a configuration that say where a run took place, not what it was."""
+DROPPED_OF_THE_LOADER = ("workers", "keep")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -66,4 +67,8 @@ def keep(runs: Path, study: Path) -> None:
 def slim(record: RunRecord) -> RunRecord:
     """Return the record without what only its own machine needs."""
     config = {key: value for key, value in record.config.items() if key not in DROPPED}
+    loader = config.get("loader")
+    if isinstance(loader, dict):
+        kept = {key: value for key, value in loader.items() if key not in DROPPED_OF_THE_LOADER}
+        config["loader"] = kept
     return replace(record, config=config)

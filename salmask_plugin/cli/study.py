@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.results.codec import FieldError
+from salmask_plugin.results.study import GATE, gate_of, plan_of
 
 if TYPE_CHECKING:
     from salmask_plugin.cli.config import Settings
@@ -45,6 +47,25 @@ def row_of(study: Settings, name: str) -> list[str]:
     return list(rows[name])
 
 
+def check_plan(study: Settings) -> None:
+    """Check the primary comparisons and the gate of a study, before anything runs.
+
+    Raises:
+        UserError: if a comparison names a row that there is not, or is none; or for the gate.
+    """
+    try:
+        plan = plan_of(study["compare"].get("plan"))
+        gate_of(study["compare"].get("gate", GATE))
+    except FieldError as error:
+        raise UserError(str(error)) from error
+    for name, planned in plan.items():
+        for row in (planned.row, planned.against):
+            try:
+                row_of(study, row)
+            except UserError as error:
+                raise UserError(f"compare.plan.{name}: {error}") from error
+
+
 def row_settings(study: Settings, name: str, seed: int) -> list[str]:
     """Return what makes a run of the study's setting this row's run, its folder included."""
     # A row may name its recipe itself: rows of two methods share the baseline's name.
@@ -66,7 +87,8 @@ def expand_row(
         compose: overrides -> settings.
 
     Raises:
-        UserError: if the study has no such row, or an override contradicts it.
+        UserError: if the study has no such row, its plan names none of its rows, or an override
+            contradicts the row.
     """
     places = [place for place, text in enumerate(overrides) if text.startswith(EXPERIMENT)]
     if not places:
@@ -78,6 +100,7 @@ def expand_row(
     given = list(overrides)
     given[places[-1]] = f"{EXPERIMENT}{name}"
     study = compose([text for text in given if _group(text) in DECIDES_ROWS])
+    check_plan(study)
     try:
         own = row_settings(study, row, study["seed"])
     except UserError as error:

@@ -36,16 +36,17 @@ def accuracy_bars(table: Table) -> bytes | None:
 
 
 def difference_dots(table: Table) -> bytes | None:
-    """Draw each row's difference to its baseline: a dot per paired seed, mean and spread.
+    """Draw each row's difference to its baseline: a dot per paired seed, mean and interval.
 
     Returns:
-        A PNG, or None where no row has a baseline.
+        A PNG, or None where no row has a difference that can be read.
     """
-    rows = [row for row in table.rows if row.differences]
+    rows = [row for row in table.rows if set(row.differences) - set(row.unread)]
     columns = [
         column
         for column in table.columns
-        if column.is_compared and any(column in row.differences for row in rows)
+        if column.is_compared
+        and any(column in row.differences and column not in row.unread for row in rows)
     ]
 
     def finish(axis: Any, column: Column) -> None:
@@ -94,14 +95,14 @@ def _bar(axis: Any, place: int, row: Row, column: Column, colour: str) -> None:
 
 
 def _difference(axis: Any, place: int, row: Row, column: Column, colour: str) -> None:
-    if column not in row.differences:
+    if column not in row.differences or column in row.unread:
         return
     found, scale = row.differences[column], column.scale
     _dots(axis, place, [pair * scale for pair in found.pairs], colour)
     axis.plot(
         [found.mean * scale], [place], marker="D", color=colour, markeredgecolor="black", zorder=4
     )
-    _whisker(axis, place, found.mean * scale, found.spread, scale)
+    _whisker(axis, place, found.mean * scale, found.interval, scale)
 
 
 def _dots(axis: Any, place: int, values: Sequence[float], colour: str) -> None:
@@ -112,10 +113,10 @@ def _dots(axis: Any, place: int, values: Sequence[float], colour: str) -> None:
     )
 
 
-def _whisker(axis: Any, place: int, mean: float, spread: float | None, scale: float) -> None:
-    if spread is not None:
+def _whisker(axis: Any, place: int, mean: float, reach: float | None, scale: float) -> None:
+    if reach is not None:
         axis.errorbar(
-            mean, place, xerr=spread * scale, color="black", capsize=4, linewidth=1.3, zorder=5
+            mean, place, xerr=reach * scale, color="black", capsize=4, linewidth=1.3, zorder=5
         )
 
 

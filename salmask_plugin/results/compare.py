@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
-from salmask_plugin.results.baseline import against_baseline
+from salmask_plugin.results.baseline import Bar, against_baseline
+from salmask_plugin.results.gate import guess_sentence, guesses
 from salmask_plugin.results.grouping import Conditions, Group, Items, group, items
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.statistics import summarize
+from salmask_plugin.results.study import asked_gate
 from salmask_plugin.results.table import Column, Comparison, Row, Table
 from salmask_plugin.results.variants import name_rows
 
@@ -30,8 +32,9 @@ def compare(
 
     Runs on other images, for other epochs or with another encoder go to tables of their own.
     Values under another evaluation protocol go to columns of their own. A row is compared with the
-    baseline of its host and method, trained with the same batch size, temperature, queue and
-    optimizer; without one it has no difference, and a note says why.
+    baseline of its host and method that was trained alike; without one it has no difference, and a
+    note says why. Differences to a baseline that is hardly better than an untrained encoder, or
+    of a probe at chance, are marked as not readable.
 
     Args:
         records: of any host.
@@ -45,7 +48,7 @@ def compare(
     _require_known(records, metrics)
     by_conditions, notes = group(records)
     tables = [
-        _table(conditions, groups, baseline, metrics, extra_columns or {})
+        _table(conditions, groups, baseline, metrics, extra_columns or {}, records)
         for conditions, groups in by_conditions.items()
     ]
     if len(tables) > 1:
@@ -74,12 +77,17 @@ def _table(
     baseline: str,
     metrics: Sequence[str] | None,
     extra_columns: ExtraColumns,
+    records: Sequence[RunRecord],
 ) -> Table:
     columns = _columns(groups, metrics)
     rows = name_rows([_row(entry, columns, baseline, extra_columns) for entry in groups])
     rows.sort(key=lambda row: (row.setting.host, row.setting.method, not row.is_baseline))
-    compared = [against_baseline(row, rows) for row in rows]
+    runs = [run for entry in groups for run in entry.runs.values()]
+    chance = [column for column in columns if guesses(runs, column.evaluation, column.metric)]
+    bar = Bar(records, asked_gate(records), chance)
+    compared = [against_baseline(row, rows, bar) for row in rows]
     notes = [note for _, found in compared for note in found]
+    notes += [guess_sentence(column.evaluation, column.metric) for column in chance]
     notes += _protocol_notes(columns) + _environment_notes(groups)
     return Table(
         conditions,

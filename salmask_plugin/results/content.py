@@ -10,17 +10,29 @@ from salmask_plugin.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.results.codec import encode
 from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.curves import accuracy_curves, diagnostics, loss_curves
+from salmask_plugin.results.gate import AT_CHANCE, BELOW_GATE
+from salmask_plugin.results.primary import EXPLAINED as PRIMARY_EXPLAINED
+from salmask_plugin.results.primary import (
+    EXPLORATORY,
+    HEADERS,
+    NO_PLAN,
+    primary_rows,
+    registered,
+)
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.statistics import EXPLAINED
 from salmask_plugin.results.summary import summarize_study
 from salmask_plugin.results.table import Row, Table
-from salmask_plugin.results.text import NOTHING, cells, headers
+from salmask_plugin.results.text import NOTHING, VS_BASELINE, cells, headers
 
 HOW_TO_READ = (
-    "Accuracies are percentages of the validation images: mean ± sample standard deviation over "
-    f"seeds; {NOTHING} where one seed has no spread or a value is missing.",
-    "“vs baseline” is the difference in percentage points to the unmasked run of the same host, "
-    "method and training settings. It is taken seed by seed, and its ± is the standard deviation "
-    "of these pairs; † marks a difference of two means without common seeds.",
+    "Accuracies are percentages of the validation images: mean and, in brackets, the sample "
+    f"standard deviation over seeds (SD); {NOTHING} where one seed has none or a value is missing.",
+    f"“{VS_BASELINE}” is the difference in percentage points to the unmasked run of the same host, "
+    f"method and training settings, taken seed by seed. Its ± is the {EXPLAINED}; an interval that "
+    "holds zero shows nothing. † marks a difference of two means without common seeds.",
+    f"“{BELOW_GATE}”: the baseline is hardly better than the untrained encoder; “{AT_CHANCE}”: "
+    "every run guesses. Such differences are not readable.",
     "Time ratio is the wall-clock of pretraining over the baseline's on the same kind of machine.",
 )
 
@@ -34,7 +46,7 @@ _DRAWERS = (
     (
         "Difference to the baseline",
         "Dots: seeds, paired with the baseline of the same seed; diamond: their mean; whiskers: "
-        "standard deviation of the pairs.",
+        f"{EXPLAINED}.",
         difference_dots,
     ),
     (
@@ -88,6 +100,8 @@ class Content:
 
     title: str
     summary: list[str]
+    primary: Grid
+    primary_notes: list[str]
     how_to_read: tuple[str, ...]
     sections: list[Section]
     galleries: list[Figure]
@@ -112,9 +126,15 @@ def build(
         "Foreground: cells the masks call object, the rest darkened. The hard negative hides "
         "object cells and keeps the background."
     )
+    plans = registered(records, baseline)
+    primaries = [primary for plan in plans for primary in plan.primaries]
+    problems = [plan.problem for plan in plans if plan.problem]
+    planned = [PRIMARY_EXPLAINED, EXPLORATORY] if primaries else [NO_PLAN]
     return Content(
         title=title,
         summary=summarize_study(records, comparison),
+        primary=Grid(HEADERS, primary_rows(primaries)),
+        primary_notes=[*problems, *planned] if comparison.tables else [],
         how_to_read=HOW_TO_READ,
         sections=[_section(table) for table in comparison.tables],
         galleries=[Figure(name, caption, png) for name, png in galleries.items()],
@@ -147,7 +167,13 @@ def _settings(rows: Sequence[Row]) -> Grid:
         }
         for row in rows
     ]
-    keys = list(dict.fromkeys(key for variant in variants for key in variant))
+    further = {key for row in rows for key, _ in row.setting.config}
+    keys = [
+        key
+        for key in dict.fromkeys(key for variant in variants for key in variant)
+        # Of the whole configuration only what differs; all of it stands at the end.
+        if key not in further or len({repr(variant.get(key)) for variant in variants}) > 1
+    ]
     return Grid(
         ["Setting", *(row.label for row in rows)],
         [[key, *(_text(variant.get(key)) for variant in variants)] for key in keys],

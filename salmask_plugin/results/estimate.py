@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from salmask_plugin.results.statistics import half_width
 from salmask_plugin.results.text import NOTHING, escape_markdown
-
-NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class Estimate:
     Attributes:
         count: images that have a value.
         mean: over them; None without any.
-        interval: half-width of the 95 % interval of the mean, 1.96 standard errors (normal
-            approximation, images independent); None below two images.
+        interval: half-width of the 95 % interval of the mean by Student's t, images independent;
+            None below two images.
     """
 
     count: int
@@ -37,8 +36,8 @@ def estimate(values: Iterable[float]) -> Estimate:
     known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     if not len(known):
         return Estimate(0, None, None)
-    error = float(np.std(known, ddof=1)) / math.sqrt(len(known)) if len(known) > 1 else None
-    interval = None if error is None else NORMAL_95 * error
+    count = len(known)
+    interval = half_width(float(np.std(known, ddof=1)), count) if count > 1 else None
     return Estimate(len(known), float(np.mean(known)), interval)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from salmask_plugin.results.acting import OF_THE_METHOD, OF_THE_RECIPE, Items, acting
 from salmask_plugin.results.record import DataSet, RunRecord, Scalar
 
-Items = tuple[tuple[str, Scalar], ...]
+KEY_MOMENTUM = "key_encoder_momentum"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Setting:
-    """What makes two runs the same experiment, their seeds aside."""
+    """What makes two runs the same experiment, their seeds aside.
+
+    ``config`` holds every further setting of the run's configuration that acts on its result.
+    """
 
     host: str
     method: str
@@ -51,6 +55,7 @@ class Setting:
     queue_size: int | None
     batch_size: int
     optimizer: Items
+    config: Items = ()
 
     @classmethod
     def of(cls, record: RunRecord) -> Setting:
@@ -61,7 +66,8 @@ class Setting:
         values = {entry.name: getattr(record, entry.name) for entry in fields(cls)}
         values["method"] = record.method.removeprefix("salmask_")
         values["masking"] = items(record.masking)
-        values["optimizer"] = items(record.optimizer)
+        values["optimizer"] = items(optimizer_of(record))
+        values["config"] = acting(record)
         return cls(**values)
 
     @property
@@ -72,12 +78,29 @@ class Setting:
             "queue_size": self.queue_size,
             "batch_size": self.batch_size,
         }
-        return named | {f"optimizer {key}": value for key, value in self.optimizer}
+        named |= {
+            key.replace("_", " ") if key == KEY_MOMENTUM else f"optimizer {key}": value
+            for key, value in self.optimizer
+        }
+        return named | {
+            key: value for key, value in self.config if not key.startswith(OF_THE_RECIPE)
+        }
+
+    def unlike(self, baseline: Setting) -> list[str]:
+        """Return the names of what this setting should share with its baseline and does not."""
+        own, other = self.training, baseline.training
+        return [
+            key
+            for key in sorted({*own, *other})
+            if own.get(key) != other.get(key)
+            and not (key.startswith(OF_THE_METHOD) and (key not in own or key not in other))
+        ]
 
     @property
     def variant(self) -> dict[str, Scalar]:
         """What may differ between rows of one recipe and localizer, name -> value."""
-        return {"branch": self.branch, "rho": self.rho} | dict(self.masking) | self.training
+        shown = {"branch": self.branch, "rho": self.rho} | dict(self.masking) | self.training
+        return shown | dict(self.config)
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -96,6 +119,17 @@ class Group:
 def items(values: Mapping[str, Scalar]) -> Items:
     """Return a mapping as sorted pairs, which can be hashed and compared."""
     return tuple(sorted(values.items()))
+
+
+def optimizer_of(record: RunRecord) -> dict[str, Scalar]:
+    """Return the optimizer's settings by their right names.
+
+    What older records of lightly's MoCo call ``momentum`` is the key encoder's.
+    """
+    own = dict(record.optimizer)
+    if record.host == "lightly" and record.queue_size is not None and "momentum" in own:
+        own[KEY_MOMENTUM] = own.pop("momentum")
+    return own
 
 
 def group(records: Sequence[RunRecord]) -> tuple[dict[Conditions, list[Group]], list[str]]:

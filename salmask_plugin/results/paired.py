@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from salmask_plugin.results.acting import differing
 from salmask_plugin.results.record import RunRecord
-from salmask_plugin.results.statistics import summarize
-
-CONFIDENCE = 0.95
+from salmask_plugin.results.statistics import Difference, difference
+from salmask_plugin.results.study import Study, row_name
 
 
 @dataclass(frozen=True)
@@ -40,50 +39,29 @@ class Arm:
         }
 
 
-@dataclass(frozen=True)
-class Paired:
-    """A difference over the seeds that both rows have.
-
-    Attributes:
-        pairs: run minus reference, by seed.
-        mean: of the pairs.
-        interval: half-width of the 95 % interval of the mean, by Student's t with n - 1 degrees of
-            freedom (differences taken as normal); None below two pairs.
-    """
-
-    pairs: tuple[float, ...]
-    mean: float
-    interval: float | None
-
-    @property
-    def verdict(self) -> str:
-        """One of above, below, undecided: the interval holds zero, or there is none."""
-        if self.interval is None or abs(self.mean) <= self.interval:
-            return "undecided"
-        return "above" if self.mean > 0 else "below"
-
-
 def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
     """Sort a study's finished records into rows, the baseline first, the others as configured.
 
     Raises:
         ValueError: if no record belongs to the baseline, one seed occurs twice in a row, or runs of
-            one row differ in their epochs.
+            one row differ in their epochs or in a setting that acts on the result.
     """
     runs: dict[str, dict[int, RunRecord]] = {}
     order: dict[str, None] = {}
     for record in records:
         if record.status != "finished":
             continue
-        study = record.study
-        name = str(study.get("row") or record.recipe)
-        order |= dict.fromkeys((*(study.get("rows") or {}), name))
+        name = row_name(record)
+        order |= dict.fromkeys((*Study.of(record).rows, name))
         seeds = runs.setdefault(name, {})
         if record.seed in seeds:
             raise ValueError(f"row {name!r} has seed {record.seed} twice.")
         seeds[record.seed] = record
         if len({run.epochs for run in seeds.values()}) > 1:
             raise ValueError(f"the runs of row {name!r} differ in their epochs.")
+        different = differing(next(iter(seeds.values())), record)
+        if different:
+            raise ValueError(f"the runs of row {name!r} differ in {', '.join(different)}.")
     if baseline not in runs:
         raise ValueError(f"baseline={baseline!r} is none of the rows: {', '.join(runs)}.")
     names = [baseline, *(name for name in order if name in runs and name != baseline)]
@@ -92,19 +70,18 @@ def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
     ]
 
 
-def paired(run: Mapping[int, float], reference: Mapping[int, float]) -> Paired | None:
-    """Return run minus reference over their common seeds, or None without one."""
-    common = sorted(set(run) & set(reference))
-    if not common:
-        return None
-    pairs = tuple(run[seed] - reference[seed] for seed in common)
-    summary = summarize(pairs)
-    if summary.spread is None:
-        return Paired(pairs, summary.mean, None)
-    from scipy.stats import t
+def against(row: Arm, reference: Arm, evaluation: str, metric: str) -> Difference | None:
+    """Return row minus reference over their common seeds.
 
-    quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1))
-    return Paired(pairs, summary.mean, quantile * summary.spread / math.sqrt(len(pairs)))
+    None without a common seed, or where the two were measured under different protocols.
+    """
+    values, others = row.values(evaluation, metric), reference.values(evaluation, metric)
+    runs = [*row.runs.values(), *reference.runs.values()]
+    measured = [run.evaluations[evaluation] for run in runs if evaluation in run.evaluations]
+    if len({repr(sorted(found.protocol.items())) for found in measured}) > 1:
+        return None
+    step = max(run.resolution(evaluation, metric) for run in runs)
+    return difference(values, others, step) if set(values) & set(others) else None
 
 
 @dataclass(frozen=True)
@@ -123,7 +100,7 @@ class Order:
     row: str
     reference: str
     reported: float
-    found: Paired
+    found: Difference
 
     @property
     def verdict(self) -> str:
@@ -140,13 +117,12 @@ def orders(arms: Sequence[Arm], evaluation: str, metric: str) -> list[Order]:
         known = [arm for arm in arms if title in arm.reported]
         first = known[0]
         for arm in known[1:]:
-            difference = paired(arm.values(evaluation, metric), first.values(evaluation, metric))
-            if difference is not None:
+            ours = against(arm, first, evaluation, metric)
+            if ours is not None:
                 reported = arm.reported[title] - first.reported[title]
-                found.append(Order(title, arm.name, first.name, reported, difference))
+                found.append(Order(title, arm.name, first.name, reported, ours))
     return found
 
 
-def _reported(runs: Mapping[int, RunRecord], name: str) -> dict[str, float]:
-    latest = list(runs.values())[-1]
-    return dict((latest.study.get("targets") or {}).get(name, {}))
+def _reported(runs: Mapping[int, RunRecord], name: str) -> Mapping[str, float]:
+    return Study.of(list(runs.values())[-1]).targets.get(name, {})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from salmask_plugin.results.drawing import PALETTE, WIDTH, drawing, new_figure, to_png
-from salmask_plugin.results.paired import Arm, paired
+from salmask_plugin.results.paired import Arm, against
 
 Metric = tuple[str, str, str]
 
@@ -25,7 +25,7 @@ def paired_dots(arms: Sequence[Arm], metrics: Sequence[Metric]) -> bytes | None:
         (arm.name, title): difference
         for arm in others
         for evaluation, metric, title in metrics
-        if (difference := paired(arm.values(evaluation, metric), base.values(evaluation, metric)))
+        if (difference := against(arm, base, evaluation, metric))
     }
     shown = [metric for metric in metrics if any(title == metric[2] for _, title in found)]
     if not shown:

@@ -176,6 +176,17 @@ class RunRecord:
         study = self.config.get("compare")
         return study if isinstance(study, Mapping) else {}
 
+    def resolution(self, evaluation: str, metric: str) -> float:
+        """Return the step of a share over images, 1 / their number; 0 where it is not known."""
+        found = self.evaluations.get(evaluation)
+        if found is None or not is_share(metric):
+            return 0.0
+        images = found.protocol.get("val_images")
+        if not isinstance(images, int) or isinstance(images, bool) or images < 1:
+            # A result on other images says itself how many there are.
+            images = 0 if "/" in evaluation else self.data.val_images
+        return 1 / images if images else 0.0
+
     @property
     def diverged(self) -> bool:
         """Whether a loss of the history is not finite."""

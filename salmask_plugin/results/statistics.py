@@ -1,11 +1,18 @@
-"""Mean and spread over seeds, and the difference to a baseline, paired by seed where possible."""
+"""Mean and spread over seeds, and the one rule for intervals: Student's t over paired seeds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+CONFIDENCE = 0.95
+EXPLAINED = "95 % interval of the mean of the paired differences over seeds, Student's t"
+"""What the sign ± means wherever rows are compared."""
+_NOISE = 1e-6
+"""Differences below this part of the values are how they were rounded, not what was measured."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,25 @@ class Difference:
         mean: run minus baseline; of the pairs where there are any, else of the two means.
         spread: sample standard deviation of the paired differences; None below two pairs.
         pairs: the difference of each seed that both have, by seed; empty without a common seed.
+        interval: half-width of the 95 % interval of the mean, by Student's t with n - 1 degrees of
+            freedom (differences taken as normal). None below two pairs, or where equal differences
+            of a measure of unknown resolution allow none.
+        p: two-sided p value of the paired t test, None where there is no interval. It is below
+            .05 exactly where the interval leaves zero out.
     """
 
     mean: float
     spread: float | None
     pairs: tuple[float, ...]
+    interval: float | None = None
+    p: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One of above, below, undecided: the interval holds zero, or there is none."""
+        if self.interval is None or not abs(self.mean) > self.interval:
+            return "undecided"
+        return "above" if self.mean > 0 else "below"
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -50,20 +71,64 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(len(values), float(np.mean(values)), spread)
 
 
-def difference(run: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
+def half_width(spread: float, count: int) -> float:
+    """Return the half-width of the 95 % interval of a mean, by Student's t.
+
+    Args:
+        spread: sample standard deviation of the values.
+        count: of the values, >= 2.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * spread / math.sqrt(count)
+
+
+def difference(
+    run: Mapping[int, float], baseline: Mapping[int, float], resolution: float = 0.0
+) -> Difference:
     """Return run minus baseline, from the seeds both have, or else from the two means.
 
     Pairs share the initialisation and the order of the data, so their differences vary less than
-    the values do: the spread of the pairs is the one to judge by.
+    the values do: the interval of the pairs is the one to judge by. A measure that goes in steps
+    cannot say that seeds agree better than to a step: the spread counts as at least the smallest
+    above zero that such values can have, one step / sqrt(n).
 
     Args:
         run: seed -> value, at least one.
         baseline: seed -> value, at least one.
+        resolution: the measure's step, such as 1 / images for an accuracy; 0 is unknown.
     """
     common = sorted(set(run) & set(baseline))
-    if common:
-        pairs = tuple(run[seed] - baseline[seed] for seed in common)
-        summary = summarize(pairs)
+    if not common:
+        means = [summarize(list(values.values())).mean for values in (run, baseline)]
+        return Difference(means[0] - means[1], None, ())
+    pairs = tuple(run[seed] - baseline[seed] for seed in common)
+    summary = summarize(pairs)
+    if summary.spread is None:
+        return Difference(summary.mean, None, pairs)
+    reach = max(abs(values[seed]) for values in (run, baseline) for seed in common)
+    known = summary.spread if summary.spread > _NOISE * reach else 0.0
+    known = max(known, resolution / math.sqrt(len(pairs)))
+    if not known > 0:
         return Difference(summary.mean, summary.spread, pairs)
-    means = [summarize(list(values.values())).mean for values in (run, baseline)]
-    return Difference(means[0] - means[1], None, ())
+    from scipy.special import stdtr
+
+    statistic = abs(summary.mean) * math.sqrt(len(pairs)) / known
+    p = 2 * float(stdtr(len(pairs) - 1, -statistic))
+    return Difference(summary.mean, summary.spread, pairs, half_width(known, len(pairs)), p)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p values adjusted for their number by Holm's step-down procedure.
+
+    Deciding by adjusted values below .05 keeps the chance of one false finding or more below 5 %.
+
+    Args:
+        values: in [0, 1], in any order; a comparison without a value is 1.
+    """
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    adjusted, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = highest
+    return adjusted

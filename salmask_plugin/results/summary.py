@@ -56,6 +56,13 @@ def _findings(table: Table) -> list[str]:
     for family, rows in families(table.rows).items():
         for column in table.columns:
             compared = [row for row in rows if column in row.differences]
+            flags = {row.unread[column] for row in compared if column in row.unread}
+            if flags:
+                sentences.append(
+                    f"{family}: {', '.join(sorted(flags))} by {column.title}; the differences are "
+                    "not readable."
+                )
+                break
             if compared:
                 sentences.append(f"{family}: {_finding(column, compared)}")
                 break
@@ -70,12 +77,14 @@ def _finding(column: Column, rows: Sequence[Row]) -> str:
     basis = f"over {pairs} paired seeds" if pairs > 1 else "from a single pair of runs"
     if not pairs:
         basis = "between means of different seeds"
-    spread = f" ± {number(found.spread, column)}" if found.spread is not None else ""
-    above = sum(row.differences[column].mean > 0 for row in rows)
+    interval = f" ± {number(found.interval, column)}" if found.interval is not None else ""
+    verdicts = [row.differences[column].verdict for row in rows]
+    said = ", ".join(f"{key} {verdicts.count(key)}" for key in ("above", "below", "undecided"))
     return (
-        f"by {column.title}, above the baseline: {above} of {_count(len(rows), 'masked row')}; "
+        f"exploratory, by {column.title}, {_count(len(rows), 'row')} against the baseline, by 95 % "
+        f"intervals: {said}; "
         f"highest: {best.name} with {number(best.results[column].mean, column)}, "
-        f"{number(found.mean, column, sign=True)}{spread}{unit} against the baseline {basis}."
+        f"{number(found.mean, column, sign=True)}{interval}{unit} against the baseline {basis}."
     )
 
 
@@ -92,8 +101,8 @@ def _worth(comparison: Comparison) -> list[str]:
     fewest = min((len(row.runs) for table in comparison.tables for row in table.rows), default=0)
     if 0 < fewest < 3:
         paragraphs.append(
-            f"Some rows rest on {_count(fewest, 'seed')}. Read a difference smaller than about "
-            "twice its spread, or one without a spread, as not shown."
+            f"Some rows rest on {_count(fewest, 'seed')}. A difference whose interval holds zero, "
+            "or that has none, is not shown."
         )
     return paragraphs
 

@@ -95,6 +95,7 @@ class Row:
         values: per column, seed -> value in the record's unit.
         results: per column, mean and spread; a column without values is absent.
         differences: per column, to the baseline; absent for the baseline and without one.
+        unread: per column, why its difference is not readable; a readable one is absent.
         minutes: wall-clock of pretraining, or None where no run has it.
         time_ratio: its mean over the baseline's, on the same kind of machine, or None.
         is_baseline: whether others are compared with it.
@@ -109,6 +110,7 @@ class Row:
     values: Mapping[Column, Mapping[int, float]]
     results: Mapping[Column, Summary]
     differences: Mapping[Column, Difference] = field(default_factory=dict)
+    unread: Mapping[Column, str] = field(default_factory=dict)
     minutes: Summary | None = None
     time_ratio: float | None = None
     is_baseline: bool = False

@@ -11,6 +11,8 @@ from salmask_plugin.results.table import Column, Comparison, Row, Table
 
 NOTHING = "–"  # noqa: RUF001
 """Stands where there is no value: one seed has no spread, a missing evaluation no mean."""
+VS_BASELINE = "vs baseline (± 95 %)"
+"""The sign ± stands before intervals alone; a spread is called SD."""
 
 
 def headers(table: Table) -> list[str]:
@@ -19,7 +21,7 @@ def headers(table: Table) -> list[str]:
     titles += ["Setting"] if _has_variants(table) else []
     titles += ["Seeds"]
     for column in table.columns:
-        titles += [column.title, "vs baseline"] if column.is_compared else [column.title]
+        titles += [column.title, VS_BASELINE] if column.is_compared else [column.title]
     return [*titles, "Pretraining (min)", "Time ratio", *table.extra_columns]
 
 
@@ -112,7 +114,8 @@ def _numbers(column: Column, row: Row) -> dict[str, object]:
         f"{key} spread": _scaled(result.spread, scale) if result else None,
         f"{key} n": result.count if result else 0,
         f"{key} difference": found.mean * scale if found else None,
-        f"{key} difference spread": _scaled(found.spread, scale) if found else None,
+        f"{key} difference interval": _scaled(found.interval, scale) if found else None,
+        f"{key} difference flag": row.unread.get(column),
         f"{key} pairs": len(found.pairs) if found else 0,
     }
 
@@ -150,7 +153,7 @@ def _result(column: Column, row: Row) -> str:
     result = row.results.get(column)
     if result is None:
         return NOTHING
-    text = f"{number(result.mean, column)} ± {number(result.spread, column)}"
+    text = f"{number(result.mean, column)} (SD {number(result.spread, column)})"
     # Said only where some seeds of the row lack this value.
     return text if result.count == len(row.runs) else f"{text} (n={result.count})"
 
@@ -159,8 +162,10 @@ def _difference(column: Column, row: Row) -> str:
     found = row.differences.get(column)
     if found is None:
         return NOTHING
+    if column in row.unread:
+        return row.unread[column]
     mean = number(found.mean, column, sign=True)
-    return f"{mean} ± {number(found.spread, column)}" if found.pairs else f"{mean} †"
+    return f"{mean} ± {number(found.interval, column)}" if found.pairs else f"{mean} †"
 
 
 def number(value: float | None, column: Column, *, sign: bool = False) -> str:
@@ -175,7 +180,7 @@ def _minutes(minutes: Summary | None) -> str:
     if minutes is None:
         return NOTHING
     spread = NOTHING if minutes.spread is None else f"{minutes.spread:.1f}"
-    return f"{minutes.mean:.1f} ± {spread}"
+    return f"{minutes.mean:.1f} (SD {spread})"
 
 
 def _has_variants(table: Table) -> bool:

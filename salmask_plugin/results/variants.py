@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from salmask_plugin.results.grouping import Setting
 from salmask_plugin.results.table import Row
 
 
@@ -33,8 +34,7 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
             sibling
             for sibling in siblings
             if (sibling.host, sibling.method) == (setting.host, setting.method)
-            and sibling.localizer == setting.localizer
-            and sibling.localizer_trained_on == setting.localizer_trained_on
+            and _name(sibling) == _name(setting)
         ]
         own = (*own, variant if len(namesakes) > 1 else "")
         family = (
@@ -52,18 +52,26 @@ def _join(parts: Sequence[str]) -> str:
 def _variant(row: Row, rows: Sequence[Row]) -> str:
     """Return "rho=1.0, branch=key": settings that differ between rows of one kind.
 
-    Baselines have no masking, so they are compared with one another and not with masked rows.
+    Baselines have no masking, so they are compared with one another and not with masked rows. Of
+    the whole configuration only that is said which tells rows of one name apart.
     """
+    own = row.setting
     siblings = [
-        other.setting.variant
+        other.setting
         for other in rows
         if other.is_baseline == row.is_baseline
-        and (other.setting.host, other.setting.method) == (row.setting.host, row.setting.method)
+        and (other.setting.host, other.setting.method) == (own.host, own.method)
     ]
-    own = row.setting.variant
+    further = {key for sibling in siblings for key, _ in sibling.config}
+    namesakes = [sibling for sibling in siblings if _name(sibling) == _name(own)]
     differing = [
         key
-        for key in sorted({key for sibling in siblings for key in sibling})
-        if len({repr(sibling.get(key)) for sibling in siblings}) > 1
+        for key in sorted({key for sibling in siblings for key in sibling.variant})
+        if len({repr(s.variant.get(key)) for s in (namesakes if key in further else siblings)}) > 1
     ]
-    return ", ".join(f"{key}={own[key]}" for key in differing if own.get(key) is not None)
+    variant = own.variant
+    return ", ".join(f"{key}={variant[key]}" for key in differing if variant.get(key) is not None)
+
+
+def _name(setting: Setting) -> tuple[str, ...]:
+    return setting.recipe, setting.localizer, setting.localizer_trained_on

@@ -84,7 +84,7 @@ def test_a_summary_of_nothing_is_an_error():
 def test_one_seed_prints_a_dash_and_no_zero(make_record):
     text = to_markdown(compare([make_record("none", 0, 0.4), make_record("mean", 0, 0.5)]))
     row = next(line for line in text.splitlines() if "| mean |" in line)
-    assert "50.00 ± –" in row
+    assert "50.00 (SD –)" in row
     assert "+10.00 ± –" in row
     assert "± 0" not in text
 
@@ -96,11 +96,12 @@ def test_the_table_reads_as_documented(study):
         "3 epochs**"
     )
     assert lines[2:] == [
-        "| Host | Method | Recipe | Localizer | Seeds | kNN top-1 (%) | vs baseline "
+        "| Host | Method | Recipe | Localizer | Seeds | kNN top-1 (%) | vs baseline (± 95 %) "
         "| Pretraining (min) | Time ratio |",
         "| :-- | :-- | :-- | :-- | --: | --: | --: | --: | --: |",
-        "| lightly | mocov2 | none | – | 3 | 42.33 ± 3.21 | – | 2.0 ± 0.0 | – |",
-        "| lightly | mocov2 | mean | scda | 3 | 45.33 ± 2.52 | +3.00 ± 1.00 | 2.0 ± 0.0 | 1.00 |",
+        "| lightly | mocov2 | none | – | 3 | 42.33 (SD 3.21) | – | 2.0 (SD 0.0) | – |",
+        "| lightly | mocov2 | mean | scda | 3 | 45.33 (SD 2.52) | +3.00 ± 2.48 | 2.0 (SD 0.0) "
+        "| 1.00 |",
     ]
 
 
@@ -233,7 +234,7 @@ def test_seeds_that_lack_an_evaluation_are_counted(make_record):
         make_record("mean", 1, 0.4),
         make_record("mean", 2, None),
     ]
-    assert "30.00 ± 14.14 (n=2)" in to_markdown(compare(records))
+    assert "30.00 (SD 14.14) (n=2)" in to_markdown(compare(records))
 
 
 def test_the_best_epoch_stands_behind_the_last_without_a_difference(make_record):
@@ -268,7 +269,8 @@ def test_csv_and_dicts_carry_the_same_numbers_in_percent(study):
     key = "knn/top1 (%, k=20, temperature=0.07)"
     assert none[f"{key} difference"] is None
     assert mean[f"{key} mean"] == pytest.approx(100 * statistics.mean(MEAN))
-    assert mean[f"{key} difference spread"] == pytest.approx(1.0)
+    # Student's t of 2 degrees of freedom, in any table, times the spread / sqrt(3).
+    assert mean[f"{key} difference interval"] == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
     rows = list(csv.DictReader(io.StringIO(to_csv(comparison))))
     assert float(rows[1][f"{key} mean"]) == mean[f"{key} mean"]
     assert rows[0][f"{key} difference"] == ""

@@ -3,14 +3,17 @@
 import argparse
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from salmask_plugin.cli import results as command
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.results import Evaluation, write_record
-from salmask_plugin.results.evidence import evidence_page, study_results
-from salmask_plugin.results.paired import arms_of, orders, paired
+from salmask_plugin.results.evidence import evidence_page
+from salmask_plugin.results.paired import against, arms_of, orders
+from salmask_plugin.results.statistics import difference
+from salmask_plugin.results.study_page import study_results
 
 ROWS = {"none": [], "masks": [], "top": []}
 TARGETS = {
@@ -53,7 +56,7 @@ def test_rows_come_baseline_first_then_as_configured(records):
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_interval_is_students(count):
     run = dict(enumerate(LINEAR["masks"][:count]))
-    found = paired(run, dict(enumerate(LINEAR["none"])))
+    found = difference(run, dict(enumerate(LINEAR["none"])))
     pairs = [a - b for a, b in zip(LINEAR["masks"][:count], LINEAR["none"], strict=False)]
     assert found.pairs == pytest.approx(pairs)
     expected = T_975[count - 1] * statistics.stdev(pairs) / math.sqrt(count)
@@ -62,8 +65,8 @@ def test_the_interval_is_students(count):
 
 
 def test_only_common_seeds_count_and_one_decides_nothing():
-    assert paired({0: 0.9}, {1: 0.1}) is None
-    found = paired({0: 0.9, 3: 0.2}, {0: 0.1, 1: 0.5})
+    assert difference({0: 0.9}, {1: 0.1}).pairs == ()
+    found = difference({0: 0.9, 3: 0.2}, {0: 0.1, 1: 0.5})
     assert (found.pairs, found.interval, found.verdict) == (
         (pytest.approx(0.8),),
         None,
@@ -73,10 +76,13 @@ def test_only_common_seeds_count_and_one_decides_nothing():
 
 def test_verdicts(records):
     arms = arms_of(records(), "none")
-    none, masks, top = (arm.values("linear", "top1_last") for arm in arms)
-    assert paired(masks, none).verdict == "above"
-    assert paired(none, masks).verdict == "below"
-    assert paired(top, none).verdict == "undecided"
+    none, masks, top = arms
+    linear = ("linear", "top1_last")
+    assert against(masks, none, *linear).verdict == "above"
+    assert against(none, masks, *linear).verdict == "below"
+    assert against(top, none, *linear).verdict == "undecided"
+    far = arms_of(records(seeds=(0,)), "none")[1]
+    assert against(far, arms_of(records(seeds=(1,)), "none")[0], *linear) is None
     found = {order.row: order for order in orders(arms, "linear", "top1_last")}
     assert set(found) == {"masks", "top"}  # Table 6 has one row here: nothing to compare
     assert (found["masks"].reported, found["masks"].verdict) == (-1.0, "contradicts")
@@ -108,8 +114,11 @@ def test_a_queue_is_named_where_there_is_one(records, queue, words):
 
 def test_the_results_say_what_the_records_say(records):
     text, figures = study_results(records(), "block", baseline="none")
-    assert "| masks | 3 | 3 | 27.83 ± 1.61 | +5.83 ± 1.90 |" in text
-    assert "linear top-1 against the baseline, above: masks; below: none; undecided: top." in text
+    assert "| masks | 3 | 3 | 27.83 (SD 1.61) | +5.83 ± 1.90 |" in text
+    assert (
+        "Exploratory. By linear top-1 against the baseline, above: masks; below: none; "
+        "undecided: top."
+    ) in text
     assert "| Table 8 | masks - none | -1.00 | +5.83 ± 1.90 | contradicts |" in text
     assert "ImageNet-1k labels" in text
     assert set(figures) == {"block/differences.png", "block/loss.png"}
@@ -155,8 +164,11 @@ def test_records_are_kept_and_the_page_is_made_again_from_them(records, folder, 
 
 
 def test_what_is_kept_does_not_say_where_it_ran(records):
-    slim = command.slim(records()[0])
+    record = records()[0]
+    loader = {"input": "device", "batch_size": 64, "workers": 8, "keep": True}
+    slim = command.slim(replace(record, config={**record.config, "loader": loader}))
     assert "out" not in slim.config
+    assert slim.config["loader"] == {"input": "device", "batch_size": 64}  # they act on the result
     assert slim.config["compare"]["row"] == "top"
 
 
