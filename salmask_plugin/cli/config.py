@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,18 @@ def compose_settings(
             raise UserError(f"'{text}' is not a setting; settings are key=value.")
     own = None if config_dir is None else Path(config_dir).resolve()
 
-    def composed(given: Sequence[str]) -> Settings:
-        return _compose(given, own, root=root, trust=trust)
+    def composed(given: Sequence[str], *, complete: bool = True) -> Settings:
+        return _compose(given, own, root=root, trust=trust, complete=complete)
 
     folders = [CONFIGS] if own is None else [own, CONFIGS]
-    return replace(composed(expand_row(overrides, folders, composed)), overrides=tuple(overrides))
+    # A study says its rows although values that every run needs are given to the row alone.
+    given = expand_row(overrides, folders, partial(composed, complete=False))
+    return replace(composed(given), overrides=tuple(overrides))
 
 
-def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: Trust) -> Settings:
+def _compose(
+    overrides: Sequence[str], own: Path | None, *, root: str, trust: Trust, complete: bool
+) -> Settings:
     register_resolvers()
     extra = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     GlobalHydra.instance().clear()
@@ -85,7 +90,7 @@ def _compose(overrides: Sequence[str], own: Path | None, *, root: str, trust: Tr
         values = _without_hydra(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from error
-    missing = sorted(_missing(values))
+    missing = sorted(_missing(values)) if complete else []
     if missing:
         raise UserError(
             "these settings have no value yet; give them on the command line: "

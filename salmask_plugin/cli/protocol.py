@@ -150,7 +150,8 @@ def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
     node: Any = settings["masking"].get("localizer") or {}
-    if str(node.get("_target_", "")).endswith("UniformLocalizer"):
-        return "uniform"
+    for name in ("uniform", "momentum"):  # recipes that bring a localizer of their own
+        if str(node.get("_target_", "")).endswith(f".{name.title()}Localizer"):
+            return name
     cached = cached_localizer(masking.localizer)
     return settings.choices["localizer"] if cached is None else f"cached:{cached.manifest.name}"
