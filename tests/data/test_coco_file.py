@@ -83,9 +83,7 @@ def test_pictures_in_sub_folders(root):
 def test_file_names_stay_in_their_folder(root, name):
     change(root, lambda content: content["images"][0].update(file_name=name))
     for read in (coco, coco_instances):
-        with pytest.raises(
-            ValueError, match=r"train2017\.json', image 50.* must be a place below"
-        ):
+        with pytest.raises(ValueError, match=r"train2017\.json', image 50.* must be a place below"):
             read(root)
 
 

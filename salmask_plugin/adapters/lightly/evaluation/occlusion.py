@@ -112,11 +112,14 @@ def occlusion_evaluation(
         https://arxiv.org/abs/2007.13916.
     """
     check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
-    at_hand = isinstance(train_loader, tuple)
-    train = train_loader if at_hand else extract_features(model, train_loader, device=device)
+    train = (
+        train_loader
+        if isinstance(train_loader, tuple)
+        else extract_features(model, train_loader, device=device)
+    )
     val = extract_features(model, val_loader, device=device)
     check_labels(train[1], val[1], num_classes=num_classes)
-    if not 1 <= k <= len(train[1]):
+    if "knn" in classifiers and not 1 <= k <= len(train[1]):
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
     probe = choose_logistic(
         *train, num_classes=num_classes, weight_decays=weight_decays, held_out=held_out
