@@ -257,6 +257,23 @@ def test_online_classifier_trains_on_clean_features_and_changes_nothing_else() -
     assert with_classes.online_classifier.feature_dim == 10
 
 
+def test_the_head_may_have_batch_norm() -> None:
+    """Off is MoCo v2's head. With it the key's head has the same layers and follows by momentum."""
+    plain, normed = model(), model(projection_batch_norm=True)
+    for head in (normed.projection_head, normed.key_projection_head):
+        kinds = [type(layer) for layer in head.layers]
+        assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d]
+    assert [type(layer) for layer in plain.projection_head.layers] == [
+        nn.Linear,
+        nn.ReLU,
+        nn.Linear,
+    ]
+    fit(normed)
+    before = normed.key_projection_head.layers[1].weight
+    assert not torch.equal(before, normed.projection_head.layers[1].weight)
+    assert not torch.equal(before, torch.ones_like(before))
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

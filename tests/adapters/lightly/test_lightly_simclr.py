@@ -115,6 +115,28 @@ def test_the_loss_gathers_and_has_no_bank() -> None:
     assert not any("criterion" in name for name in model().state_dict())
 
 
+def test_plain_sgd_and_a_head_of_another_width() -> None:
+    """Three steps by torch's SGD, the decay added to the gradient by hand."""
+    ours = model(optimizer="sgd", learning_rate=0.1, weight_decay=0.01, projection_hidden_dim=7)
+    torch.manual_seed(7)
+    backbone, head = toy.network(), SimCLRProjectionHead(10, 7, 5)
+    criterion = NTXentLoss(temperature=0.2)
+    named = [*backbone.named_parameters(), *head.named_parameters()]
+    speeds = [torch.zeros_like(value) for _, value in named]
+    toy.trainer().fit(ours, fixed())
+    for (x0, x1), _ in fixed():
+        loss = criterion(head(backbone(x0)), head(backbone(x1)))
+        gradients = torch.autograd.grad(loss, [value for _, value in named])
+        with torch.no_grad():
+            for (_, value), speed, gradient in zip(named, speeds, gradients, strict=True):
+                decay = 0.01 if value.ndim > 1 else 0.0  # not on biases and norms
+                speed.mul_(0.9).add_(gradient + decay * value)
+                value.sub_(0.1 * speed)
+    found = [*ours.backbone.parameters(), *ours.projection_head.parameters()]
+    for a, (name, b) in zip(found, named, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
+
+
 def test_the_online_classifier_is_outside_lars() -> None:
     module = model(num_classes=3)
     module.trainer = toy.trainer(2)
@@ -129,6 +151,10 @@ def test_the_online_classifier_is_outside_lars() -> None:
 def test_misuse_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="weight_decay=0"):
         model(weight_decay=0)
+    with pytest.raises(ValueError, match="weight_decay=-1"):
+        model(weight_decay=-1, optimizer="sgd")
+    with pytest.raises(ValueError, match="optimizer='adam'"):
+        model(optimizer="adam")
     pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     single = MaskedSimCLR(pooling, feature_dim=3, warmup_epochs=0)
     with pytest.raises(ValueError, match="batch of 1"):
