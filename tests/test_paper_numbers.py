@@ -9,18 +9,21 @@ import pytest
 from salmask_plugin.cli.config import CONFIGS, compose_settings
 
 # Section 4 and appendix A of Chin et al. (WACV 2024), and its released code: view 224, 7 x 7 cells.
-QUERY = {"ratio": [0.05, 0.25], "background": True, "per_channel": False, "tolerance": 0.6}
-NEGATIVE = {"ratio": [0.4, 0.7], "background": False, "per_channel": False, "tolerance": 0.6}
+# Cells are rounded at random, which keeps the ratio; the released code rounds to the nearest.
+RULES = {"per_channel": False, "tolerance": 0.6, "rounding": "random"}
+QUERY = RULES | {"ratio": [0.05, 0.25], "background": True}
+NEGATIVE = RULES | {"ratio": [0.4, 0.7], "background": False}
+NEAREST = {"rounding": "nearest"}
 FIFTEEN = QUERY | {"ratio": [0.15, 0.15]}  # its ablations on TinyImageNet
 
 
-def mixture(window, grid):
+def mixture(window, grid, **focal):
     """Focal in a fifth; of the rest three tenths on all channels alike, seven on each."""
     size, inside = window
     return {
         "weights": pytest.approx([0.2, 0.8 * 0.3, 0.8 * 0.7]),
         "samplers": [
-            {"size": pytest.approx(size / 224), "inside": inside},
+            {"size": pytest.approx(size / 224), "inside": inside, "rounding": "random"} | focal,
             grid,
             grid | {"per_channel": True},
         ],
@@ -42,6 +45,10 @@ SAMPLERS = {
     "matched_background": {"ratio": [0.4, 0.7], "pool": "background", "tolerance": 0.6},
     "systematic": {"ratio": [0.05, 0.25]},
     "top": {"ratio": [0.4, 0.7]},
+    "released_query": QUERY | NEAREST,
+    "released_negative": NEGATIVE | NEAREST,
+    "released_query_mixture": mixture(KEEP, QUERY | NEAREST, **NEAREST),
+    "released_negative_mixture": mixture(LOSE, NEGATIVE | NEAREST, **NEAREST),
     "everything": QUERY | {"ratio": [1.0, 1.0]},
 }
 FILLS = {
@@ -70,21 +77,29 @@ def part(sampler, fill, **changes):
     return {"sampler": SAMPLERS[sampler], "fill": FILLS[fill] | changes}
 
 
-MEAN = recipe(part("query", "mean"), part("negative", "mean"))
-BLUR = recipe(part("query", "blur"), part("negative", "blur"))
-HIGHPASS = recipe(
-    part("query_mixture", "noise"),
-    part("negative_mixture", "noise", std=0.14),
-    view_filter=FILTERS["highpass"],
-)
+def highpass(prefix=""):
+    return recipe(
+        part(f"{prefix}query_mixture", "noise"),
+        part(f"{prefix}negative_mixture", "noise", std=0.14),
+        view_filter=FILTERS["highpass"],
+    )
+
+
+def simple(fill, prefix=""):
+    return recipe(part(f"{prefix}query", fill), part(f"{prefix}negative", fill))
+
+
+MEAN, HIGHPASS = simple("mean"), highpass()
 MASKINGS = {
     "mean": MEAN,
-    "blur": BLUR,
+    "blur": simple("blur"),
     "highpass": HIGHPASS,
     "mean_permuted": MEAN,
-    "released_mean": MEAN,
-    "released_blur": BLUR,
-    "released_highpass": HIGHPASS,
+    "released_mean": simple("mean", "released_"),
+    "released_blur": simple("blur", "released_"),
+    "released_highpass": highpass("released_"),
+    # Not in the paper: the query alone, by the encoder's own saliency.
+    "label_free": MEAN | {"negative": None},
     "random": MEAN | {"negative": None},
     "mscn": HIGHPASS | {"negative": None, "branch": "both"},
     "nonsemantic": MEAN
@@ -95,6 +110,7 @@ MASKINGS = {
 LOSS = {"rho": 2.0, "hard_negative_bias": 0.0, "positive_in_denominator": True, "warm_up": None}
 MOCO = LOSS | {
     "projection_dim": 128,
+    "projection_batch_norm": False,
     "queue_size": 65536,
     "momentum": 0.999,
     "temperature": 0.2,
@@ -144,6 +160,8 @@ METHODS = {
     "simclr": LOSS
     | {
         "projection_dim": 128,
+        "projection_hidden_dim": None,
+        "optimizer": "lars",
         "temperature": 0.2,
         "learning_rate": 0.3,
         "weight_decay": 1e-4,
@@ -167,6 +185,21 @@ EVALUATION = {
     "data": {},
     "reestimate_batch_norm": False,
     "knn": {"k": 200, "temperature": 0.1},  # Wu et al. (CVPR 2018) with 200 neighbours
+    # Not of the paper: a probe without a schedule, and accuracy on partly hidden pictures.
+    "logistic": {"weight_decays": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "held_out": 0.1},
+    "occlusion": {
+        "shares": [0.15, 0.3, 0.5],
+        "fills": ["mean", "black", "noise", "picture"],
+        "places": ["anywhere"],
+        "grid": [7, 7],
+        "classifiers": ["linear"],
+        "k": 20,
+        "temperature": 0.1,
+        "weight_decays": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        "held_out": 0.1,
+        "seed": 0,
+        "localizer": None,
+    },
     # SimCLR, appendix B.5; 60 epochs with 1 % of the labels, 30 with 10 %.
     "finetune": {
         "epochs": 30,
