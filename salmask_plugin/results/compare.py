@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
+from salmask_plugin.results.acting import Items
 from salmask_plugin.results.baseline import Bar, against_baseline
 from salmask_plugin.results.gate import guess_sentence, guesses
-from salmask_plugin.results.grouping import Conditions, Group, Items, group, items
+from salmask_plugin.results.grouping import Conditions, Group, group, items
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.shown import printable
 from salmask_plugin.results.statistics import summarize
 from salmask_plugin.results.study import asked_gate
 from salmask_plugin.results.table import Column, Comparison, Row, Table
@@ -45,6 +47,7 @@ def compare(
     Raises:
         ValueError: if no record has one of ``metrics``.
     """
+    records = [printable(record) for record in records]
     _require_known(records, metrics)
     by_conditions, notes = group(records)
     tables = [

@@ -24,6 +24,9 @@ PLAN = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+
 @pytest.fixture
 def study(make_record):
     def make(plan=PLAN, values=VALUES, seeds=(0, 1, 2), **more):
