@@ -13,6 +13,7 @@ from salmask_plugin.cli.evaluate import GALLERY
 from salmask_plugin.cli.reported import reported_columns, study_notes
 from salmask_plugin.results import LoadedRecords, compare, load_records, to_markdown
 from salmask_plugin.results.grouping import Setting
+from salmask_plugin.results.primary import primary_blocks, registered
 from salmask_plugin.results.report import png_of, write_report
 from salmask_plugin.results.shown import printable, shown
 from salmask_plugin.results.store import RECORD_NAME
@@ -91,6 +92,8 @@ def report_folder(
         extra_columns=columns,
     )
     table = to_markdown(compare(records, baseline=baseline, extra_columns=columns))
+    if any(plan.primaries for plan in registered(records, baseline)):
+        table = "\n\n".join([*primary_blocks(records, baseline), table])
     problems = "\n".join(f"not used: {problem}" for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 
@@ -103,12 +106,13 @@ def _galleries(loaded: LoadedRecords) -> tuple[dict[str, bytes | Path], list[str
         gallery, setting = path.with_name(GALLERY), Setting.of(record)
         if setting in found or not os.path.lexists(gallery):
             continue
+        name = shown(record.name)
         try:
-            found[setting] = (record.name, png_of(gallery))
+            found[setting] = (name, png_of(gallery))
         except OSError as problem:
-            problems.append(f"The gallery of {record.name} is left out: {problem.strerror}.")
+            problems.append(f"The gallery of {name} is left out: {problem.strerror}.")
         except ValueError as problem:
-            problems.append(f"The gallery of {record.name} is left out: {problem}")
+            problems.append(f"The gallery of {name} is left out: {problem}")
     recipes = [setting.recipe for setting in found]
     return {
         setting.recipe if recipes.count(setting.recipe) == 1 else f"{setting.recipe}, {name}": png

@@ -27,13 +27,24 @@ DEEPEST = 40
 REMOVED = "(removed)"
 """Stands where a secret stood."""
 _SECRET_KEY = re.compile(
-    r"(^|[_.-])(token|secret|password|passwd|credentials?|(api|access|private)_?key)s?($|[_.-])",
+    r"(^|[_.-])(token|secret|pass_?word|passwd|pwd|passphrase|credentials?"
+    r"|(api|access|private)_?key)s?($|[_.-])",
     re.IGNORECASE,
 )
-_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
+_PASSWORD_KEY = re.compile(r"secret|pass_?word|passwd|pwd|passphrase", re.IGNORECASE)
+"""A number below such a key is one too; "max_tokens" has a number that is none."""
+_CREDENTIALS = re.compile(r"(\w+://)[^\s/]+@")
 
-# An absolute path inside a sentence. What precedes it rules out URLs and plain fractions.
-_PATH_IN_TEXT = re.compile(r"""(?<![\w:/\\.~<])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/'":,;()<>]+[\\/])+""")
+_PART = r"""[^\s\\/'":,;()<>]+[\\/]"""
+# A path of the machine inside a sentence. What precedes it rules out URLs and plain fractions.
+_PATH_IN_TEXT = re.compile(
+    "(?:"
+    rf"(?<![\w:/\\.~<])(?:[A-Za-z]:)?[\\/](?={_PART})"  # /a/b, C:\a\b
+    r"|(?<![\w/\\.~<])~(?:[A-Za-z_][\w.-]*)?[\\/]"  # ~/a, ~ann/a
+    r"|\bfile:[\\/]+"
+    rf"|(?<![\w.:/-])[\w.-]+@[\w.-]+:(?=[~\\/]|{_PART})~?[\\/]?"  # ann@host:/a
+    rf")(?:{_PART})*"
+)
 
 
 class RecordError(ValueError):
@@ -77,6 +88,8 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
     try:
         content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
         content["config"] = without_secrets(content["config"])
+        for key in ("notes", "warnings"):
+            content[key] = without_secrets(content[key])
     except FieldError as problem:
         raise RecordError(f"{path}: {problem}") from problem
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -187,14 +200,20 @@ def without_secrets(value: Any) -> Any:
     """Return plain containers without the texts that a key or an address marks as secret."""
     if isinstance(value, dict):
         return {
-            key: REMOVED
-            if _SECRET_KEY.search(str(key)) and isinstance(item, str | list | dict) and item
-            else without_secrets(item)
+            key: REMOVED if _is_secret(str(key), item) else without_secrets(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     return _CREDENTIALS.sub(rf"\1{REMOVED}@", value) if isinstance(value, str) else value
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key)  # accessToken
+    if not _SECRET_KEY.search(words) or isinstance(value, bool) or not value:
+        return False
+    is_number = isinstance(value, int | float)
+    return not is_number or _PASSWORD_KEY.search(words) is not None
 
 
 def shorten_text(text: str) -> str:
