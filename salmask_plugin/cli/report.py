@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import GALLERY
 from salmask_plugin.cli.reported import reported_columns, study_notes
 from salmask_plugin.file_names import refuse_link_out
-from salmask_plugin.results import compare, load_records, to_markdown
-from salmask_plugin.results.report import write_report
-from salmask_plugin.results.store import RECORD_NAME, read_record
+from salmask_plugin.results import LoadedRecords, compare, load_records, to_markdown
+from salmask_plugin.results.grouping import Setting
+from salmask_plugin.results.primary import primary_blocks, registered
+from salmask_plugin.results.report import png_of, write_report
+from salmask_plugin.results.shown import printable, shown
+from salmask_plugin.results.store import RECORD_NAME
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         out=Path(settings["out"]) if settings["out"] else None,
     )
     print(written.table)
-    print(f"\nReport: {written.html}\n        {written.markdown}")
+    print(f"\nReport: {shown(str(written.html))}\n        {shown(str(written.markdown))}")
 
 
 def report_folder(
@@ -61,8 +65,9 @@ def report_folder(
 ) -> Written:
     """Write the report of all runs below ``folder`` and ``include`` into ``folder/report``.
 
-    A record that cannot be read is named in the report and on the terminal. Runs of a study that
-    knows the paper's values have these in a column, and the paper's open points among the notes.
+    A record or a gallery that cannot be used is named in the report and on the terminal. Runs of a
+    study that knows the paper's values have these in a column, and the paper's open points among
+    the notes.
 
     Raises:
         UserError: if there is no run at all.
@@ -71,31 +76,48 @@ def report_folder(
         if not place.is_dir():
             raise UserError(f"{place} is not a folder.")
     loaded = [load_records(place) for place in (folder, *include)]
-    records = [record for found in loaded for record in found.records]
+    records = [printable(record) for found in loaded for record in found.records]
     troubles = [problem for found in loaded for problem in found.problems]
     if not records and not troubles:
         raise UserError(f"{folder} has no finished run ({RECORD_NAME}) in it or below it.")
     columns = reported_columns(records)
     if out is None:
         refuse_link_out(folder, folder / "report")
+    galleries, unusable = _galleries(loaded[0])
+    troubles += unusable
     paths = write_report(
         out or folder / "report",
         records,
-        galleries=_galleries(folder),
+        galleries=galleries,
         title=title,
         notes=[*notes, *study_notes(records), *troubles],
         baseline=baseline,
         extra_columns=columns,
     )
     table = to_markdown(compare(records, baseline=baseline, extra_columns=columns))
+    if any(plan.primaries for plan in registered(records, baseline)):
+        table = "\n\n".join([*primary_blocks(records, baseline), table])
     problems = "\n".join(f"not used: {problem}" for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
 
 
-def _galleries(folder: Path) -> dict[str, bytes | Path]:
-    """One gallery per recipe: those of further seeds show the same."""
-    galleries: dict[str, bytes | Path] = {}
-    for path in sorted(folder.rglob(GALLERY)):
-        if (path.parent / RECORD_NAME).is_file():
-            galleries.setdefault(read_record(path.parent).recipe, path)
-    return galleries
+def _galleries(loaded: LoadedRecords) -> tuple[dict[str, bytes | Path], list[str]]:
+    """One gallery per setting, for those of further seeds show the same, and what is wrong."""
+    found: dict[Setting, tuple[str, bytes]] = {}
+    problems = []
+    for record, path in zip(loaded.records, loaded.paths, strict=True):
+        gallery, setting = path.with_name(GALLERY), Setting.of(record)
+        if setting in found or not os.path.lexists(gallery):
+            continue
+        name = shown(record.name)
+        try:
+            found[setting] = (name, png_of(gallery))
+        except OSError as problem:
+            problems.append(f"The gallery of {name} is left out: {problem.strerror}.")
+        except ValueError as problem:
+            problems.append(f"The gallery of {name} is left out: {problem}")
+    recipes = [setting.recipe for setting in found]
+    return {
+        setting.recipe if recipes.count(setting.recipe) == 1 else f"{setting.recipe}, {name}": png
+        for setting, (name, png) in found.items()
+    }, problems

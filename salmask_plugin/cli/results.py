@@ -11,7 +11,9 @@ from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.results import load_records, write_record
 from salmask_plugin.results.evidence import RECORDS, TEXT, evidence_page
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.shown import shown
 from salmask_plugin.results.store import write_atomically
+from salmask_plugin.results.study import row_name
 
 DROPPED = ("out", "logger", "checkpoints")
 """Parts of a configuration that say where a run took place, not what it was."""
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
         write_atomically(folder / path, png)
     target = folder.with_suffix(".md")
     write_atomically(target, page.markdown.encode())
-    print(f"Written: {target}, {len(page.figures)} figures")
+    print(f"Written: {shown(str(target))}, {len(page.figures)} figures")
 
 
 def keep(runs: Path, study: Path) -> None:
@@ -58,10 +60,9 @@ def keep(runs: Path, study: Path) -> None:
     if not finished:
         raise UserError(f"keep={runs} has no finished run in it or below it.")
     for record in finished:
-        row = record.study.get("row") or record.recipe
-        name = safe_name(f"{row}-seed{record.seed}")
+        name = safe_name(f"{row_name(record)}-seed{record.seed}")
         write_record(study / RECORDS / f"{name}.json", slim(record))
-    print(f"Kept: {len(finished)} records in {study / RECORDS}")
+    print(f"Kept: {len(finished)} records in {shown(str(study / RECORDS))}")
 
 
 def slim(record: RunRecord) -> RunRecord:

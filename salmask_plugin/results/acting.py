@@ -62,7 +62,9 @@ def acting(record: RunRecord) -> Items:
     found = {
         name: value
         for name, value in _flat(record.config).items()
-        if not _is_idle(name, IDLE[record.host]) and name.rpartition(".")[2] not in PLACES
+        if not _is_idle(name, IDLE[record.host])
+        and name.rpartition(".")[2] not in PLACES
+        and name.removeprefix("salmask.") not in record.masking  # said there
     }
     if record.localizer == "none":
         found.pop("localizer_size", None)  # nobody looks at views of that size

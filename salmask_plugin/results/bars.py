@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,6 +90,9 @@ def _bar(axis: Any, place: int, row: Row, column: Column, colour: str) -> None:
         axis.text(0, place, "  not evaluated", va="center", color="#777777", fontsize=8)
         return
     result, scale = row.results[column], column.scale
+    if not math.isfinite(result.mean):
+        axis.text(0, place, "  not finite", va="center", color="#777777", fontsize=8)
+        return
     axis.barh(place, result.mean * scale, height=0.7, color=colour, alpha=0.4)
     _dots(axis, place, [value * scale for value in row.values[column].values()], colour)
     _whisker(axis, place, result.mean * scale, result.spread, scale)
@@ -98,6 +102,8 @@ def _difference(axis: Any, place: int, row: Row, column: Column, colour: str) ->
     if column not in row.differences or column in row.unread:
         return
     found, scale = row.differences[column], column.scale
+    if not math.isfinite(found.mean):
+        return
     _dots(axis, place, [pair * scale for pair in found.pairs], colour)
     axis.plot(
         [found.mean * scale], [place], marker="D", color=colour, markeredgecolor="black", zorder=4

@@ -16,12 +16,12 @@ class Bar:
     """What stands between a difference and its being read.
 
     Attributes:
-        records: all of the study, the untrained encoder's among them.
+        untrained: the untrained encoder's runs, of any length.
         points: of the gate.
         chance: columns where every run is at chance.
     """
 
-    records: Sequence[RunRecord]
+    untrained: Sequence[RunRecord]
     points: float
     chance: Sequence[Column]
 
@@ -53,7 +53,7 @@ def against_baseline(row: Row, rows: Sequence[Row], bar: Bar) -> tuple[Row, list
         for column, values in row.values.items()
         if column in base.values
     }
-    gate = judge(base.runs, bar.records, bar.points)
+    gate = judge(base.runs, bar.untrained, bar.points)
     notes = [] if gate is None else [gate.sentence(base.label)]
     unread = {column: AT_CHANCE for column in differences if column in bar.chance}
     if gate is not None and not gate.passed:

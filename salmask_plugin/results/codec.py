@@ -13,6 +13,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 # JSON has no words for these; a diverged loss must survive the file.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
+LARGEST = 2**63 - 1
+"""What a whole number of a record may be: any program reads it."""
+SAID = 80
+"""Signs of a wrong value that an error repeats."""
+
 
 class FieldError(ValueError):
     """A value of a record is missing, unknown or of the wrong kind."""
@@ -66,8 +71,8 @@ def decode(value: Any, expected: Any, where: str = "record") -> Any:
     if origin in (Union, types.UnionType):
         return _decode_union(value, arguments, where)
     if origin is Literal:
-        if value not in arguments:
-            raise FieldError(f"{where}: {value!r} must be one of {arguments}.")
+        if not isinstance(value, str) or value not in arguments:
+            raise FieldError(f"{where}: {_short(value)} must be one of {arguments}.")
         return value
     if origin is Mapping:
         _require(isinstance(value, dict), value, "an object", where)
@@ -84,10 +89,15 @@ def _decode_scalar(value: Any, expected: Any, where: str) -> Any:
             return _NOT_FINITE[value]
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
         _require(fits, value, "a number", where)
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise FieldError(f"{where}: {_short(value)} is too large a number.") from None
     if expected is int:
         fits = isinstance(value, int) and not isinstance(value, bool)
         _require(fits, value, "a whole number", where)
+        if not -LARGEST <= value <= LARGEST:
+            raise FieldError(f"{where}: {_short(value)} is too large a number.")
         return value
     words = {str: "a text", bool: "true or false", types.NoneType: "null"}
     _require(isinstance(value, expected), value, words[expected], where)
@@ -130,4 +140,9 @@ def _join(where: str, entry: Any) -> str:
 
 def _require(fits: bool, value: Any, what: str, where: str) -> None:
     if not fits:
-        raise FieldError(f"{where}: {value!r} must be {what}.")
+        raise FieldError(f"{where}: {_short(value)} must be {what}.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SAID else f"{text[:SAID]}..."

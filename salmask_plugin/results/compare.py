@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
+from salmask_plugin.results.acting import Items
 from salmask_plugin.results.baseline import Bar, against_baseline
-from salmask_plugin.results.gate import guess_sentence, guesses
-from salmask_plugin.results.grouping import Conditions, Group, Items, group, items
+from salmask_plugin.results.gate import guess_sentence, guesses, is_untrained
+from salmask_plugin.results.grouping import Conditions, Group, group, items
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.shown import printable
 from salmask_plugin.results.statistics import summarize
 from salmask_plugin.results.study import asked_gate
 from salmask_plugin.results.table import Column, Comparison, Row, Table
@@ -45,6 +47,7 @@ def compare(
     Raises:
         ValueError: if no record has one of ``metrics``.
     """
+    records = [printable(record) for record in records]
     _require_known(records, metrics)
     by_conditions, notes = group(records)
     tables = [
@@ -84,7 +87,7 @@ def _table(
     rows.sort(key=lambda row: (row.setting.host, row.setting.method, not row.is_baseline))
     runs = [run for entry in groups for run in entry.runs.values()]
     chance = [column for column in columns if guesses(runs, column.evaluation, column.metric)]
-    bar = Bar(records, asked_gate(records), chance)
+    bar = Bar([run for run in records if is_untrained(run)], asked_gate(records), chance)
     compared = [against_baseline(row, rows, bar) for row in rows]
     notes = [note for _, found in compared for note in found]
     notes += [guess_sentence(column.evaluation, column.metric) for column in chance]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from salmask_plugin.results.shown import shown
 from salmask_plugin.results.table import Row
 
 WIDTH = 9.0
@@ -54,7 +55,12 @@ def new_figure(height: float, width: float = WIDTH, *, constrained: bool = True)
 
 def to_png(figure: Any) -> bytes:
     """Return a figure as PNG. The same figure gives the same bytes."""
+    from matplotlib.text import Text
+
     out = io.BytesIO()
+    # Class and file names come from anywhere; a font has no shape for half of a sign.
+    for text in figure.findobj(Text):
+        text.set_text(shown(text.get_text(), breaks=True))
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from salmask_plugin.results.shown import csv_cell
 from salmask_plugin.results.statistics import half_width
 from salmask_plugin.results.text import NOTHING, escape_markdown
 
@@ -63,8 +64,8 @@ def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     names = dict.fromkeys(name for row in flat for name in row)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer.writerow({name: csv_cell(name) for name in names})
+    writer.writerows([{name: csv_cell(value) for name, value in row.items()} for row in flat])
     return out.getvalue()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.shown import printable
 from salmask_plugin.results.store import RecordError, read_record
 from salmask_plugin.results.study_page import study_results
 
@@ -55,7 +56,7 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
 
 def _records(study: Path) -> list[RunRecord]:
     try:
-        return [read_record(path) for path in sorted((study / RECORDS).glob("*.json"))]
+        return [printable(read_record(path)) for path in sorted((study / RECORDS).glob("*.json"))]
     except RecordError as error:
         raise ValueError(str(error)) from error
 

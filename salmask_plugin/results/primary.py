@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from salmask_plugin.results.acting import differing
+from salmask_plugin.results.estimate import rows_markdown
 from salmask_plugin.results.gate import AT_CHANCE, BELOW_GATE, guesses, judge
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.statistics import CONFIDENCE, Difference, difference, holm
 from salmask_plugin.results.study import Planned, Study, asked_gate, row_name
 from salmask_plugin.results.table import metric_title
-from salmask_plugin.results.text import NOTHING
+from salmask_plugin.results.text import NOTHING, escape_markdown
 
 NO_PLAN = (
     "No comparison was registered before the runs (compare.plan), so every difference here is "
@@ -91,7 +92,7 @@ def registered(records: Sequence[RunRecord], baseline: str) -> list[Registered]:
     """
     studies: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: (record.finished_at or "", record.name)):
-        if record.study and record.status == "finished":
+        if Study.of(record).row is not None and record.status == "finished":
             studies.setdefault(_study(record), []).append(record)
     found = [_registered(runs, baseline) for runs in studies.values()]
     return [entry for entry in found if entry.primaries or entry.problem]
@@ -100,6 +101,16 @@ def registered(records: Sequence[RunRecord], baseline: str) -> list[Registered]:
 def primary_rows(primaries: Sequence[Primary]) -> list[list[str]]:
     """Return the texts below ``HEADERS``, a row per comparison."""
     return [_texts(primary) for primary in primaries]
+
+
+def primary_blocks(records: Sequence[RunRecord], baseline: str) -> list[str]:
+    """Return the primary comparisons as blocks of Markdown, or why there are none."""
+    plans = registered(records, baseline)
+    problems = [escape_markdown(plan.problem) for plan in plans if plan.problem]
+    rows = primary_rows([primary for plan in plans for primary in plan.primaries])
+    if not rows:
+        return [*problems, NO_PLAN]
+    return [*problems, rows_markdown(HEADERS, rows, left=3), f"{EXPLAINED} {EXPLORATORY}"]
 
 
 def _registered(records: Sequence[RunRecord], baseline: str) -> Registered:

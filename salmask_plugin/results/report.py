@@ -12,11 +12,14 @@ from typing import Any
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.content import Content, build
+from salmask_plugin.results.files import read_regular
 from salmask_plugin.results.record import RunRecord
+from salmask_plugin.results.shown import printable, shown
 from salmask_plugin.results.store import shorten_text, write_atomically
-from salmask_plugin.results.text import escape_markdown, to_csv
+from salmask_plugin.results.text import escape_block, escape_markdown, to_csv
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_PICTURE = 64 * 2**20
 _OWN_FIGURE = re.compile(r"(table\d+|gallery)-\d+-[a-z0-9-]*\.png")
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -67,7 +70,9 @@ def write_report(
     """
     folder = Path(folder)
     pictures = {name: _png(name, picture) for name, picture in (galleries or {}).items()}
-    texts = [shorten_text(text) for text in notes]
+    records, title = [printable(record) for record in records], shown(title)
+    pictures = {shown(name): picture for name, picture in pictures.items()}
+    texts = [shown(shorten_text(text)) for text in notes]
     content = build(records, pictures, title, texts, baseline, extra_columns)
     figures = _write_figures(folder, content)
     names = {title: f"figures/{path.name}" for title, path in figures.items()}
@@ -79,11 +84,25 @@ def write_report(
     return ReportPaths(html, markdown, table, tuple(figures.values()))
 
 
-def _png(name: str, picture: bytes | Path) -> bytes:
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+def png_of(picture: bytes | Path) -> bytes:
+    """Return a PNG's bytes.
+
+    Raises:
+        ValueError: if it is none.
+        OSError: if the file cannot be read, is no regular file or too large.
+    """
+    largest = LARGEST_PICTURE
+    content = picture if isinstance(picture, bytes) else read_regular(Path(picture), largest)
     if not content.startswith(_PNG_SIGNATURE):
-        raise ValueError(f"galleries[{name!r}] is not a PNG picture.")
+        raise ValueError("it is not a PNG picture.")
     return content
+
+
+def _png(name: str, picture: bytes | Path) -> bytes:
+    try:
+        return png_of(picture)
+    except ValueError as error:
+        raise ValueError(f"galleries[{name!r}]: {error}") from error
 
 
 def _write_figures(folder: Path, content: Content) -> dict[int, Path]:
@@ -122,6 +141,7 @@ def _render(
     )
     filters: dict[str, Any] = {
         "md": escape_markdown,
+        "block": escape_block,
         "base64": lambda png: base64.b64encode(png).decode(),
         "path": lambda figure: paths[id(figure)],
         "fenced": _fenced,

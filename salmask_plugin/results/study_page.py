@@ -19,14 +19,7 @@ from salmask_plugin.results.gate import (
 from salmask_plugin.results.grouping import Conditions, optimizer_of
 from salmask_plugin.results.paired import Arm, against, arms_of, orders
 from salmask_plugin.results.paired_dots import paired_dots
-from salmask_plugin.results.primary import EXPLAINED as PRIMARY_EXPLAINED
-from salmask_plugin.results.primary import (
-    EXPLORATORY,
-    HEADERS,
-    NO_PLAN,
-    primary_rows,
-    registered,
-)
+from salmask_plugin.results.primary import primary_blocks
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.statistics import EXPLAINED, Difference, summarize
 from salmask_plugin.results.study import asked_gate
@@ -43,7 +36,7 @@ def study_results(
     figures: dict[str, bytes] = {}
     gate = judge(arms[0].runs, records, asked_gate(records))
     flags = _flags(arms, gate)
-    blocks = [_settings(records), *_primary(records, baseline), _table(arms, flags)]
+    blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, flags)]
     blocks += [f"SD: sample standard deviation over seeds. ±: {EXPLAINED}.", *_times(arms)]
     blocks += [] if gate is None else [escape_markdown(gate.sentence(arms[0].name))]
     blocks += [
@@ -74,15 +67,6 @@ def _flags(arms: Sequence[Arm], gate: Gate | None) -> dict[str, str]:
         for evaluation, metric, title in METRICS
         if guesses(runs, evaluation, metric)
     }
-
-
-def _primary(records: Sequence[RunRecord], baseline: str) -> list[str]:
-    plans = registered(records, baseline)
-    problems = [escape_markdown(plan.problem) for plan in plans if plan.problem]
-    rows = primary_rows([primary for plan in plans for primary in plan.primaries])
-    if not rows:
-        return [*problems, NO_PLAN]
-    return [*problems, rows_markdown(HEADERS, rows, left=3), f"{PRIMARY_EXPLAINED} {EXPLORATORY}"]
 
 
 _CAPTIONS = {

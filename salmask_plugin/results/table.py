@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from salmask_plugin.results.grouping import Conditions, Items, Setting
+from salmask_plugin.results.acting import Items
+from salmask_plugin.results.grouping import Conditions, Setting
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.statistics import Difference, Summary
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
+from salmask_plugin.results.shown import csv_cell, shown
 from salmask_plugin.results.statistics import Summary
 from salmask_plugin.results.table import Column, Comparison, Row, Table
 
@@ -51,15 +53,24 @@ def table_markdown(table: Table) -> str:
 
 def bullets(texts: Sequence[str]) -> list[str]:
     """Return a Markdown list as one block, or no block."""
-    return ["\n".join(f"- {escape_markdown(text)}" for text in texts)] if texts else []
+    return ["\n".join(f"- {escape_block(text)}" for text in texts)] if texts else []
 
 
 def escape_markdown(text: str) -> str:
     """Keep a name from ending a table cell, opening a tag or marking up the text around it."""
-    text = " ".join(text.split())
-    for sign in "\\`*_[]|":
+    text = " ".join(shown(text).split())
+    for sign in "\\`*_[]|~$":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_block(text: str) -> str:
+    """Escape a text that stands at the beginning of a paragraph or of a list's point."""
+    escaped = escape_markdown(text)
+    if escaped.startswith(("#", "+", "-", "=", ":")):
+        return f"\\{escaped}"
+    # "1." and "1)" begin a numbered list.
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", escaped)
 
 
 def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
@@ -101,8 +112,8 @@ def to_csv(comparison: Comparison) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow({name: csv_cell(name) for name in names})
+    writer.writerows([{name: csv_cell(value) for name, value in row.items()} for row in rows])
     return out.getvalue()
 
 

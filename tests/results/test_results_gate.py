@@ -126,6 +126,7 @@ def test_report_and_page_say_it_and_draw_no_differences(study, tmp_path):
 CHANCE = {"none": (0.10, 0.11), "untrained": (0.10, 0.10), "mean": (0.09, 0.10)}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_probe_that_guesses_in_every_run_is_flagged(study):
     far = {**HIGH, "none": (0.5, 0.5)}
     table, text = shown(study(far, CHANCE))
@@ -145,6 +146,7 @@ def test_without_an_untrained_row_nothing_is_said_of_a_gate(study):
     assert len(arms_of(records, "none")) == 2
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_time_ratio_needs_one_machine_on_both_pages(study):
     records = study(HIGH)
     other = records[0].environment.__class__({}, None, "Another CPU", 2)

@@ -6,7 +6,8 @@ import statistics
 import pytest
 from scipy import stats
 
-from salmask_plugin.results import Evaluation, write_report
+from salmask_plugin.cli.report import report_folder
+from salmask_plugin.results import Evaluation, write_record, write_report
 from salmask_plugin.results.codec import FieldError
 from salmask_plugin.results.primary import registered
 from salmask_plugin.results.study import plan_of
@@ -22,6 +23,9 @@ PLAN = {
     "fill": {"row": "blur", "against": "mean", "measure": "linear/top1_last"},
     "later": {"row": "blur", "against": "none", "measure": "knn/top1"},
 }
+
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture
@@ -65,7 +69,10 @@ def test_a_primary_comparison_has_difference_interval_p_and_holm(study):
 
 
 def test_report_and_page_print_them_and_call_the_rest_exploratory(study, tmp_path):
-    paths = write_report(tmp_path, study())
+    for record in study():
+        write_record(tmp_path / record.name, record)
+    paths = report_folder(tmp_path, title="A table", baseline="none")
+    assert "| masking | mean - none |" in paths.table
     text, _ = study_results(study(), "block", baseline="none")
     pairs = [a - b for a, b in zip(VALUES["mean"], VALUES["none"], strict=True)]
     mean, width = (

@@ -154,7 +154,7 @@ def test_the_papers_own_scale_is_not_called_small(make_record, tmp_path):
 
 
 def test_a_gallery_that_is_no_picture_is_refused_before_anything_is_written(make_record, tmp_path):
-    with pytest.raises(ValueError, match=r"galleries\['g'\] is not a PNG"):
+    with pytest.raises(ValueError, match=r"galleries\['g'\]: it is not a PNG"):
         write_report(tmp_path / "out", [make_record()], galleries={"g": b"GIF89a"})
     assert not (tmp_path / "out").exists()
 

@@ -176,6 +176,41 @@ def test_relative_paths_and_slashes_are_left_alone(text):
     assert shorten_text(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("file:///home/ann/x.png", ".../x.png"),
+        ("see file:///home/ann/x.", "see .../x."),
+        ("ann@host:/data/set/x", ".../x"),
+        ("from ann@host:sets/x", "from .../x"),
+        ("~ann/sets/x", ".../x"),
+        ("see ~/x", "see .../x"),
+        ("3/4 of the images, ~3/4 of them", "3/4 of the images, ~3/4 of them"),
+        ("mail ann@x.org: hello", "mail ann@x.org: hello"),
+        ("https://x.org:80/a/b", "https://x.org:80/a/b"),
+    ],
+)
+def test_other_ways_to_say_a_path_are_shortened_too(text, short):
+    assert shorten_text(text) == short
+
+
+def test_secrets_stay_out_however_their_key_is_written(make_record, tmp_path):
+    kept = {"max_tokens": 512, "tokenizer": "words", "branchKey": "query", "secret": True}
+    config = {
+        "accessToken": "s1",
+        "secretKey": ["s2"],
+        "dbPassword": 12345678,
+        "pwd": 3.5,
+        "url": "https://u:p@ss@host/x",
+        **kept,
+    }
+    record = make_record(config=config, warnings=("no answer of ftp://u:s3@host/x",))
+    back = read_record(write_record(tmp_path, record))
+    removed = dict.fromkeys(("accessToken", "secretKey", "dbPassword", "pwd"), "(removed)")
+    assert back.config == {**removed, "url": "https://(removed)@host/x", **kept}
+    assert back.warnings == ("no answer of ftp://(removed)@host/x",)
+
+
 def test_the_environment_has_versions_and_no_host_name():
     found = environment(gpus=("GPU Z", "GPU Z"))
     assert found.versions["torch"]
