@@ -46,11 +46,12 @@ class Colours(NamedTuple):
         """Return bool (N, columns of all together), whether each does something."""
         return torch.cat([self.factor != 1, *(each != 0 for each in self[1:])], dim=1)
 
-    def wanted(self, effects: Tensor | None) -> list[list[bool]]:
+    def wanted(self, effects: Tensor | None) -> dict[str, list[bool]]:
         """Say which columns have an effect on some view; all, if effects are not known."""
-        widths = [each.shape[1] for each in self]
-        flags = iter([True] * sum(widths) if effects is None else effects.any(dim=0).tolist())
-        return [[next(flags) for _ in range(width)] for width in widths]
+        widths = {name: each.shape[1] for name, each in self._asdict().items()}
+        known = [True] * sum(widths.values()) if effects is None else effects.any(dim=0).tolist()
+        flags = iter(known)
+        return {name: [next(flags) for _ in range(width)] for name, width in widths.items()}
 
 
 def colours_of(draws: ViewDraws) -> Colours:
@@ -83,21 +84,21 @@ def change_colours(views: Tensor, colours: Colours, effects: Tensor | None = Non
             view; None does everything.
     """
     pixels = views.flatten(2)
-    wanted = Colours(*colours.wanted(effects))
+    wanted = colours.wanted(effects)
     for number in range(BLENDS):
-        if number == BLENDS // 2 and wanted.turned[0]:
+        if number == BLENDS // 2 and wanted["turned"][0]:
             pixels = _turn_hue(pixels, colours.shift)
-        if not wanted.factor[number]:
+        if not wanted["factor"][number]:
             continue
         blended = pixels * colours.factor[:, number, None, None]
-        if wanted.mean[number]:
+        if wanted["mean"][number]:
             base = _greys(pixels.mean(dim=2)) * colours.mean[:, number]
             blended.add_(base[:, None, None])
-        if wanted.grey[number]:
+        if wanted["grey"][number]:
             base = _greys(pixels).mul_(colours.grey[:, number, None])
             blended.add_(base[:, None])
         pixels = blended.clamp_(0, 1)
-    if wanted.dropped[0]:
+    if wanted["dropped"][0]:
         pixels = torch.where(colours.dropped[..., None], _greys(pixels)[:, None], pixels)
     return pixels.view(views.shape)
 
