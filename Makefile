@@ -42,8 +42,9 @@ format: install  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## What a step costs, baseline and every recipe, into bench/: make bench PRESET=cpu or gpu
+bench: install  ## What a step and what views cost, into bench/: make bench PRESET=cpu or gpu
 	$(BIN)/python integration/benchmarks/step_time.py $(if $(PRESET),--preset $(PRESET)) --out bench
+	$(BIN)/python integration/benchmarks/view_cost.py $(if $(PRESET),--device $(if $(filter gpu,$(PRESET)),cuda,cpu)) --out bench
 
 preview: install  ## See the masks on your own pictures: make preview IMAGES=folder
 	$(BIN)/salmask preview '$(IMAGES)'

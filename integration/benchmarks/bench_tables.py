@@ -142,14 +142,19 @@ def write_report(result: dict[str, Any], out: Path) -> str:
 
 
 def write_docs(result: dict[str, Any]) -> None:
-    """Put the tables into docs/benchmarks.md, between its two marks.
+    """Put the tables into docs/benchmarks.md, between their two marks."""
+    write_between(tables(result), BEGIN, END)
+
+
+def write_between(text: str, begin: str, end: str) -> None:
+    """Put ``text`` into docs/benchmarks.md, between two marks.
 
     Raises:
         ValueError: if the page has lost them.
     """
     page = DOCS.read_text()
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{DOCS.name} has no {BEGIN} and {END} to write between.")
-    DOCS.write_text(f"{before}{BEGIN}\n\n{tables(result)}\n{END}{after}")
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"{DOCS.name} has no {begin} and {end} to write between.")
+    DOCS.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")

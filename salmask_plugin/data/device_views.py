@@ -66,26 +66,28 @@ class DeviceViews:
         """Return ([view, view], labels, indices), views float32 (B, 3, size, size)."""
         device = batch.indices.device
         with autocast_off(device):
-            pictures, sizes = self._whole(batch)
+            pictures, sizes, which = self._whole(batch)
             uniforms = self._of_epoch(batch.epoch, device)[batch.indices]
             twice = sizes.repeat(2, 1)
             draws = draw_views(uniforms.transpose(0, 1).flatten(0, 1), twice, self.recipe)
-            both = apply_views(pictures.repeat(2, 1, 1, 1), draws, twice, self.recipe)
+            both = apply_views(pictures, draws, twice, self.recipe, which.repeat(2))
             views = list(both.chunk(2))
             if self.placements:
                 placed = list(draws.placements(twice).chunk(2))
                 return views, batch.labels, placed, batch.indices
             return views, batch.labels, batch.indices
 
-    def _whole(self, batch: PictureBatch) -> tuple[Tensor, Tensor]:
+    def _whole(self, batch: PictureBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures, the sizes of the batch's, and the numbers of the batch's among them."""
         if batch.pictures is not None and batch.sizes is not None:
-            return batch.pictures, batch.sizes
+            numbers = torch.arange(len(batch.pictures), device=batch.pictures.device)
+            return batch.pictures, batch.sizes, numbers
         if self._kept is None:
             raise ValueError("The batch brings no pictures, and none are kept.")
         device = batch.indices.device
         if self._kept[0].device != device:
             self._kept = (self._kept[0].to(device), self._kept[1].to(device))
-        return self._kept[0][batch.indices], self._kept[1][batch.indices]
+        return self._kept[0], self._kept[1][batch.indices], batch.indices
 
     def _of_epoch(self, epoch: int, device: torch.device) -> Tensor:
         if epoch != self._epoch or self._uniforms.device != device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -56,6 +56,10 @@ class ViewDraws:
     hue: Tensor
     grey: Tensor
     sigma: Tensor
+
+    def of(self, rows: Tensor) -> ViewDraws:
+        """Return the draws of some pictures, int64 (M,)."""
+        return ViewDraws(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def placements(self, sizes: Tensor) -> Tensor:
         """Return where the views lie: (N, 5) x0, y0, x1, y1 in shares of the picture, 1 = mirrored.

@@ -8,7 +8,8 @@ from PIL import ImageFilter
 from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.data import ViewDraws, ViewRecipe, apply_views, draw_views, uniforms_of_epoch
-from salmask_plugin.data.view_ops import blur, crop_and_resize, jitter
+from salmask_plugin.data.view_colours import jitter
+from salmask_plugin.data.view_geometry import along_both, blur, blur_sums, crop_and_resize
 
 SIMCLR = {
     "scale": (0.08, 1.0),
@@ -93,6 +94,34 @@ def test_a_crop_of_a_resized_picture_shows_the_same_place(pictures, sizes, draws
     assert levels(elsewhere, full).mean() > 5
 
 
+def shares(start, extent, stored, size):
+    """(size, stored) of PIL's rule in double precision: every stored pixel in every result."""
+    step = extent / size
+    centre = start + (torch.arange(size).double()[:, None] + 0.5) * step
+    pixel = torch.arange(stored).double()
+    near = (1 - (pixel + 0.5 - centre).abs() / max(step, 1)).clamp(min=0)
+    inside = (pixel + 1).clamp(max=start + extent) - pixel.clamp(min=start)
+    weight = near * inside.clamp(0, 1)
+    return weight / weight.sum(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize(("size", "scaled"), [(5, 1.0), (24, 1.0), (24, 1.7), (80, 0.3)])
+def test_crops_leave_out_no_pixel_that_counts(pictures, sizes, draws, size, scaled):
+    """Where pictures were resized, too: the box then falls between their pixels."""
+    box = (draws.box * scaled).round().clamp(min=1)
+    owned = (sizes * scaled).round()
+    box[:, :2] = box[:, :2].minimum(owned - box[:, 2:])
+    crops = crop_and_resize(pictures.float(), box, draws.flipped, owned, size)
+    for n in range(0, N, 5):
+        left, top, width, height = box[n].double().tolist()
+        across, down = W / owned[n, 0].item(), H / owned[n, 1].item()
+        rows = shares(top * down, height * down, H, size)
+        columns = shares(left * across, width * across, W, size)
+        expected = rows @ pictures[n].double() @ columns.T
+        expected = expected.flip(2) if draws.flipped[n] else expected
+        torch.testing.assert_close(crops[n].double(), expected, rtol=0, atol=2e-3)  # of 255
+
+
 def test_a_crop_smaller_than_a_stored_pixel_is_that_pixel(pictures):
     sizes = torch.tensor([[5500.0, 4200.0]]).repeat(N, 1)
     box = torch.tensor([[1210.0, 830.0, 40.0, 30.0]]).repeat(N, 1)
@@ -152,23 +181,14 @@ def test_whole_views_are_pils_up_to_the_rounding_of_eight_operations(pictures, s
     assert apart.mean(dim=(1, 2, 3)).max() < 5
 
 
-def test_half_a_turn_of_hue_is_the_complement():
-    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(1, 3, 2, 2)
-    one = torch.ones(1)
-    draws = ViewDraws(
-        box=torch.zeros(1, 4),
-        flipped=one.bool(),
-        order=torch.tensor([[2, 3, 1, 0]]),
-        brightness=one,
-        contrast=one,
-        saturation=one,
-        hue=torch.tensor([0.5]),
-        grey=one.bool(),
-        sigma=one,
-    )
-    cyan = torch.tensor([0.0, 1.0, 1.0])[:, None, None].expand(1, 3, 2, 2)
-    assert torch.allclose(jitter(red, draws), cyan, atol=1e-6)
-    assert math.isclose(jitter(red, draws).sum().item(), 8, abs_tol=1e-5)
+@pytest.mark.parametrize("size", [3, 12, 13, 14, 30])
+def test_a_blur_of_known_reach_is_the_blur_of_any_reach(size):
+    sigma = torch.tensor([0.0, 0.1, 1.0, math.sqrt(2), 1.7, 2.0])
+    views = torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(0))
+    near = along_both(views, blur_sums(sigma, size, 2.0))
+    torch.testing.assert_close(near, blur(views, sigma), rtol=0, atol=1e-6)
+    assert blur_sums(sigma, size, 2.0).weight.shape == (6, size, min(size, 13))
+    assert not torch.allclose(near[2:], views[2:], atol=0.01)
 
 
 def test_nothing_asks_the_device_for_a_value():
