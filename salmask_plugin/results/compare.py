@@ -20,7 +20,7 @@ from salmask_plugin.results.variants import name_rows
 ExtraColumns = Mapping[str, Mapping[tuple[str, str], str]]
 """Column title -> (method, recipe) -> text, such as the values a paper reports."""
 
-_FIRST = ("knn", "linear")  # the order people expect; anything else follows by name
+_FIRST = ("knn", "linear", "logistic")  # the order people expect; anything else follows by name
 
 
 def compare(

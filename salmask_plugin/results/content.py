@@ -11,6 +11,7 @@ from salmask_plugin.results.codec import encode
 from salmask_plugin.results.compare import ExtraColumns, compare
 from salmask_plugin.results.curves import accuracy_curves, diagnostics, loss_curves
 from salmask_plugin.results.gate import AT_CHANCE, BELOW_GATE
+from salmask_plugin.results.occlusion import occlusion_curves
 from salmask_plugin.results.primary import EXPLAINED as PRIMARY_EXPLAINED
 from salmask_plugin.results.primary import (
     EXPLORATORY,
@@ -62,6 +63,11 @@ _DRAWERS = (
         diagnostics,
     ),
     ("Evaluation over epochs", "Thick: mean over seeds; thin: seeds.", accuracy_curves),
+    (
+        "Accuracy on hidden pictures",
+        "Classifiers were fitted on whole pictures. Thick: mean over seeds; thin: seeds.",
+        occlusion_curves,
+    ),
 )
 
 

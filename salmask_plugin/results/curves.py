@@ -13,6 +13,7 @@ from salmask_plugin.results.drawing import (
     new_figure,
     to_png,
 )
+from salmask_plugin.results.occlusion_names import is_occlusion
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.table import Row, Table, metric_title
 
@@ -61,6 +62,7 @@ def accuracy_curves(table: Table) -> bytes | None:
         for row in table.rows
         for run in row.runs.values()
         for name, evaluation in run.evaluations.items()
+        if not is_occlusion(name)  # its curves run over shares, not epochs
         for curve in evaluation.curves
     }
     panels = [

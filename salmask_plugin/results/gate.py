@@ -14,7 +14,12 @@ UNTRAINED = "untrained"
 BELOW_GATE, AT_CHANCE = "below the gate", "at chance"
 NO_LEARNING = 1e-9
 """A learning rate up to which weights stay where they were initialised."""
-PRIMARY = (("linear", "top1_last"), ("linear", "top1"), ("knn", "top1"))
+PRIMARY = (
+    ("linear", "top1_last"),
+    ("linear", "top1"),
+    ("logistic", "top1"),
+    ("knn", "top1"),
+)
 """The primary measure: the first of these that both have."""
 _TOP1 = ("top1", "top1_last")
 

@@ -1,4 +1,4 @@
-"""Accuracy on partly hidden pictures: its names for people, and its figure."""
+"""Accuracy on partly hidden pictures, as a figure."""
 
 from __future__ import annotations
 
@@ -9,34 +9,11 @@ from salmask_plugin.results.drawing import (
     new_figure,
     to_png,
 )
+from salmask_plugin.results.occlusion_names import OCCLUSION, occlusion_title
 from salmask_plugin.results.record import Evaluation
 from salmask_plugin.results.table import Row, Table
 
-OCCLUSION = "occlusion"
-"""Name of the evaluation in records."""
-_CLASSIFIERS = {"linear": "linear", "knn": "kNN"}
-_PLACES = {"anywhere": "", "object": " on the object", "background": " on the background"}
-_FILLS = {
-    "mean": "mean colour",
-    "black": "black",
-    "noise": "noise",
-    "picture": "another picture",
-}
 _ACROSS = 4
-
-
-def occlusion_title(name: str) -> str:
-    """Return a metric's or curve's name in words: "linear, hidden by another picture".
-
-    Args:
-        name: "top1_linear_anywhere_picture", or "linear anywhere picture".
-    """
-    classifier, *condition = name.removeprefix("top1_").replace(" ", "_").split("_")
-    words = _CLASSIFIERS.get(classifier, classifier)
-    if len(condition) != 2:
-        return f"{words}, nothing hidden"
-    place, fill = condition
-    return f"{words}, hidden{_PLACES.get(place, f' ({place})')} by {_FILLS.get(fill, fill)}"
 
 
 def occlusion_curves(table: Table) -> bytes | None:

@@ -17,15 +17,23 @@ from salmask_plugin.results.gate import (
     judge,
 )
 from salmask_plugin.results.grouping import Conditions, optimizer_of
+from salmask_plugin.results.occlusion import occlusion_curves
+from salmask_plugin.results.occlusion_names import OCCLUSION
 from salmask_plugin.results.paired import Arm, against, arms_of, orders
-from salmask_plugin.results.paired_dots import paired_dots
+from salmask_plugin.results.paired_dots import Metric, paired_dots
 from salmask_plugin.results.primary import primary_blocks
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.statistics import EXPLAINED, Difference, summarize
 from salmask_plugin.results.study import asked_gate
 from salmask_plugin.results.text import NOTHING, VS_BASELINE, escape_markdown
 
-METRICS = (("linear", "top1_last", "linear top-1 (%)"), ("knn", "top1", "kNN top-1 (%)"))
+METRICS = (
+    ("linear", "top1_last", "linear top-1 (%)"),
+    ("logistic", "top1", "logistic top-1 (%)"),
+    ("knn", "top1", "kNN top-1 (%)"),
+    (OCCLUSION, "top1_linear_anywhere_picture", "partly hidden, top-1 (%)"),
+)
+"""Shown where some run has them; the first of those is what orders are judged by."""
 
 
 def study_results(
@@ -33,22 +41,26 @@ def study_results(
 ) -> tuple[str, dict[str, bytes]]:
     """Return the Markdown and the figures of one study, these by their path below its folder."""
     arms = arms_of(records, baseline)
+    metrics = [
+        metric for metric in METRICS if any(arm.values(metric[0], metric[1]) for arm in arms)
+    ]
     figures: dict[str, bytes] = {}
     gate = judge(arms[0].runs, records, asked_gate(records))
-    flags = _flags(arms, gate)
-    blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, flags)]
+    flags = _flags(arms, metrics, gate)
+    blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, metrics, flags)]
     blocks += [f"SD: sample standard deviation over seeds. ±: {EXPLAINED}.", *_times(arms)]
     blocks += [] if gate is None else [escape_markdown(gate.sentence(arms[0].name))]
     blocks += [
         guess_sentence(evaluation, metric)
-        for evaluation, metric, title in METRICS
+        for evaluation, metric, title in metrics
         if flags.get(title) == AT_CHANCE
     ]
-    blocks += [*_decided(arms, flags), *_orders(arms, flags)]
-    readable = [metric for metric in METRICS if metric[2] not in flags]
+    blocks += [*_decided(arms, metrics, flags), *_orders(arms, metrics, flags)]
+    readable = [metric for metric in metrics if metric[2] not in flags]
     pictures = {"differences": paired_dots(arms, readable)}
     table = max(compare(records, baseline=baseline).tables, key=lambda table: len(table.rows))
     pictures |= {"loss": loss_curves(table), "probe": accuracy_curves(table)}
+    pictures |= {"occlusion": occlusion_curves(table)}
     for title, png in pictures.items():
         if png is not None:
             path = f"{name}/{title}.png"
@@ -57,14 +69,14 @@ def study_results(
     return "\n\n".join(blocks), figures
 
 
-def _flags(arms: Sequence[Arm], gate: Gate | None) -> dict[str, str]:
+def _flags(arms: Sequence[Arm], metrics: Sequence[Metric], gate: Gate | None) -> dict[str, str]:
     """Return title of a metric -> why its differences are not readable."""
     if gate is not None and not gate.passed:
-        return {title: BELOW_GATE for _, _, title in METRICS}
+        return {title: BELOW_GATE for _, _, title in metrics}
     runs = [run for arm in arms for run in arm.runs.values()]
     return {
         title: AT_CHANCE
-        for evaluation, metric, title in METRICS
+        for evaluation, metric, title in metrics
         if guesses(runs, evaluation, metric)
     }
 
@@ -73,6 +85,7 @@ _CAPTIONS = {
     "differences": f"Differences to the baseline: seeds as dots, mean with the {EXPLAINED}",
     "loss": "Pretraining loss over epochs; with hard negatives it has another scale than without",
     "probe": "Accuracy of the linear classifier over its epochs",
+    "occlusion": "Accuracy on partly hidden pictures, by classifiers fitted on whole ones",
 }
 
 
@@ -114,16 +127,16 @@ def _settings(records: Sequence[RunRecord]) -> str:
     )
 
 
-def _table(arms: Sequence[Arm], flags: Mapping[str, str]) -> str:
+def _table(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> str:
     titles = ["row", "epochs", "seeds"]
-    for _, _, title in METRICS:
+    for _, _, title in metrics:
         titles += [title, VS_BASELINE]
     titles += ["minutes", "time ratio"]
     base = arms[0]
     rows = []
     for arm in arms:
         cells = [arm.name, str(arm.epochs), str(len(arm.runs))]
-        for evaluation, metric, title in METRICS:
+        for evaluation, metric, title in metrics:
             found = None if arm is base else against(arm, base, evaluation, metric)
             values = list(arm.values(evaluation, metric).values())
             cells += [_mean(values), paired_text(found, flags.get(title, ""))]
@@ -143,10 +156,10 @@ def _times(arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def _decided(arms: Sequence[Arm], flags: Mapping[str, str]) -> list[str]:
+def _decided(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> list[str]:
     """Say which rows the seeds tell from the baseline, and which they do not."""
     texts = []
-    for evaluation, metric, title in METRICS:
+    for evaluation, metric, title in metrics:
         found: dict[str, list[str]] = {"above": [], "below": [], "undecided": []}
         for arm in arms[1:] if title not in flags else ():
             difference = against(arm, arms[0], evaluation, metric)
@@ -163,8 +176,8 @@ def _decided(arms: Sequence[Arm], flags: Mapping[str, str]) -> list[str]:
     return texts
 
 
-def _orders(arms: Sequence[Arm], flags: Mapping[str, str]) -> list[str]:
-    evaluation, metric, title = METRICS[0]
+def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> list[str]:
+    evaluation, metric, title = metrics[0]
     flag = flags.get(title, "")
     rows = [
         [

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from salmask_plugin.results.acting import Items
 from salmask_plugin.results.grouping import Conditions, Setting
+from salmask_plugin.results.occlusion_names import is_occlusion, occlusion_title
 from salmask_plugin.results.record import RunRecord, is_share
 from salmask_plugin.results.statistics import Difference, Summary
 
 _EVALUATIONS = {
     "knn": "kNN",
     "linear": "Linear",
+    "logistic": "Logistic",
     "linear_1percent": "Linear, 1 % labels,",
     "linear_10percent": "Linear, 10 % labels,",
     "finetune": "Fine-tuned",
@@ -40,6 +42,9 @@ def metric_title(evaluation: str, metric: str, shown: Items = ()) -> str:
     """Name a metric for people, with its unit and the settings that tell it apart."""
     data, _, task = evaluation.rpartition("/")
     name = (f"{data}: " if data else "") + _EVALUATIONS.get(task, task)
+    if is_occlusion(evaluation):
+        name = name.removesuffix(task) + "Occlusion:"
+        return f"{name} {occlusion_title(metric)}{_brackets(metric, shown)}"
     return f"{name} {_METRICS.get(metric, metric)}{_brackets(metric, shown)}"
 
 

@@ -55,5 +55,5 @@ def make_record() -> Callable[..., RunRecord]:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave figures out: where texts are tested, drawing is most of the time."""
     monkeypatch.setattr("salmask_plugin.results.content._DRAWERS", ())
-    for name in ("paired_dots", "loss_curves", "accuracy_curves"):
+    for name in ("paired_dots", "loss_curves", "accuracy_curves", "occlusion_curves"):
         monkeypatch.setattr(f"salmask_plugin.results.study_page.{name}", lambda *arguments: None)
