@@ -12,6 +12,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.rows import recipe_rows, with_embedded_localizer
 from salmask_plugin.data import UnreadableImageError, list_images, read_image
+from salmask_plugin.data.text_files import shown
 
 RECIPES = ("mean", "blur", "highpass")
 COUNT = 8
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
             Path(settings["out"]) / "preview" / f"{name}-{localizer}.png",
             masking,
             images,
-            [path.stem for path in paths],
+            [shown(path.stem) for path in paths],
             view_size=settings["view_size"],
             seed=settings["seed"],
             title=f"{name}, saliency from {localizer}",
