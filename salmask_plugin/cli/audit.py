@@ -6,14 +6,15 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
+from salmask_plugin.adapters.lightly.masked_views import with_masks
 from salmask_plugin.adapters.lightly.views import takes_pixel_masks
-from salmask_plugin.cli.build import build_splits
+from salmask_plugin.cli.build import build, build_splits
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown
@@ -24,8 +25,8 @@ from salmask_plugin.data import (
     LabelledImages,
     TwoViewDataset,
     WholeViews,
-    two_views,
 )
+from salmask_plugin.data.worker_loader import worker_loader
 from salmask_plugin.evaluation import measure_coverage
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.results.coverage import (
@@ -198,18 +199,19 @@ def _batches(
 
     The images are drawn by the seed. A random crop is the first of the method's two views.
     """
-    size = settings["view_size"]
-    simclr = "simclr" in settings.choices["method"]
-    crops = two_views(size, "simclr" if simclr else "moco_v2")
-    transform = crops if kind == KINDS[0] else WholeViews(size)
+    crops = kind == KINDS[0]
+    transform: Any = (
+        with_masks(build(settings["views"])) if crops else WholeViews(settings["view_size"])
+    )
     images = _images(splits, split)
     order = np.random.default_rng(settings["seed"]).permutation(len(images))[:count]
     samples = TwoViewDataset(images, transform, seed=settings["seed"], masks=True)
-    loader = DataLoader(
-        Subset(samples, order.tolist()),
+    loader = worker_loader(
+        samples,
+        order.tolist(),
         batch_size=BATCH,
-        num_workers=min(settings["loader"]["workers"], torch.get_num_threads()),
-        generator=torch.Generator().manual_seed(settings["seed"]),
+        workers=min(settings["loader"]["workers"], torch.get_num_threads()),
+        seed=settings["seed"],
     )
     cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
     for views, _, masks, _ in loader:

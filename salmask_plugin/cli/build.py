@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.device_recipe import recipe_of
+from salmask_plugin.adapters.lightly.masked_views import with_masks
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.cli.cached_data import check_cached
 from salmask_plugin.cli.config import Settings
@@ -27,7 +28,6 @@ from salmask_plugin.data import (
     PictureBatch,
     TwoViewData,
     device_view_data,
-    two_views,
 )
 from salmask_plugin.localizers import (
     CenterLocalizer,
@@ -180,14 +180,9 @@ def build_data(
             seed=settings["seed"],
             **{key: value for key, value in settings["loader"].items() if key != "input"},
         )
-    transform: Any = (
-        two_views(
-            settings["view_size"],
-            "simclr" if settings.choices["method"].startswith("simclr") else "moco_v2",
-        )
-        if masks
-        else build(settings["views"])
-    )
+    transform: Any = build(settings["views"])
+    if masks:
+        transform = with_masks(transform)
     if cached is not None:
         transform = PlacedViews(transform)
     return TwoViewData(

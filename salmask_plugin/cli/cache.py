@@ -6,11 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from salmask_plugin.cli.agreement import report_agreement
@@ -19,6 +17,7 @@ from salmask_plugin.cli.cached_data import check_some_pixels, identity_of
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.data import ImageSplits, LabelledImages, WholeImages
+from salmask_plugin.data.worker_loader import Loader, batches_loader
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
@@ -180,10 +179,6 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
 
 def _loader(
     images: LabelledImages, side: int, batches: list[list[int]], settings: Settings
-) -> DataLoader[Any]:
-    return DataLoader(
-        WholeImages(images, side),
-        batch_sampler=batches,
-        num_workers=min(settings["loader"]["workers"], torch.get_num_threads()),
-        generator=torch.Generator().manual_seed(0),
-    )
+) -> Loader:
+    workers = min(settings["loader"]["workers"], torch.get_num_threads())
+    return batches_loader(WholeImages(images, side), batches, workers=workers)

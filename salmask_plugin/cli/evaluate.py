@@ -15,14 +15,9 @@ from torch import nn
 from salmask_plugin.adapters.lightly import SupervisedClassifier
 from salmask_plugin.adapters.lightly.evaluation import extract_features, reestimate_batch_norm
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
-from salmask_plugin.cli.build import (
-    build,
-    build_masking,
-    build_module,
-    build_splits,
-    memory_format,
-)
+from salmask_plugin.cli.build import build, build_masking, build_module, memory_format
 from salmask_plugin.cli.cached_data import without_cache
+from salmask_plugin.cli.classification import checked_data
 from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
@@ -153,7 +148,7 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
-    splits = build_splits(settings)
+    splits = checked_data(settings["data"])
     images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
     write_gallery(
         folder / GALLERY,
@@ -196,7 +191,7 @@ def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, 
     if not settings["evaluation"].get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        build_splits(settings),
+        checked_data(settings["data"]),
         view_size=settings["view_size"],
         batch_size=settings["loader"]["batch_size"],
         workers=settings["loader"]["workers"],
@@ -213,7 +208,7 @@ def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
     if not settings["method"]["_target_"].endswith(SupervisedClassifier.__name__):
         return None
     started = time.perf_counter()
-    splits = build_splits(settings)
+    splits = checked_data(settings["data"])
     module = load_module(settings, splits, None, final_checkpoint(folder))
     assert isinstance(module, SupervisedClassifier)
     _, val = evaluation_loaders(

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from salmask_plugin.data import ImageSplits, unreadable_files
+from salmask_plugin.data.text_files import shown
 
 
 class PassedOver(pl.Callback):
@@ -41,7 +42,7 @@ class PassedOver(pl.Callback):
 
     def _collect(self, processes: int) -> None:
         own = {
-            f"{path.parent.name}/{path.name}"
+            shown(f"{path.parent.name}/{path.name}")
             for split in (self._splits.train, self._splits.val)
             for path in unreadable_files(split)
         }

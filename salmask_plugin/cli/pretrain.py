@@ -29,6 +29,7 @@ from salmask_plugin.cli.checkpoints import (
     resume_point,
 )
 from salmask_plugin.cli.config import Settings, compose_settings
+from salmask_plugin.cli.data_of_run import keep_data
 from salmask_plugin.cli.explain import explain
 from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.history import History
@@ -62,7 +63,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     """Train one encoder into ``folder``; do nothing where it is already trained.
 
     Raises:
-        UserError: if the folder holds a run with other settings.
+        UserError: if the folder holds a run with other settings, or one that began on other data.
         RunStopped: if the training cannot go on; it says where the same command will.
         ValueError: for data or settings that cannot work, before training starts.
     """
@@ -73,6 +74,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     say("\n".join(explain(settings)), flush=True)
     masking = build_masking(settings)
     splits = build_splits(settings)
+    keep_data(folder, splits)
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     history = History()

@@ -13,6 +13,7 @@ from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.rows import recipe_rows, with_embedded_localizer
 from salmask_plugin.cli.runs import below_out
 from salmask_plugin.data import UnreadableImageError, list_images, read_image
+from salmask_plugin.data.text_files import shown
 
 RECIPES = ("mean", "blur", "highpass")
 COUNT = 8
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
             below_out(settings, f"{name}-{localizer}.png", "preview"),
             masking,
             images,
-            [path.stem for path in paths],
+            [shown(path.stem) for path in paths],
             view_size=settings["view_size"],
             seed=settings["seed"],
             title=f"{name}, saliency from {localizer}",

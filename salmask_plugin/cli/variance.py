@@ -12,7 +12,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
@@ -24,6 +23,7 @@ from salmask_plugin.cli.evaluate import load_module
 from salmask_plugin.cli.rows import LOCALIZER, RecipeRow, recipe_rows
 from salmask_plugin.cli.runs import read_settings
 from salmask_plugin.data import ImageSplits, TwoViewDataset
+from salmask_plugin.data.worker_loader import batches_loader
 from salmask_plugin.evaluation import view_variance
 from salmask_plugin.evaluation.checkpoint_files import epochs_of, final_checkpoint
 from salmask_plugin.masking import SaliencyMasking
@@ -226,11 +226,8 @@ def _image_groups(
         for epoch in range(epochs)
     ]
     samples = TwoViewDataset(images, build(settings["views"]), seed=settings["seed"])
-    loader = DataLoader(
-        samples,
-        batch_sampler=keys,
-        num_workers=settings["loader"]["workers"],
-        generator=torch.Generator().manual_seed(settings["seed"]),
+    loader = batches_loader(
+        samples, keys, workers=settings["loader"]["workers"], seed=settings["seed"]
     )
     views: list[Tensor] = []
     for pair, _, _ in loader:

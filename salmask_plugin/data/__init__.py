@@ -27,6 +27,8 @@ from salmask_plugin.data.device_views import DeviceViewData, DeviceViews, device
 from salmask_plugin.data.files import ImageFiles, unreadable_files
 from salmask_plugin.data.fingerprint import (
     changed_images,
+    differences,
+    identity_of_splits,
     labels_sha256,
     pixel_digest,
     spot_checks,
@@ -106,6 +108,7 @@ __all__ = [
     "detection_train_loader",
     "detection_val_loader",
     "device_view_data",
+    "differences",
     "draw_views",
     "evaluation_loaders",
     "evaluation_transform",
@@ -113,6 +116,7 @@ __all__ = [
     "generated",
     "generated_instances",
     "generated_sequences",
+    "identity_of_splits",
     "image_folder",
     "kitti",
     "labelled_share",

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from salmask_plugin.data.splits import LabelledImages
 from salmask_plugin.data.two_view import Key
+from salmask_plugin.data.worker_loader import worker_loader
 
 READ_AT_ONCE = 64
 """Pictures that a worker hands over together while a set is read into memory."""
@@ -142,12 +143,12 @@ def keep_pictures(
     Raises:
         ValueError: if pictures differ in size and no decode_size is given.
     """
-    loader: DataLoader[Picture] = DataLoader(
+    loader = worker_loader(
         DecodedPictures(images, decode_size),
+        None,
         batch_size=READ_AT_ONCE,
-        num_workers=workers,
-        collate_fn=list,
-        generator=torch.Generator(),
+        workers=workers,
+        collate=list,
     )
     kept: KeptPictures | None = None
     for several in loader:

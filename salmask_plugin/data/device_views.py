@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from salmask_plugin.data.decoded import (
     DecodedPictures,
@@ -22,6 +21,7 @@ from salmask_plugin.data.splits import LabelledImages
 from salmask_plugin.data.view_draws import draw_views, uniforms_of_epoch
 from salmask_plugin.data.view_ops import apply_views
 from salmask_plugin.data.view_recipe import ViewRecipe
+from salmask_plugin.data.worker_loader import Loader, check_counts, worker_loader
 from salmask_plugin.precision import autocast_off
 
 
@@ -120,7 +120,7 @@ class DeviceViewData:
 
     def train_loader(
         self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
-    ) -> DataLoader[Any]:
+    ) -> Loader:
         """Return batches of :class:`PictureBatch` from this epoch on, incomplete ones left out.
 
         The order is :func:`pretrain_loader`'s.
@@ -133,19 +133,17 @@ class DeviceViewData:
         )
         sampler.check_batch(self.batch_size)
         kept = self.labels is not None
-        return DataLoader(
+        return worker_loader(
             DecodedPictures(self.images, self.decode_size)
             if self.labels is None
             else KeptIndices(self.labels),
+            sampler,
             batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=0 if kept else self.workers,
-            persistent_workers=self.workers > 0 and not kept,
-            pin_memory=torch.cuda.is_available(),
+            workers=0 if kept else self.workers,
+            seed=self.seed,
             drop_last=True,
             # Kept pictures: the data set makes the whole batch itself.
-            collate_fn=_as_it_is if kept else stack_pictures,
-            generator=torch.Generator().manual_seed(self.seed),
+            collate=_as_it_is if kept else stack_pictures,
         )
 
 
@@ -177,10 +175,7 @@ def device_view_data(
     Raises:
         ValueError: if an argument is out of range, or pictures differ in size.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1.")
-    if workers < 0:
-        raise ValueError(f"workers={workers} must be at least 0.")
+    check_counts(batch_size, workers)
     if not keep and decode_size is None:
         raise ValueError(
             "decode_size=None needs keep=True: whether pictures have one size is known once all "

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from salmask_plugin.data.files import ImageFiles, OnUnreadable
+from salmask_plugin.data.folder_walk import (
+    SUFFIXES,
+    FoldersOnce,
+    has_images,
+    images_below,
+    some_of,
+    subfolders,
+)
+from salmask_plugin.data.split_folders import split_folders
 from salmask_plugin.data.splits import ImageSplits, limited
 from salmask_plugin.data.text_files import read_text
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def image_folder(
@@ -44,21 +50,20 @@ def image_folder(
 
     Raises:
         ValueError: if a folder is missing or has no images, there are fewer than two classes, the
-            validation classes are not among the training classes, or an argument is out of range.
+            validation classes are not among the training classes, folders can be read as splits and
+            as classes, a link leads to images that are read anyway, or an argument is out of range.
     """
     folder = existing_folder(root)
     chosen = None if classes_file is None else read_class_names(classes_file)
-    val_folder = folder / "val"
-    train_folder = folder / "train" if (folder / "train").is_dir() else folder
-    if val_folder.is_dir() and train_folder == folder:
-        raise ValueError(f"'{root}' has a val folder but no train folder.")
-    paths, labels, classes = list_classes(train_folder, chosen)
-    if val_folder.is_dir():
+    train_folder, val_folder = split_folders(folder, chosen or ())
+    once = FoldersOnce(folder)
+    paths, labels, classes = list_classes(train_folder, chosen, once)
+    if val_folder is not None:
         if val_share is not None:
             raise ValueError(
                 f"val_share={val_share} must be null: '{root}' has a val folder of its own."
             )
-        val_paths, val_labels = list_known_classes(val_folder, classes, chosen)
+        val_paths, val_labels = list_known_classes(val_folder, classes, chosen, once)
     else:
         held = _hold_out(labels, classes, val_share, subset_seed, folder)
         val_paths, val_labels = [paths[i] for i in held], [labels[i] for i in held]
@@ -74,40 +79,47 @@ def list_images(folder: str | Path) -> list[Path]:
     """Return the picture files below a folder, by suffix, sorted; hidden files are left out.
 
     Raises:
-        ValueError: if the folder is missing or holds no picture.
+        ValueError: if the folder is missing or holds no picture, or a link leads in a circle.
     """
-    found = _images_below(existing_folder(folder))
+    there = existing_folder(folder)
+    found = sorted(images_below(there, FoldersOnce(there.resolve().parent)))
     if not found:
         raise ValueError(f"There are no images ({', '.join(SUFFIXES)}) below '{folder}'.")
     return found
 
 
 def list_classes(
-    folder: Path, chosen: Sequence[str] | None = None
+    folder: Path, chosen: Sequence[str] | None = None, once: FoldersOnce | None = None
 ) -> tuple[list[Path], list[int], tuple[str, ...]]:
     """Return (files, class indices, class names) of the class folders below ``folder``.
 
+    Args:
+        folder: with the class folders.
+        chosen: which of them; None takes all.
+        once: the folders whose images are part of the data set already.
+
     Raises:
-        ValueError: if there are fewer than two class folders, one of ``chosen`` is missing, or one
-            has no images.
+        ValueError: if there are fewer than two class folders, one of ``chosen`` is missing, one has
+            no images, or a link leads to images that are read anyway.
     """
-    present = _subfolders(folder)
+    once = once or FoldersOnce(folder)
+    present = subfolders(folder)
     missing = sorted(set(chosen or ()) - set(present))
     if missing:
-        raise ValueError(f"'{folder}' has no folder for {_some(missing)} of the class list.")
+        raise ValueError(f"'{folder}' has no folder for {some_of(missing)} of the class list.")
     classes = tuple(sorted(set(chosen))) if chosen is not None else tuple(present)
-    if not classes and not _images_below(folder):
+    if not classes and not has_images(folder):
         raise ValueError(f"There are no images ({', '.join(SUFFIXES)}) below '{folder}'.")
     if len(classes) < 2:
         raise ValueError(
             f"'{folder}' has {len(classes)} class folder(s), at least 2 are needed: one sub-folder "
             "per class, with the class' images in it."
         )
-    files = {name: _images_below(folder / name) for name in classes}
+    files = {name: sorted(images_below(folder / name, once)) for name in classes}
     empty = [name for name in classes if not files[name]]
     if empty:
         raise ValueError(
-            f"There are no images ({', '.join(SUFFIXES)}) in {_some(empty)} of '{folder}'."
+            f"There are no images ({', '.join(SUFFIXES)}) in {some_of(empty)} of '{folder}'."
         )
     paths = [path for name in classes for path in files[name]]
     labels = [label for label, name in enumerate(classes) for _ in files[name]]
@@ -115,18 +127,23 @@ def list_classes(
 
 
 def list_known_classes(
-    folder: Path, classes: Sequence[str], chosen: Sequence[str] | None = None
+    folder: Path,
+    classes: Sequence[str],
+    chosen: Sequence[str] | None = None,
+    once: FoldersOnce | None = None,
 ) -> tuple[list[Path], list[int]]:
     """Return (files, class indices) of a validation folder, in the training classes' indices.
 
     Raises:
-        ValueError: if it has classes that training lacks (beyond ``chosen``), or no images.
+        ValueError: if it has classes that training lacks (beyond ``chosen``), no images, or a link
+            to images that are read anyway.
     """
-    present = [name for name in _subfolders(folder) if chosen is None or name in chosen]
+    once = once or FoldersOnce(folder)
+    present = [name for name in subfolders(folder) if chosen is None or name in chosen]
     unknown = sorted(set(present) - set(classes))
     if unknown:
-        raise ValueError(f"{_some(unknown)} of '{folder}' is not among the training classes.")
-    files = [(path, name) for name in present for path in _images_below(folder / name)]
+        raise ValueError(f"{some_of(unknown)} of '{folder}' is not among the training classes.")
+    files = [(path, name) for name in present for path in sorted(images_below(folder / name, once))]
     if not files:
         raise ValueError(
             f"There are no images ({', '.join(SUFFIXES)}) in class folders of '{folder}'."
@@ -184,23 +201,3 @@ def _hold_out(
         count = min(max(round(len(members) * share), 1), len(members) - 1)
         held.extend(members[:count].tolist())
     return sorted(held)
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
-    )
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(
-        Path(place) / name
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name[0] != "." and name.lower().endswith(SUFFIXES)
-    )
-
-
-def _some(names: Sequence[str], shown: int = 5) -> str:
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(repr(name) for name in names[:shown]) + rest

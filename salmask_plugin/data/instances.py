@@ -13,6 +13,7 @@ from PIL import Image
 
 from salmask_plugin.data.outline_checks import Outline, checked_outline
 from salmask_plugin.data.reading import read_image
+from salmask_plugin.data.text_files import shown
 
 Metric = Literal["voc", "coco"]
 KEPT_SHARE = 0.5
@@ -84,7 +85,7 @@ class InstanceSplits:
     Attributes:
         train: pictures with at least one learned object.
         val: never trained on.
-        classes: names in the order of the class indices.
+        classes: names in the order of the class indices, made fit to be written.
         name: of the data set, for records.
         metric: the benchmark's own way to average precision.
         has_outlines: whether both splits have outlines.
@@ -98,6 +99,9 @@ class InstanceSplits:
     metric: Metric
     has_outlines: bool
     notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(shown(name) for name in self.classes))
 
 
 class SomeInstanceImages:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from salmask_plugin.data.text_files import shown
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are decoded, whatever the file is called; PPM includes PGM and PBM.
 
@@ -71,7 +73,9 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Exception as error:
         if not _is_of_the_file(error):
             raise
-        raise UnreadableImageError(f"Cannot read the image '{path}': {_reason(error)}.") from error
+        raise UnreadableImageError(
+            f"Cannot read the image '{shown(str(path))}': {_reason(error)}."
+        ) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from salmask_plugin.data.text_files import shown
+
 
 @runtime_checkable
 class LabelledImages(Protocol):
@@ -38,7 +40,8 @@ class ImageSplits:
     Attributes:
         train: for pretraining, and with labels for kNN and linear evaluation.
         val: never trained on.
-        classes: names in the order of the class indices.
+        classes: names in the order of the class indices, made fit to be written, see
+            :func:`~salmask_plugin.data.text_files.shown`.
         name: of the data set, for records and tables.
         has_masks: whether both splits are :class:`MaskedImages`.
     """
@@ -48,6 +51,10 @@ class ImageSplits:
     classes: tuple[str, ...]
     name: str
     has_masks: bool = False
+
+    def __post_init__(self) -> None:
+        # For records, tables and figures; the files are read by their own names.
+        object.__setattr__(self, "classes", tuple(shown(name) for name in self.classes))
 
 
 class ImageSubset:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
+
+HIDDEN = ("Cc", "Cs")
+"""Unicode's categories of control characters and of surrogates."""
 
 
 def read_text(path: Path) -> str:
@@ -35,3 +39,15 @@ def read_json(path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' is not JSON ({error}).") from error
+
+
+def shown(name: str) -> str:
+    r"""Return a name that can be written anywhere.
+
+    Bytes of file names that are not UTF-8 (Python has surrogates for them) and control characters
+    are written as escapes: ``caf\udce9``.
+    """
+    return "".join(
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in HIDDEN else sign
+        for sign in name
+    )

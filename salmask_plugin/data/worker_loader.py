@@ -26,6 +26,9 @@ def worker_loader(
 ) -> Loader:
     """Return batches in this order; drawing them touches no global generator.
 
+    Every loader of the package is made here or by :func:`batches_loader`, so that none waits for
+    ever.
+
     Args:
         dataset: what is read.
         order: its keys, such as a sampler; None: 0, 1, 2, ...
@@ -43,15 +46,43 @@ def worker_loader(
         dataset,
         batch_size=batch_size,
         sampler=order,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        timeout=HANGING if workers else 0,
-        pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         collate_fn=collate,
-        # Without its own generator a loader draws its workers' seed from the global one.
-        generator=torch.Generator().manual_seed(seed),
+        persistent_workers=workers > 0,
+        **_common(workers, seed),
     )
+
+
+def batches_loader(
+    dataset: Dataset[Any],
+    batches: Iterable[list[Any]],
+    *,
+    workers: int,
+    seed: int = 0,
+) -> Loader:
+    """Return these batches, for one pass; drawing them touches no global generator.
+
+    Args:
+        dataset: what is read.
+        batches: its keys, batch by batch.
+        workers: worker processes, which end with the pass.
+        seed: of the workers' generators.
+
+    Raises:
+        ValueError: if workers is negative.
+    """
+    check_counts(1, workers)
+    return DataLoader(dataset, batch_sampler=batches, **_common(workers, seed))
+
+
+def _common(workers: int, seed: int) -> dict[str, Any]:
+    return {
+        "num_workers": workers,
+        "timeout": HANGING if workers else 0,
+        "pin_memory": torch.cuda.is_available(),
+        # Without its own generator a loader draws its workers' seed from the global one.
+        "generator": torch.Generator().manual_seed(seed),
+    }
 
 
 def check_counts(batch_size: int, workers: int) -> None:

@@ -92,7 +92,15 @@ def draw_gallery(
     with drawing():
         figure = new_figure(height, inches, constrained=False)
         if title:
-            figure.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=11)
+            figure.text(
+                0.5,
+                1 - 0.1 / height,
+                _drawable(title),
+                ha="center",
+                va="top",
+                fontsize=11,
+                parse_math=False,
+            )
         bottom = height - top
         for index, (row, row_height) in enumerate(zip(rows, heights, strict=True)):
             bottom -= row_height
@@ -104,6 +112,7 @@ def draw_gallery(
                 ha="center",
                 va="center",
                 fontsize=7,
+                parse_math=False,
             )
             for place, name in enumerate(names):
                 x = left + place * (side + gap)
@@ -180,8 +189,16 @@ def _grey(picture: Array) -> Array:
     return np.repeat((_floats(picture) @ weights)[..., None], 3, axis=2)
 
 
+def _drawable(text: str) -> str:
+    """Write what no font has as escapes: bytes of names that are not UTF-8, and line ends."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
 def _shortened(label: str, height: float) -> str:
     """Keep the ends of a label that is longer than its row is tall (7 pt: 17 signs an inch)."""
+    label = _drawable(label)
     room = max(5, int(height * 17))
     half = (room - 1) // 2
     return label if len(label) <= room else f"{label[:half]}…{label[-half:]}"

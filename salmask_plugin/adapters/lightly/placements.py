@@ -100,9 +100,9 @@ def _operations(view: Any) -> list[Any]:
         [v2.RandomResizedCrop, v2.RandomHorizontalFlip],
     ):
         raise ValueError(
-            "a cached map follows views made by one RandomResizedCrop and at most one "
-            "RandomHorizontalFlip after it; here pixels move by "
-            f"{', '.join(kind.__name__ for kind in moving) or 'nothing'}. Use an online localizer, "
+            "cached maps and object masks follow views made by one RandomResizedCrop and at most "
+            "one RandomHorizontalFlip after it; here pixels move by "
+            f"{', '.join(kind.__name__ for kind in moving) or 'nothing'}. Use another localizer, "
             "or views without rotation and vertical flip."
         )
     return operations

@@ -1,0 +1,77 @@
+"""The picture files below folders, each folder read once, whatever links lead where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class FoldersOnce:
+    """Which folders a data set's images came from so far.
+
+    Links are followed, but an image that is read a second time through one would count twice, with
+    another label or in the other split.
+
+    Args:
+        root: the data set's folder, which no link below it may lead back to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        whole = root.resolve()
+        self._above = {whole, *whole.parents}
+        self._seen: dict[Path, Path] = {}
+
+    def enter(self, folder: Path) -> None:
+        """Note that a folder's images are read now.
+
+        Raises:
+            ValueError: if they have been read before, or the folder is one that holds the data set.
+        """
+        real = folder.resolve()
+        if real in self._above:
+            raise ValueError(f"'{folder}' is a link back to '{real}', which it lies in.")
+        if real in self._seen:
+            raise ValueError(
+                f"'{folder}' and '{self._seen[real]}' are one folder, linked: its images would "
+                "be read twice."
+            )
+        self._seen[real] = folder
+
+
+def images_below(folder: Path, once: FoldersOnce) -> Iterator[Path]:
+    """Yield the picture files at any depth, by suffix; hidden files and folders are left out.
+
+    Raises:
+        ValueError: if a folder cannot be read, or was read before.
+    """
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        once.enter(Path(place))
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        for name in names:
+            if name[0] != "." and name.lower().endswith(SUFFIXES):
+                yield Path(place) / name
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is a picture file at any depth."""
+    return next(images_below(folder, FoldersOnce(folder.parent)), None) is not None
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; hidden ones are left out."""
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+
+
+def some_of(names: Sequence[str], shown: int = 5) -> str:
+    """Return the first names in quotes, and how many more there are."""
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(repr(name) for name in names[:shown]) + rest
+
+
+def _refuse(error: OSError) -> None:
+    raise ValueError(f"'{error.filename}' cannot be read: {error.strerror}.") from error
