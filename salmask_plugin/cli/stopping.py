@@ -22,12 +22,12 @@ LATE = 0.5
 
 
 @contextmanager
-def stops_in_words(checkpoints: Path, trainer: pl.Trainer) -> Iterator[None]:
+def stops_in_words(checkpoints: Path, trainer: pl.Trainer | None = None) -> Iterator[None]:
     """Turn what the trainer raises into one sentence and the place where the run can go on.
 
     Args:
         checkpoints: the run's folder of checkpoints.
-        trainer: that trains.
+        trainer: that trains, and notes a SIGTERM; None where nothing does.
 
     Raises:
         RunStopped: for a loss or weights that are not finite, a disk that refuses, a dead worker
@@ -65,12 +65,14 @@ def _by_sigterm(checkpoints: Path) -> RunStopped:
     return RunStopped(f"ended by SIGTERM. {_left(checkpoints)}", 128 + signal.SIGTERM)
 
 
-def _terminated(error: Exception, trainer: pl.Trainer) -> bool:
+def _terminated(error: Exception, trainer: pl.Trainer | None) -> bool:
     """Whether SIGTERM has come to this process too, and the error is that of another it came to.
 
     Schedulers send it to all processes of a job: a loader's worker, or another rank, then ends
     before the step at hand does.
     """
+    if trainer is None:
+        return False
     if "signal: Terminated" in _message(error) and not trainer.received_sigterm:
         # The worker's may be delivered first; by now the system's own answer ends this process.
         time.sleep(LATE)
