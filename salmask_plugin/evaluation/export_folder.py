@@ -55,7 +55,7 @@ def clear_unfinished(folder: Path) -> None:
     if (part / MOVING).is_file():
         for name in json.loads((part / MOVING).read_text()):
             # Some of them had arrived. A name that leads elsewhere is none of ours.
-            if name != Path(name).name:
+            if not isinstance(name, str) or name in ("", "..") or name != Path(name).name:
                 raise ValueError(f"{part / MOVING} was not written by an export: {name!r}.")
             _remove(folder / name)
     shutil.rmtree(part)

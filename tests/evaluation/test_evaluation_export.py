@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -210,20 +211,22 @@ def test_after_a_kill_the_same_command_exports(weights, tmp_path, monkeypatch, m
 
     out = tmp_path / "out"
     command = ["export", str(weights), str(out)]
-    replace, count = Path.replace, []
+    replace, count, dead = Path.replace, [], []
+    remove, rmtree = export_folder._remove, shutil.rmtree
 
     def killed(self, target):
         if self.parent.name == PART and self.name != f"{MOVING}.tmp" and target.parent == out:
             count.append(target)
             if len(count) > moved:
+                dead.append(True)
                 raise Killed
         return replace(self, target)
 
     with monkeypatch.context() as dying:
         dying.setattr(Path, "replace", killed)
         # A killed process clears nothing.
-        dying.setattr(export_folder, "_remove", lambda path: None)
-        dying.setattr(export_folder.shutil, "rmtree", lambda path: None)
+        dying.setattr(export_folder, "_remove", lambda path: dead or remove(path))
+        dying.setattr(shutil, "rmtree", lambda path: dead or rmtree(path))
         with pytest.raises(Killed):
             main(command)
     left = sorted(path.name for path in out.iterdir() if path.name != PART)
@@ -238,11 +241,12 @@ def test_after_a_kill_the_same_command_exports(weights, tmp_path, monkeypatch, m
     assert load_backbone(out).fingerprint == load_backbone(weights).fingerprint
 
 
-def test_a_part_of_somebody_else_deletes_nothing_elsewhere(weights, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["../mine.txt", "..", "", ".", "/etc", 7])
+def test_a_part_of_somebody_else_deletes_nothing_elsewhere(weights, tmp_path, capsys, name):
     (tmp_path / "mine.txt").write_text("mine")
     part = tmp_path / "out" / PART
     part.mkdir(parents=True)
-    (part / MOVING).write_text(json.dumps(["../mine.txt"]))
+    (part / MOVING).write_text(json.dumps([name]))
     assert main(["export", str(weights), str(tmp_path / "out")]) == 2
     assert "was not written by an export" in capsys.readouterr().err
     assert (tmp_path / "mine.txt").is_file()
