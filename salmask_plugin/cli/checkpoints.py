@@ -64,7 +64,7 @@ class AtomicCheckpointIO(CheckpointIO):
         try:
             _write(checkpoint, target)
         except (OSError, RuntimeError) as error:
-            # torch's writer ends with a RuntimeError about the file's position, whatever came first.
+            # torch's writer ends in a RuntimeError about the file's position, whatever came first.
             if behind(error, KeyboardInterrupt) is not None:
                 raise KeyboardInterrupt from error
             reason = behind(error, OSError) or error

@@ -22,7 +22,7 @@ from salmask_plugin.cli.config import Settings, apply_overrides
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.folder_lock import alone_in
-from salmask_plugin.cli.protocol import with_results
+from salmask_plugin.cli.protocol import change_record, with_results
 from salmask_plugin.cli.runs import read_settings
 from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
 from salmask_plugin.cli.wanted import Wanted
@@ -30,7 +30,7 @@ from salmask_plugin.data import ImageSplits, evaluation_loaders, linear_train_tr
 from salmask_plugin.evaluation import PretrainedBackbone, fingerprint, load_backbone
 from salmask_plugin.evaluation.checkpoint_files import final_checkpoint
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.results import Evaluation, RunRecord, read_record, write_record
+from salmask_plugin.results import Evaluation, RunRecord, read_record
 from salmask_plugin.results.record import is_share
 from salmask_plugin.results.store import RECORD_NAME, shortened
 
@@ -84,8 +84,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     if "compare" in newest:
         # A plan is what was fixed before the run: one of later is none.
         newest["compare"] = {**newest["compare"], "plan": record.study.get("plan") or {}}
-    record = replace(record, config={**record.config, **newest})
-    write_record(folder, record)
+    record = change_record(folder, lambda there: replace(there, config={**there.config, **newest}))
     if not (only_missing and (folder / GALLERY).is_file()):
         _show(settings, folder, record)
     return record
@@ -117,9 +116,15 @@ def evaluated(
 
 
 def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -> RunRecord:
-    """Write a result into the folder's record, then print it: what is said is safe."""
-    record = with_results(record, {name: found})
-    write_record(folder, record)
+    """Write a result into the folder's record, then print it: what is said is safe.
+
+    Args:
+        folder: of the record.
+        record: written where there is none; else the one that is there now counts.
+        name: of the result.
+        found: the result.
+    """
+    record = change_record(folder, lambda there: with_results(there, {name: found}), record)
     print(f"{name}: " + "  ".join(_said(key, value) for key, value in found.metrics.items()))
     return record
 

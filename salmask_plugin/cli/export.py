@@ -9,6 +9,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.transfer import run_of, view_size_of
 from salmask_plugin.evaluation import load_backbone
 from salmask_plugin.evaluation.export import FORMATS, check_format, describe, export_backbone
+from salmask_plugin.evaluation.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.results import read_record
 from salmask_plugin.results.card import model_card
 from salmask_plugin.results.store import write_atomically
@@ -22,9 +23,11 @@ def run(options: argparse.Namespace) -> None:
 
     Raises:
         UserError: if the folder is not empty.
+        OSError: if the disk refuses; the folder is then as it was.
         ValueError: before anything is written, if a format cannot hold the encoder.
     """
     path, folder = Path(options.folder), Path(options.out)
+    clear_unfinished(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; exports do not mix.")
     backbone = load_backbone(path, architecture=options.architecture)
@@ -33,33 +36,36 @@ def run(options: argparse.Namespace) -> None:
         check_format(backbone, name, filter_outside=options.filter_outside)
     own = run_of(path)
     view_size = options.view_size or (VIEW_SIZE if own is None else view_size_of(own))
-    files = []
-    for name in formats:
-        # A format alone needs no folder of its own.
-        place = folder if len(formats) == 1 else folder / name
-        file = export_backbone(
-            backbone,
-            place,
-            format=name,
-            view_size=view_size,
-            filter_outside=options.filter_outside,
-        )
-        shown = (place / file).relative_to(folder)
-        usage = (
-            FORMATS[name]
-            .usage.replace("FILE", str(shown))
-            .replace("FOLDER", str(shown.parent))
-            .replace("ARCHITECTURE", backbone.architecture)
-        )
-        files.append((name, str(shown), usage))
-        print(f"{name}: {place / file}")
     bare = backbone.view_filter is not None and any(not FORMATS[x].holds_filter for x in formats)
-    card = model_card(
-        describe(backbone, view_size),
-        files,
-        None if own is None else read_record(own),
-        license=options.license,
-        filter_outside=bare,
-    )
-    write_atomically(folder / CARD, card.encode())
+    record = None if own is None else read_record(own)
+    files = []
+    with whole_folder(folder) as part:
+        for name in formats:
+            # A format alone needs no folder of its own.
+            place = part if len(formats) == 1 else part / name
+            file = export_backbone(
+                backbone,
+                place,
+                format=name,
+                view_size=view_size,
+                filter_outside=options.filter_outside,
+            )
+            shown = (place / file).relative_to(part)
+            usage = (
+                FORMATS[name]
+                .usage.replace("FILE", str(shown))
+                .replace("FOLDER", str(shown.parent))
+                .replace("ARCHITECTURE", backbone.architecture)
+            )
+            files.append((name, str(shown), usage))
+        card = model_card(
+            describe(backbone, view_size),
+            files,
+            record,
+            license=options.license,
+            filter_outside=bare,
+        )
+        write_atomically(part / CARD, card.encode())
+    for name, path_inside, _ in files:
+        print(f"{name}: {folder / path_inside}")
     print(f"Encoder: {backbone}\nModel card: {folder / CARD}")

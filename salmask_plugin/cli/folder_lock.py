@@ -13,6 +13,10 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.file_names import refuse_link_out
 
 LOCK_NAME = ".lock"
+RECORD_LOCK = ".record.lock"
+"""Beside a record, held by whoever changes it for as long as that takes: several commands may."""
+RECORD_PATIENCE = 60.0
+"""Seconds; a change takes far less than one."""
 PATIENCE = 20.0
 """Seconds: loader workers of a command that was killed hold its lock until they notice."""
 
@@ -60,6 +64,24 @@ def _refuse_links(folder: Path) -> None:
                 refuse_link_out(folder, entry)
             except ValueError as error:
                 raise UserError(str(error)) from error
+
+
+@contextmanager
+def changing_record(folder: Path) -> Iterator[None]:
+    """Keep a folder's record from other commands between its reading and its writing.
+
+    A result that has taken hours is not given up for a lock: where none is to be had, that is said.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / RECORD_LOCK)
+    try:
+        lock.acquire(timeout=RECORD_PATIENCE)
+    except (OSError, Timeout) as error:
+        print(f"The record in {folder} is changed without its lock: {error}.", flush=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _acquire(lock: BaseFileLock, folder: Path) -> None:

@@ -33,9 +33,13 @@ class History(pl.Callback):
         self.values: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._quiet = quiet
-        self._started = 0.0
+        self._started: float | None = None
         self._sums: dict[str, Any] = {}
         self._steps: dict[str, int] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock also where no epoch begins, but goes on."""
+        self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock and sums."""
@@ -59,6 +63,7 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the epoch's means and print them."""
+        assert self._started is not None, "the clock starts with the training"
         taken = time.perf_counter() - self._started
         self.seconds += taken
         finished = max(map(len, self.values.values()), default=0)

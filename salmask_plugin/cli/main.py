@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from salmask_plugin import __version__
 from salmask_plugin.cli.allocator import keep_memory
 from salmask_plugin.cli.errors import RunStopped, UserError
+from salmask_plugin.cli.launcher import alone, rank
+from salmask_plugin.cli.output import lasting_output
+from salmask_plugin.cli.requeue import requeued_by_slurm
 from salmask_plugin.cli.side_by_side import end_with_parent
 
 COMMANDS = {
@@ -119,6 +124,8 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+EVERY_PROCESS = ("pretrain", "detect", "depth", "plan")
+"""Commands that a launcher's processes share; of the others the first does everything."""
 NO_SETTINGS = ("doctor", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"
 
@@ -192,12 +199,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     keep_memory()
     end_with_parent()
-    command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
+    with lasting_output():
+        return _ended(options)
+
+
+def _ended(options: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
     try:
-        command.run(options)
+        with requeued_by_slurm():
+            _run(options)
     except KeyboardInterrupt:
-        print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
-        return 130
+        return _interrupted(signal.SIGINT)
+    except SystemExit as error:
+        # Lightning's words for Ctrl-C and SIGTERM, here in the training of an evaluation.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _interrupted(signal.SIGINT)
+        if type(error).__name__ == "SIGTERMException":
+            return _interrupted(signal.SIGTERM)
+        raise
     except (UserError, ValueError, FileNotFoundError, ImportError) as error:
         if options.debug:
             raise
@@ -209,3 +228,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"salmask: {error}", file=sys.stderr)
         return getattr(error, "code", 1)
     return 0
+
+
+def _interrupted(number: int) -> int:
+    print("\nsalmask: interrupted; what was finished is kept.", file=sys.stderr)
+    return 128 + number
+
+
+def _run(options: argparse.Namespace) -> None:
+    """Run the command, in as many of a launcher's processes as can share its work."""
+    shared = options.command in EVERY_PROCESS
+    if not shared and rank():
+        return
+    with nullcontext() if shared else alone():
+        command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
+        command.run(options)

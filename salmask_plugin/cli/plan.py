@@ -22,6 +22,7 @@ from salmask_plugin.cli.build import (
     build_splits,
 )
 from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.cli.launcher import check_world
 from salmask_plugin.cli.quiet import expected_warnings
 
 WARM_UP, TIMED = 2, 5
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
+    check_world(settings["trainer"])
     splits = build_splits(settings)
     masking = build_masking(settings)
     data = build_data(settings, splits, masking)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -30,19 +32,24 @@ from salmask_plugin.cli.checkpoints import (
 )
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.data_of_run import keep_data
+from salmask_plugin.cli.errors import RunStopped
 from salmask_plugin.cli.explain import explain
-from salmask_plugin.cli.folder_lock import alone_in
+from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.history import History
+from salmask_plugin.cli.launcher import alone, check_processes, check_world
 from salmask_plugin.cli.passed_over import PassedOver
+from salmask_plugin.cli.progress import check_trainer, progress_of
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.cli.tasks import check_tasks
+from salmask_plugin.evaluation.checkpoint_files import checkpoints_in
 from salmask_plugin.results.store import RECORD_NAME, read_record, write_record
 
 say = rank_zero_only(print)
 """Print once, whatever the number of processes."""
+AGAIN = f"without {RECORD_NAME} the same command trains it again"
 
 
 def run(options: argparse.Namespace) -> None:
@@ -50,13 +57,17 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
+    check_trainer(settings["trainer"])
+    check_world(settings["trainer"])
     folder = run_folder(settings)
     if options.evaluate:
         check_tasks(settings)
     with alone_in(folder):
         pretrain(settings, folder)
-        if options.evaluate:
-            evaluate.evaluate(settings, folder, only_missing=True)
+        # The run's other processes are done: evaluations know of no second device.
+        if options.evaluate and is_first_process():
+            with alone():
+                evaluate.evaluate(settings, folder, only_missing=True)
 
 
 def pretrain(settings: Settings, folder: Path) -> None:
@@ -68,8 +79,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
         ValueError: for data or settings that cannot work, before training starts.
     """
     keep_settings(folder, settings)
-    if (folder / RECORD_NAME).is_file() and read_record(folder).status == "finished":
-        say(f"{folder} is already pretrained.")
+    if (folder / RECORD_NAME).is_file() and (ended := _ended(folder)):
+        say(ended)
         return
     say("\n".join(explain(settings)), flush=True)
     masking = build_masking(settings)
@@ -80,24 +91,41 @@ def pretrain(settings: Settings, folder: Path) -> None:
     history = History()
     passed_over = PassedOver(splits)
     trainer = _trainer(settings, folder, [history, passed_over])
+    check_processes(trainer.num_devices * trainer.num_nodes, settings["trainer"])
     keep = settings["checkpoints"]["keep"]
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
-    with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
+    with expected_warnings(), stops_in_words(folder / CHECKPOINTS, trainer):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
         remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)
-        images = len(splits.train) * settings["trainer"]["max_epochs"]
+        ran = progress_of(trainer, settings["trainer"], settings["loader"]["batch_size"])
+        if not ran.steps:
+            raise RunStopped(f"nothing was trained: {'; '.join(ran.said)}.")
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
         bound = bind_encoder(masking, module.get_submodule("backbone"))
-        record = record_of(
-            settings, splits, bound, history, images_per_run=images, unreadable=passed_over.names
-        )
+        record = record_of(settings, splits, bound, history, ran=ran, unreadable=passed_over.names)
         write_record(folder, record)
         if passed_over.names:
             print(
                 f"Unreadable and passed over: {len(passed_over.names)} files, named in the record."
             )
+        for sentence in ran.said:
+            print(f"Less than all its epochs on all images: {sentence}.")
         print(f"Pretrained: {folder}")
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _ended(folder: Path) -> str | None:
+    """Say how the run in a folder has ended, if it has."""
+    record = read_record(folder)
+    if record.status == "stopped":
+        why = [warning for warning in record.warnings if warning.startswith("ended by")]
+        return f"{folder} has ended: {'; '.join(why)}."
+    if record.status != "finished":
+        return None
+    gone = "" if checkpoints_in(folder / CHECKPOINTS) else f", but has no checkpoint left: {AGAIN}"
+    return f"{folder} is already pretrained{gone}."
 
 
 def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) -> pl.Trainer:
@@ -114,7 +142,8 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=build_logger(settings, folder),
-            default_root_dir=str(folder),
+            # Lightning looks for checkpoints of its own there; ours alone are gone on from.
+            default_root_dir=os.devnull,
             use_distributed_sampler=False,
             enable_progress_bar=bar,
             enable_model_summary=False,

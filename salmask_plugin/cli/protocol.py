@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +14,22 @@ from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.explain import departures_from_paper
+from salmask_plugin.cli.folder_lock import changing_record
 from salmask_plugin.cli.history import History
+from salmask_plugin.cli.progress import Progress
 from salmask_plugin.data import ImageSplits
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.results import DataSet, Evaluation, RunRecord, Timing, environment
+from salmask_plugin.results import (
+    DataSet,
+    Evaluation,
+    RunRecord,
+    Timing,
+    environment,
+    read_record,
+    write_record,
+)
 from salmask_plugin.results.grouping import KEY_MOMENTUM
+from salmask_plugin.results.store import RECORD_NAME
 
 OPTIMIZER = (
     "learning_rate",
@@ -44,7 +56,7 @@ def record_of(
     masking: SaliencyMasking | None,
     history: History,
     *,
-    images_per_run: int,
+    ran: Progress,
     unreadable: Collection[str] = (),
 ) -> RunRecord:
     """Return the record of a run that has just been pretrained; evaluations are added later.
@@ -54,7 +66,7 @@ def record_of(
         splits: its data set.
         masking: its recipe, or None.
         history: its curves and seconds.
-        images_per_run: images trained on in all epochs.
+        ran: what has run of it.
         unreadable: names of the files that were passed over.
     """
     method = settings["method"]
@@ -76,7 +88,8 @@ def record_of(
             view_size=settings["view_size"],
         ),
         backbone=settings.choices["backbone"],
-        epochs=trainer["max_epochs"],
+        epochs=ran.epochs,
+        steps=ran.steps,
         batch_size=settings["loader"]["batch_size"] * devices * trainer["num_nodes"],
         localizer="none" if masking is None else _localizer_name(masking, settings),
         localizer_trained_on=(
@@ -96,12 +109,14 @@ def record_of(
         history={name: tuple(values) for name, values in history.values.items()},
         timing=Timing(
             pretrain_seconds=history.seconds,
-            images_per_second=images_per_run / history.seconds if history.seconds else None,
+            images_per_second=ran.images / history.seconds if history.seconds else None,
         ),
         environment=environment(gpus if trainer["accelerator"] != "cpu" else ()),
         config={**settings.values, "choices": settings.choices},
         notes=tuple(departures_from_paper(settings)),
+        status=ran.status,
         warnings=(
+            *ran.said,
             *(f"unreadable and passed over: {name}" for name in sorted(unreadable)),
             *degenerate_saliency(history.values),
         ),
@@ -125,6 +140,29 @@ def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord
         record = record.with_evaluation(name, evaluation)
     seconds = sum(found.seconds or 0.0 for found in record.evaluations.values())
     return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
+
+
+def change_record(
+    folder: Path, change: Callable[[RunRecord], RunRecord], first: RunRecord | None = None
+) -> RunRecord:
+    """Read a folder's record, change it and write it back, while no other command does.
+
+    Args:
+        folder: of the record.
+        change: of whatever stands there now, results of other commands included.
+        first: what is changed where there is no record yet.
+
+    Returns:
+        The record as it was written.
+
+    Raises:
+        RecordError: if there is none and ``first`` is None, or it cannot be read.
+    """
+    with changing_record(folder):
+        missing = first is not None and not (folder / RECORD_NAME).is_file()
+        record = change(first if missing and first is not None else read_record(folder))
+        write_record(folder, record)
+    return record
 
 
 def method_name(settings: Settings) -> str:

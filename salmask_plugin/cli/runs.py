@@ -9,10 +9,13 @@ from typing import Any
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.targets import Trust, check_targets
+from salmask_plugin.evaluation.checkpoint_files import checkpoints_in
 from salmask_plugin.file_names import path_below
-from salmask_plugin.results.store import write_atomically
+from salmask_plugin.results.store import RECORD_NAME, write_atomically
 
 SETTINGS_NAME = "settings.json"
+RESULT = "result.json"
+"""Of detection and depth, in their folders."""
 CHECKPOINTS = "checkpoints"
 VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
 """Settings that may change between a run and its resume without making it another run."""
@@ -57,13 +60,14 @@ def default_name(settings: Settings) -> str:
 def keep_settings(folder: Path, settings: Settings) -> None:
     """Write the settings into the run's folder, or check them against those already there.
 
-    What may change without making it another run is then kept as it is asked for now.
+    What may change without making it another run is then kept as it is asked for now. Settings
+    that nothing has come of, as a failed start leaves them, are replaced.
 
     Raises:
         UserError: if the folder holds a run with other settings.
     """
     path = folder / SETTINGS_NAME
-    if path.is_file():
+    if path.is_file() and holds_work(folder):
         # Compared, not built: what --trust has allowed need not be allowed again.
         kept = read_settings(folder, trust=True)
         different = sorted(_differences(_identity(kept), _identity(settings)))
@@ -76,6 +80,12 @@ def keep_settings(folder: Path, settings: Settings) -> None:
             return
     content = {"values": settings.values, "choices": settings.choices}
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def holds_work(folder: Path) -> bool:
+    """Whether a folder has a checkpoint, whole or damaged, or a result that could be mixed up."""
+    results = any((folder / name).is_file() for name in (RECORD_NAME, RESULT))
+    return results or bool(checkpoints_in(folder / CHECKPOINTS))
 
 
 def read_settings(folder: Path, *, trust: Trust = False) -> Settings:

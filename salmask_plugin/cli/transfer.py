@@ -14,6 +14,7 @@ from salmask_plugin.cli.classification import checked_data
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import device_for, evaluated, keep_result
+from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.runs import SETTINGS_NAME, below_out, read_settings
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
@@ -48,13 +49,14 @@ def run(options: argparse.Namespace) -> None:
     )
     print(f"Encoder: {backbone}")
     folder = own or below_out(settings, settings["name"] or _name(path, settings))
-    record = read_record(folder) if own else _record(folder, path, settings, backbone)
-    backbone.network.to(device_for(settings))
-    for task in wanted_tasks(settings):
-        if options.only_missing and is_done(record, task):
-            continue
-        found = evaluated(replace(task, folder=folder), backbone)
-        record = keep_result(folder, record, task.name, found)
+    with alone_in(folder):
+        record = read_record(folder) if own else _record(folder, path, settings, backbone)
+        backbone.network.to(device_for(settings))
+        for task in wanted_tasks(settings):
+            if options.only_missing and is_done(record, task):
+                continue
+            found = evaluated(replace(task, folder=folder), backbone)
+            record = keep_result(folder, record, task.name, found)
     print(f"Written: {folder / RECORD_NAME}")
 
 

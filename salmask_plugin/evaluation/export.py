@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 from salmask_plugin.evaluation.architectures import RESNETS, small_widths, split_name
 from salmask_plugin.evaluation.backbone import PretrainedBackbone
 from salmask_plugin.evaluation.detectron2_names import to_detectron2
+from salmask_plugin.evaluation.export_folder import whole_folder
 from salmask_plugin.evaluation.layouts import KERNEL
 from salmask_plugin.evaluation.onnx_export import write_onnx
 from salmask_plugin.evaluation.sources import EXPORT, OURS, TIMM_CONFIG
@@ -62,11 +64,12 @@ def export_backbone(
 
     Raises:
         ImportError: if the format's library is not installed.
+        OSError: if the disk refuses; the folder is then as it was.
         ValueError: if the format cannot hold the filter or the architecture.
     """
     check_format(backbone, format, filter_outside=filter_outside)
-    folder.mkdir(parents=True, exist_ok=True)
-    return FORMATS[format].write(backbone, folder, describe(backbone, view_size), view_size)
+    with whole_folder(folder) as part:
+        return FORMATS[format].write(backbone, part, describe(backbone, view_size), view_size)
 
 
 def check_format(
@@ -119,16 +122,23 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def _save(content: dict[str, Any], path: Path) -> None:
+    # Made in memory: torch's own writer of files does not say why a disk refuses.
+    file = io.BytesIO()
+    torch.save(content, file)
+    path.write_bytes(file.getbuffer())
+
+
 def _safetensors(
     backbone: PretrainedBackbone, folder: Path, described: dict[str, Any], view_size: int
 ) -> str:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     name, state = "backbone.safetensors", _weights(backbone)
     kernel = backbone.view_filter
     if kernel is not None:
         state[KERNEL] = torch.tensor([kernel.kernel_size, kernel.sigma], dtype=torch.float32)
-    save_file(state, folder / name, metadata={"format": "pt"})
+    (folder / name).write_bytes(save(state, metadata={"format": "pt"}))
     _write_json(folder / EXPORT, {OURS: {"file": name, **described}})
     return name
 
@@ -137,7 +147,7 @@ def _timm(
     backbone: PretrainedBackbone, folder: Path, described: dict[str, Any], view_size: int
 ) -> str:
     import timm
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     name = "model.safetensors"
     known: Any = timm.get_pretrained_cfg(backbone.architecture)
@@ -151,7 +161,7 @@ def _timm(
         "classifier": own.get("classifier"),
         "num_classes": 0,
     }
-    save_file(_weights(backbone), folder / name, metadata={"format": "pt"})
+    (folder / name).write_bytes(save(_weights(backbone), metadata={"format": "pt"}))
     content = {
         "architecture": backbone.architecture,
         "num_classes": 0,
@@ -167,7 +177,7 @@ def _torchvision(
     backbone: PretrainedBackbone, folder: Path, described: dict[str, Any], view_size: int
 ) -> str:
     name = f"{backbone.architecture}.pth"
-    torch.save(_weights(backbone), folder / name)
+    _save(_weights(backbone), folder / name)
     return name
 
 
@@ -180,7 +190,7 @@ def _detectron2(
         "__author__": "salmask_plugin",
         "matching_heuristics": True,
     }
-    torch.save(content, folder / name)
+    _save(content, folder / name)
     return name
 
 

@@ -46,8 +46,8 @@ def write_onnx(
         ValueError: if the filter does not fit into the view.
     """
     try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it
+        import onnx  # noqa: F401 - torch's exporter needs both
+        import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(f"{error}. Install it with: pip install 'salmask-plugin[export]'.") from (
             error
@@ -73,5 +73,5 @@ def write_onnx(
     for key in ("architecture", "fingerprint", "normalisation", "view_filter"):
         entry = model.metadata_props.add()
         entry.key, entry.value = f"salmask.{key}", str(described[key])
-    onnx.save_model(model, str(path))
+    path.write_bytes(model.SerializeToString())
     return path.name

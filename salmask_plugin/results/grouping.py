@@ -144,8 +144,9 @@ def group(records: Sequence[RunRecord]) -> tuple[dict[Conditions, list[Group]], 
     notes: list[str] = []
     runs: dict[Conditions, dict[Setting, dict[int, RunRecord]]] = {}
     for record in sorted(records, key=lambda record: (record.finished_at or "", record.name)):
-        if record.status == "failed":
-            notes.append(f"Run {record.name} failed and is in no mean.")
+        if record.status != "finished":
+            what = "failed" if record.status == "failed" else "was stopped early"
+            notes.append(f"Run {record.name} {what} and is in no mean.")
             continue
         settings = runs.setdefault(Conditions.of(record), {})
         seeds = settings.setdefault(Setting.of(record), {})

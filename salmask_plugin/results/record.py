@@ -13,7 +13,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 """A plain setting, as YAML and JSON know it."""
 Host: TypeAlias = Literal["lightly", "solo-learn", "other"]
 Branch: TypeAlias = Literal["query", "key", "both"]
-Status: TypeAlias = Literal["finished", "failed"]
+Status: TypeAlias = Literal["finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class RunRecord:
         seed: of the run, >= 0.
         data: the images.
         backbone: the encoder with its stem, such as "resnet18".
-        epochs: planned pretraining epochs, >= 1; 0 of the host "other": not known.
+        epochs: pretraining epochs that ran, >= 1, the last cut short if the run was stopped in it;
+            0 of the host "other": not known.
         batch_size: images per optimisation step over all devices, >= 1; 0 as for epochs.
         localizer: what made the saliency; "none" without masking.
         localizer_trained_on: what the localizer had learned from, such as "ImageNet-1k labels".
@@ -113,10 +114,12 @@ class RunRecord:
         environment: versions, commit, machine.
         config: the resolved configuration as plain values. Absolute paths are shortened to their
             last part when the record is written.
-        status: a failed run is kept and named, but enters no mean.
+        status: a run that failed, or was stopped before its planned end, is kept and named, but
+            enters no mean. ``warnings`` say what stopped it.
         notes: what a reader should know.
         warnings: what went wrong without stopping the run.
         finished_at: end of the run, ISO 8601 in UTC.
+        steps: of the encoder's optimizer that ran, >= 1; None where they were not counted.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -148,6 +151,7 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     finished_at: str | None = None
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         for key in ("name", "method", "recipe", "backbone"):
@@ -159,6 +163,8 @@ class RunRecord:
         for key in ("epochs", "batch_size"):
             if getattr(self, key) < least:
                 raise ValueError(f"{key}={getattr(self, key)} must be at least {least}.")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps} must be at least 1.")
         for key, values in self.history.items():
             if len(values) > self.epochs:
                 raise ValueError(

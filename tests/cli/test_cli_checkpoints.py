@@ -6,51 +6,17 @@ import os
 import signal
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from small_training import train
 
 from salmask_plugin.cli.checkpoints import (
     AtomicCheckpointIO,
-    checkpoint_callback,
     newest_checkpoint,
     remove_superseded,
 )
-from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.transfer import run_of
 from salmask_plugin.evaluation.checkpoint_files import checkpoints_in, final_checkpoint
 from salmask_plugin.results.store import write_atomically
-
-
-class Small(pl.LightningModule):
-    """One weight that every batch changes."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-
-    def training_step(self, batch, batch_idx):
-        return (self.weight - batch.mean()) ** 2
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def train(folder, *, every_n_epochs=1, keep=9, ckpt_path=None, **trainer):
-    given = {"max_epochs": 3, "accelerator": "cpu", "devices": 1, **trainer}
-    with expected_warnings():
-        made = pl.Trainer(
-            callbacks=[checkpoint_callback(folder, keep=keep, every_n_epochs=every_n_epochs)],
-            plugins=[AtomicCheckpointIO()],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=str(folder),
-            **given,
-        )
-        loader = DataLoader(torch.arange(8.0), batch_size=2)
-        made.fit(Small(), loader, ckpt_path=ckpt_path, weights_only=True)
-    return made
 
 
 def names(folder):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.downstream import command, task
 from salmask_plugin.cli.main import main
+from salmask_plugin.cli.metrics_log import METRICS_NAME, read_rows
 from salmask_plugin.cli.monodepth import training
 from salmask_plugin.cli.monodepth.training import DEPTH, plan_of, train_and_test
 from salmask_plugin.cli.tasks import wanted_tasks
@@ -63,6 +65,12 @@ def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
     assert (place / "depth.png").read_bytes().startswith(b"\x89PNG")
     assert main(command) == 0
     assert "already finished" in capsys.readouterr().out
+    # Killed between the result and the record, the same command brings it in.
+    kept = read_record(folder)
+    write_record(folder, replace(kept, evaluations={}))
+    assert main(command) == 0
+    assert "is there now" in capsys.readouterr().out
+    assert read_record(folder).evaluations == kept.evaluations
     assert main([*command, "depth.schedule.learning_rate=1.0"]) == 2
     assert "other settings" in capsys.readouterr().err
 
@@ -74,17 +82,20 @@ def plan_and_backbone(*changes, view_filter=None):
 
 
 def test_a_resumed_depth_is_the_uninterrupted_one(tmp_path):
-    plan, backbone = plan_and_backbone()
+    plan, backbone = plan_and_backbone("trainer.log_every_n_steps=1")
     before = copy.deepcopy(backbone.network.state_dict())
     whole = train_and_test(plan, backbone, tmp_path)
     last = newest_checkpoint(tmp_path / "checkpoints")
     expected = torch.load(last, weights_only=True)["state_dict"]
+    log = read_rows(tmp_path / "metrics" / METRICS_NAME)
     last.unlink()
     resumed = train_and_test(plan, backbone, tmp_path)
     found = torch.load(newest_checkpoint(tmp_path / "checkpoints"), weights_only=True)
     assert all(torch.equal(found["state_dict"][key], value) for key, value in expected.items())
     assert resumed.metrics == whole.metrics
     assert resumed.curves == whole.curves
+    assert {row["epoch"] for row in log if "train_loss" in row} == {"0", "1"}
+    assert read_rows(tmp_path / "metrics" / METRICS_NAME) == log
     encoder = {k: v for k, v in expected.items() if k.startswith("model.encoder.network.")}
     assert encoder
     for key, value in encoder.items():
@@ -127,6 +138,8 @@ def test_a_frozen_encoder_that_changed_is_an_error(tmp_path, monkeypatch):
     [
         (["depth.schedule.batch_size=3", "trainer.devices=2"], "larger than the 2 triplets"),
         (["depth.schedule.batch_size=1", "trainer.devices=2"], "must be a multiple of"),
+        (["+trainer.max_steps=1"], "trainer.max_steps=1 would leave out a part of the training"),
+        (["+trainer.limit_val_batches=1"], "trainer.limit_val_batches=1 would leave out"),
         (["depth.model.width=50"], "width=50 must be a multiple of 32"),
         (["depth.test.crop=eigen"], "crop='eigen'"),
         (["depth.typo=1"], "typo"),

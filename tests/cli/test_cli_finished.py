@@ -99,10 +99,28 @@ def is_finished_after_record(tmp_path, override):
 
 def test_a_run_keeps_the_newest_evaluation_settings(tmp_path):
     keep_settings(tmp_path, row_of(tmp_path).settings)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").write_bytes(b"damaged, and still work")
     keep_settings(tmp_path, row_of(tmp_path, "evaluation.knn.k=7").settings)
     assert read_settings(tmp_path)["evaluation"]["knn"]["k"] == 7
     with pytest.raises(UserError, match="other settings"):
         keep_settings(tmp_path, row_of(tmp_path, "view_size=32").settings)
+
+
+@pytest.mark.parametrize("work", ["record.json", "result.json", "checkpoints/epoch-0000.ckpt"])
+def test_settings_that_nothing_has_come_of_are_replaced(tmp_path, work):
+    """A start that failed, at a mistyped folder of images or before the first checkpoint."""
+    mistyped = row_of(tmp_path, "view_size=96").settings
+    corrected = row_of(tmp_path, "view_size=32").settings
+    keep_settings(tmp_path, mistyped)
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "metrics.csv").write_text("step\n0\n")
+    keep_settings(tmp_path, corrected)
+    assert read_settings(tmp_path)["view_size"] == 32
+    (tmp_path / work).parent.mkdir(exist_ok=True)
+    (tmp_path / work).write_text("{}")
+    with pytest.raises(UserError, match="view_size: 32 there, 96 here"):
+        keep_settings(tmp_path, mistyped)
 
 
 def test_evaluate_redoes_what_compare_calls_unfinished(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchvision
 
+from salmask_plugin.cli import folder_lock
 from salmask_plugin.cli.main import main
 from salmask_plugin.evaluation import load_backbone
 from salmask_plugin.results import read_record
@@ -79,6 +80,17 @@ def test_what_is_there_is_not_computed_again(checkpoint, evaluated, capsys):
     assert "knn:" in printed
     assert "linear:" not in printed
     assert read_record(evaluated).evaluations["knn"].protocol["k"] == 3
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_computed(
+    checkpoint, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    with folder_lock.alone_in(tmp_path / "someones-generated"):
+        assert transfer(checkpoint, tmp_path, "evaluation.tasks=[knn]") == 2
+    captured = capsys.readouterr()
+    assert "in use by another command" in captured.err
+    assert "knn" not in captured.out
 
 
 def test_results_of_two_encoders_do_not_mix(evaluated, tmp_path, capsys):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from salmask_plugin.cli.main import main
 from salmask_plugin.evaluation import load_backbone
 from salmask_plugin.evaluation.detectron2_names import to_detectron2
 from salmask_plugin.evaluation.export import FORMATS, check_format, export_backbone
+from salmask_plugin.evaluation.export_folder import MOVING, PART
 from salmask_plugin.filters import HighPassFilter
 
 SIZE = 40
@@ -145,3 +150,103 @@ def test_the_command_writes_formats_and_a_card(weights, tmp_path, capsys):
     assert "is not an empty folder" in capsys.readouterr().err
     assert main(["export", str(weights), str(tmp_path / "y"), "--format", "keras"]) == 2
     assert not (tmp_path / "y").exists()
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk with room for the n-th file no more: half of it is written."""
+
+    def fill(at):
+        write, count = Path.write_bytes, []
+
+        def full(self, content):
+            count.append(self)
+            if len(count) == at:
+                write(self, bytes(content)[: len(content) // 2])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(self, content)
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+
+    return fill
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("there", [False, True])
+def test_an_export_on_a_full_disk_leaves_nothing(
+    weights, tmp_path, capsys, full_disk, monkeypatch, at, there
+):
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    command = ["export", str(weights), str(out), "--format", "safetensors,torchvision,detectron2"]
+    full_disk(at)
+    assert main(command) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"salmask: {out} cannot be written: [Errno 28] No space left on device\n"
+    assert captured.out == ""
+    assert out.exists() == there
+    assert not there or not list(out.iterdir())
+    monkeypatch.undo()
+    assert main(command) == 0
+    names = ["README.md", "detectron2", "safetensors", "torchvision"]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_one_format_on_a_full_disk_leaves_the_folder_as_it_was(weights, tmp_path, full_disk):
+    (tmp_path / "mine.txt").write_text("mine")
+    full_disk(1)
+    with pytest.raises(OSError, match=r"cannot be written: .*No space left"):
+        exported(weights, tmp_path, "torchvision")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+class Killed(BaseException):
+    """Ends the process, as far as the export can tell."""
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_after_a_kill_the_same_command_exports(weights, tmp_path, monkeypatch, moved):
+    from salmask_plugin.evaluation import export_folder
+
+    out = tmp_path / "out"
+    command = ["export", str(weights), str(out)]
+    replace, count, dead = Path.replace, [], []
+    remove, rmtree = export_folder._remove, shutil.rmtree
+
+    def killed(self, target):
+        if self.parent.name == PART and self.name != f"{MOVING}.tmp" and target.parent == out:
+            count.append(target)
+            if len(count) > moved:
+                dead.append(True)
+                raise Killed
+        return replace(self, target)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "replace", killed)
+        # A killed process clears nothing.
+        dying.setattr(export_folder, "_remove", lambda path: dead or remove(path))
+        dying.setattr(shutil, "rmtree", lambda path: dead or rmtree(path))
+        with pytest.raises(Killed):
+            main(command)
+    left = sorted(path.name for path in out.iterdir() if path.name != PART)
+    assert len(left) == moved
+    assert (out / PART).is_dir()
+    assert main(command) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
+        "backbone.json",
+        "backbone.safetensors",
+    ]
+    assert load_backbone(out).fingerprint == load_backbone(weights).fingerprint
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", "..", "", ".", "/etc", 7])
+def test_a_part_of_somebody_else_deletes_nothing_elsewhere(weights, tmp_path, capsys, name):
+    (tmp_path / "mine.txt").write_text("mine")
+    part = tmp_path / "out" / PART
+    part.mkdir(parents=True)
+    (part / MOVING).write_text(json.dumps([name]))
+    assert main(["export", str(weights), str(tmp_path / "out")]) == 2
+    assert "was not written by an export" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").is_file()

@@ -119,6 +119,19 @@ def test_resumes_are_exact_on_two_processes(seed, victim, straight_of_two, tmp_p
     tried(f"{fault}, two processes")
 
 
+def test_sigterm_to_workers_too_is_sigterm_and_no_fault(straight, tmp_path, tried):
+    """As schedulers send it: a dead worker is noticed before the step at hand ends."""
+    with runs.started(tmp_path, "loader.workers=2") as process:
+        assert runs.until(process, lambda line: line.startswith("epoch"))
+        os.killpg(process.pid, signal.SIGTERM)
+        printed = process.stdout.read()
+        assert process.wait(runs.LIMIT) == 143
+    assert "ended by SIGTERM. The newest good checkpoint is" in printed
+    assert "Traceback" not in printed
+    assert runs.fingerprint(finish(tmp_path, "loader.workers=2")) == straight
+    tried("SIGTERM to all processes of a run")
+
+
 @pytest.mark.parametrize("moment", ["save", "epoch"])
 def test_adios_resumes_exactly(moment, straight_adios, tmp_path, tried):
     fault = kill_at(tmp_path, moment, random.Random(3), *ADIOS)

@@ -9,6 +9,8 @@ from typing import Any
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.downstream.folders import say, train_once
 from salmask_plugin.cli.downstream.kind import Downstream
+from salmask_plugin.cli.launcher import check_world
+from salmask_plugin.cli.progress import check_schedule_alone
 from salmask_plugin.evaluation import load_backbone
 
 
@@ -22,6 +24,8 @@ def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) ->
     settings = compose_settings(
         options.overrides, root=options.command, config_dir=options.config_dir, trust=options.trust
     )
+    check_schedule_alone(settings["trainer"])
+    check_world(settings["trainer"])
     source = Path(options.folder)
     backbone = load_backbone(source, architecture=settings["architecture"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)

@@ -14,16 +14,16 @@ from pytorch_lightning.utilities import rank_zero_only
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.folder_lock import alone_in, is_first_process
-from salmask_plugin.cli.protocol import with_results
-from salmask_plugin.cli.runs import below_out, keep_settings, read_settings
+from salmask_plugin.cli.progress import SHORTENING
+from salmask_plugin.cli.protocol import change_record, with_results
+from salmask_plugin.cli.runs import RESULT, below_out, keep_settings, read_settings
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.file_names import path_below, safe_name
-from salmask_plugin.results import Evaluation, read_record, write_record
+from salmask_plugin.results import Evaluation, read_record
 from salmask_plugin.results.environment import environment
 from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
 
-RESULT = "result.json"
 say = rank_zero_only(print)
 
 
@@ -71,6 +71,8 @@ def _train_once(
         keep_settings(folder, Settings(values, settings.choices, ()))
     if (folder / RESULT).is_file():
         say(f"{folder} is already finished; its result is in {RESULT}.")
+        if is_first_process():
+            _recorded_again(kind, settings, folder, source)
         return
     started = time.perf_counter()
     evaluation = work(folder)
@@ -110,7 +112,7 @@ def _write(
     folder: Path,
     source: Path,
 ) -> None:
-    """Write the result, and add it to the run's record where there is one."""
+    """Write the result beside its picture, then into the run's record where there is one."""
     content = {
         "metrics": dict(evaluation.metrics),
         "protocol": dict(evaluation.protocol),
@@ -119,20 +121,43 @@ def _write(
         "backbone": {"source": backbone.source, "fingerprint": backbone.fingerprint},
         "environment": vars(environment()),
     }
+    text = json.dumps(content, indent=2, default=str, allow_nan=False)
+    write_atomically(folder / RESULT, (text + "\n").encode())
+    _into_record(kind, name, node, evaluation, source)
+
+
+def _into_record(
+    kind: str, name: str, node: dict[str, Any], evaluation: Evaluation, source: Path
+) -> None:
+    """Add a result to the record of the run that the source is, if it is one."""
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
         run = read_settings(source, trust=True)  # read, not built
         asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
-        write_record(source, with_results(read_record(source), {name: evaluation}))
-    text = json.dumps(content, indent=2, default=str, allow_nan=False)
-    write_atomically(folder / RESULT, (text + "\n").encode())
+        change_record(source, lambda there: with_results(there, {name: evaluation}))
+
+
+def _recorded_again(kind: str, settings: Settings, folder: Path, source: Path) -> None:
+    """Bring a finished result into a record that lacks it, as after a kill between the two."""
+    name = settings.choices[kind]
+    if not (source / RECORD_NAME).is_file() or name in read_record(source).evaluations:
+        return
+    kept = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    curves = {key: tuple(values) for key, values in kept["curves"].items()}
+    found = Evaluation(kept["metrics"], kept["protocol"], curves, kept["seconds"])
+    _into_record(kind, name, settings[kind], found, source)
+    say(f"It was missing in {source / RECORD_NAME} and is there now.")
 
 
 def on_one_device(trainer: dict[str, Any]) -> dict[str, Any]:
-    """Return the trainer's settings for a task: other evaluations know of no second device."""
-    return {**trainer, "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    """Return the trainer's settings for a task: other evaluations know of no second device.
+
+    What shortens a run's pretraining does not shorten its tasks.
+    """
+    whole = {key: value for key, value in trainer.items() if key not in SHORTENING}
+    return {**whole, "devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
 def task_folder(

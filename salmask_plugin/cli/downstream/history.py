@@ -29,13 +29,17 @@ class RoundHistory(pl.Callback):
         self._round_steps = round_steps
         self.rounds = rounds
         self._names = ("train_loss", *losses)
-        self._started = 0.0
+        self._started: float | None = None
         self._sums: dict[str, Any] = {}
 
     @property
     def curves(self) -> dict[str, tuple[float, ...]]:
         """What the record keeps: name -> one value per round."""
         return {name: tuple(values) for name, values in self.values.items()}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock also where no round begins, but goes on."""
+        self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the round's clock and sums."""
@@ -58,6 +62,7 @@ class RoundHistory(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the round's means and print them."""
+        assert self._started is not None, "the clock starts with the training"
         taken = time.perf_counter() - self._started
         self.seconds += taken
         for name, total in self._sums.items():

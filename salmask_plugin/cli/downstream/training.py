@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
 from salmask_plugin.cli.build import build
@@ -26,8 +26,11 @@ from salmask_plugin.cli.checkpoints import (
 from salmask_plugin.cli.downstream.folders import say
 from salmask_plugin.cli.downstream.history import RoundHistory
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.launcher import check_processes
+from salmask_plugin.cli.metrics_log import MetricsLog
 from salmask_plugin.cli.quiet import expected_warnings
 from salmask_plugin.cli.runs import CHECKPOINTS
+from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.evaluation import PretrainedBackbone, fingerprint
 
 KEPT = 2
@@ -95,6 +98,7 @@ def train_rounds(
         The trainer, after the test.
 
     Raises:
+        RunStopped: as in pretraining, if it cannot go on.
         RuntimeError: if the loss is not finite, or what is frozen changed.
     """
     before = None if frozen is None else fingerprint(frozen)
@@ -102,17 +106,15 @@ def train_rounds(
         say(note)
     with expected_warnings():
         made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
+        check_processes(made.num_devices * made.num_nodes, plan.trainer)
         resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
         # Said once by Lightning; a frozen backbone is meant to be in eval mode.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-        made.fit(
-            module, train_dataloaders=None, datamodule=data, ckpt_path=resumed, weights_only=True
-        )
-        if made.interrupted:
-            raise KeyboardInterrupt
-        if made.is_global_zero:
-            remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=KEPT)
-        made.validate(module, datamodule=data, verbose=False)
+        with stops_in_words(folder / CHECKPOINTS, made):
+            made.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
+            if made.is_global_zero:
+                remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=KEPT)
+            made.validate(module, datamodule=data, verbose=False)
     if frozen is not None and fingerprint(frozen) != before:
         raise RuntimeError(
             "freeze_backbone=true, but the backbone's weights or statistics changed."
@@ -148,8 +150,8 @@ def _trainer(
         {**plan.trainer, "max_epochs": rounds, **more},
         callbacks=[*callbacks, checkpoints, *([TQDMProgressBar(leave=False)] if bar else [])],
         plugins=[AtomicCheckpointIO()],
-        logger=CSVLogger(folder, name="metrics", version=""),
-        default_root_dir=str(folder),
+        logger=MetricsLog(folder / "metrics"),
+        default_root_dir=os.devnull,  # as in pretraining: no checkpoints of Lightning's own
         use_distributed_sampler=False,
         enable_progress_bar=bar,
         enable_model_summary=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ def quiet_trainer(
                 enable_progress_bar=progress,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
+                # In a SLURM job Lightning would go on from checkpoints that it finds there.
+                default_root_dir=os.devnull,
             )
     finally:
         logger.setLevel(level)
