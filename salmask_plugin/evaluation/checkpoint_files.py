@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from salmask_plugin.localizers.weights import check_stored
+
 SUFFIX = ".ckpt"
 
 
@@ -45,6 +47,7 @@ def damage(path: Path) -> str | None:
     Every byte of it is read: torch writes a checksum per tensor and does not look at it again.
     """
     try:
+        check_stored(path)
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:

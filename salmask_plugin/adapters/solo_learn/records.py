@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from salmask_plugin.adapters.solo_learn.logs import Curves, log_folder, read_curves
+from salmask_plugin.localizers.weights import check_stored
 from salmask_plugin.results import (
     DataSet,
     Evaluation,
@@ -149,6 +150,7 @@ def _checkpoint(run: Path) -> Path:
 
 
 def _trained_on(checkpoint: Path) -> str:
+    check_stored(checkpoint)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return str(state["salmask"]["localizer_trained_on"])
 
