@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 from salmask_plugin.results.codec import FieldError, decode, encode
+from salmask_plugin.results.privacy import shorten_text, shortened, without_secrets
 from salmask_plugin.results.record import RunRecord
 
 RECORD_NAME = "record.json"
 """File name of a record inside its run's folder."""
 SCHEMA_VERSION = 1
-
-REMOVED = "(removed)"
-"""Stands where a secret stood."""
-_SECRET_KEY = re.compile(
-    r"(^|[_.-])(token|secret|password|passwd|credentials?|(api|access|private)_?key)s?($|[_.-])",
-    re.IGNORECASE,
-)
-_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
-
-# An absolute path inside a sentence. What precedes it rules out URLs and plain fractions.
-_PATH_IN_TEXT = re.compile(r"""(?<![\w:/\\.~<])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/'":,;()<>]+[\\/])+""")
+__all__ = [
+    "RECORD_NAME",
+    "SCHEMA_VERSION",
+    "LoadedRecords",
+    "RecordError",
+    "load_records",
+    "read_record",
+    "shorten_text",
+    "shortened",
+    "without_secrets",
+    "write_atomically",
+    "write_record",
+]
 
 
 class RecordError(ValueError):
@@ -49,8 +50,8 @@ class LoadedRecords:
 def write_record(path: Path | str, record: RunRecord) -> Path:
     """Write ``record`` as JSON, atomically: a reader sees the old file or the new one.
 
-    Absolute paths inside texts are shortened to their last part, and values of the configuration
-    that look like secrets are removed, so that a record can be shared.
+    Absolute paths inside texts are shortened to their last part, and values that look like secrets
+    are removed, so that a record can be shared.
 
     Args:
         path: of the file, or of a run's folder, which then holds ``record.json``. Folders are made.
@@ -67,7 +68,6 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
     path = path if path.suffix == ".json" else path / RECORD_NAME
     try:
         content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
-        content["config"] = without_secrets(content["config"])
     except FieldError as problem:
         raise RecordError(f"{path}: {problem}") from problem
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -137,35 +137,3 @@ def load_records(folder: Path | str) -> LoadedRecords:
         except RecordError as problem:
             problems.append(str(problem))
     return LoadedRecords(tuple(records), tuple(problems))
-
-
-def shortened(value: Any) -> Any:
-    """Return plain values as a record keeps them: absolute paths cut to their last part."""
-    if isinstance(value, dict):
-        return {key: shortened(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shortened(item) for item in value]
-    return shorten_text(value) if isinstance(value, str) else value
-
-
-def without_secrets(value: Any) -> Any:
-    """Return plain containers without the texts that a key or an address marks as secret."""
-    if isinstance(value, dict):
-        return {
-            key: REMOVED
-            if _SECRET_KEY.search(str(key)) and isinstance(item, str | list | dict) and item
-            else without_secrets(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
-    return _CREDENTIALS.sub(rf"\1{REMOVED}@", value) if isinstance(value, str) else value
-
-
-def shorten_text(text: str) -> str:
-    """Replace the folders of absolute paths in a text by "...": they tell of the machine."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(text)
-        if path.is_absolute() and "\n" not in text:
-            return f".../{path.name}"
-    return _PATH_IN_TEXT.sub(".../", text)

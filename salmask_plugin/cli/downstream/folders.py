@@ -126,7 +126,7 @@ def _write(
         asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         write_record(source, with_results(read_record(source), {name: evaluation}))
-    text = json.dumps(content, indent=2, default=str, allow_nan=False)
+    text = json.dumps(shortened(content), indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
 
 
