@@ -86,6 +86,8 @@ RUN: Shape = {
     "compare?": OBJECT,
 }
 """What commands take from the settings of a run; what a node's object takes, it checks itself."""
+NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
+"""Keys of ``evaluation`` that are no tasks."""
 CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), TEXT)
 
 
@@ -118,16 +120,33 @@ def read_settings(folder: Path, *, trust: Trust = False) -> Settings:
 
     Args:
         folder: of the run.
-        trust: what the command line allows besides what our configurations name; True where
-            nothing is built.
+        trust: what the command line allows besides what our configurations name.
 
     Raises:
         UserError: if the folder holds no run, or its settings would build or fetch what is not
             allowed.
     """
     settings = _kept(folder)
-    check_run(settings, str(folder / SETTINGS_NAME))
     check_targets(settings.values, trust=trust, foreign=True)
+    check_run(settings, str(folder / SETTINGS_NAME))
+    return settings
+
+
+def some_settings(folder: Path, shape: Shape) -> Settings:
+    """Return the settings of a run of which a few values are looked at, and nothing is built.
+
+    Args:
+        folder: of the run.
+        shape: of these values.
+
+    Raises:
+        UserError: if the folder holds no run, or the values are of another form.
+    """
+    settings = _kept(folder)
+    try:
+        check_shape({"values": settings.values}, {"values": shape}, str(folder / SETTINGS_NAME))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return settings
 
 
@@ -141,6 +160,11 @@ def check_run(settings: Settings, where: str) -> None:
     try:
         check_shape({"values": settings.values}, {"values": RUN}, where)
         check_shape({"choices": settings.choices}, {"choices": CHOICES}, where)
+        evaluation = settings["evaluation"]
+        tasks = {key: value for key, value in evaluation.items() if key not in NO_TASKS and value}
+        check_shape(tasks, {key: {"task?": TEXT} for key in tasks}, where, "values.evaluation")
+        sets = evaluation.get("data") or {}
+        check_shape(sets, dict.fromkeys(sets, NODE), where, "values.evaluation.data")
     except ValueError as error:
         raise UserError(str(error)) from error
 

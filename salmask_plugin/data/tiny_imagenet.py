@@ -8,6 +8,7 @@ from pathlib import Path
 from salmask_plugin.data.files import Box, ImageFiles, OnUnreadable
 from salmask_plugin.data.folders import existing_folder, list_classes
 from salmask_plugin.data.splits import ImageSplits, first_classes, limited
+from salmask_plugin.file_names import path_below
 
 
 def tiny_imagenet(
@@ -53,8 +54,9 @@ def tiny_imagenet(
     if not rows:
         raise ValueError(f"'{folder / 'val' / 'val_annotations.txt'}' lists no image.")
     index = {name: label for label, name in enumerate(classes)}
+    pictures, list_name = folder / "val" / "images", "val_annotations.txt: file"
     val = ImageFiles(
-        [folder / "val" / "images" / row[0] for row in rows],
+        [path_below(pictures, row[0], list_name, follow_links=True) for row in rows],
         [index[row[1]] for row in rows],
         on_unreadable,
         [_box(row[2:]) for row in rows] if boxes else None,
@@ -87,6 +89,8 @@ def _rows(path: Path, columns: int) -> Iterator[list[str]]:
             raise ValueError(
                 f"'{path}', line {number}: {columns} columns expected, not {len(row)}."
             )
+        if not all(column.isdecimal() for column in row[-4:]):
+            raise ValueError(f"'{path}', line {number}: {row[-4:]} are no pixels of a box.")
         yield row
 
 

@@ -5,16 +5,19 @@ import functools
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 import torch
 
 from salmask_plugin.adapters.solo_learn.records import record_run
+from salmask_plugin.cli import classification
 from salmask_plugin.cli.checkpoints import AtomicCheckpointIO
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
 from salmask_plugin.cli.runs import CHOICES, RUN, check_run, keep_settings, read_settings
+from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation.sources import find_source
 from salmask_plugin.json_files import Kind
 from salmask_plugin.localizers.map_store import MapStore
@@ -65,6 +68,42 @@ def test_what_composes_has_the_form(given):
 
 PLACES = [("values", *path) for path in places(RUN)]
 PLACES += [("choices", *path) for path in places(CHOICES)]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("values evaluation knn", r"evaluation\.knn must be an object"),
+        ("values evaluation knn task", r"evaluation\.knn\.task must be a text"),
+        ("values evaluation data mine", r"evaluation\.data\.mine must be an object"),
+    ],
+)
+def test_tasks_and_their_data_are_objects(path, words, tmp_path):
+    content = {"values": copy.deepcopy(demo().values), "choices": demo().choices}
+    content["values"]["evaluation"]["data"] = {}
+    (tmp_path / "settings.json").write_text(json.dumps(changed(content, path.split(), [1])))
+    with pytest.raises(UserError, match=words):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "value"),
+    [
+        ("knn", "k", "x"),
+        ("knn", "k", ...),
+        ("linear", "augment", 1),
+        ("linear", "batch_size", ...),
+        ("linear", "learning_rate", "fast"),
+        ("finetune", "batch_size", 0),
+        ("finetune", "label_share", []),
+    ],
+)
+def test_options_of_tasks_are_looked_at_before_anything_is_read(task, key, value):
+    options = changed(demo()["evaluation"][task], [key], value)
+    settings = replace(demo(), values={**demo().values, "data": "unread"})
+    wanted = Wanted(task, task, options, {}, False, settings)
+    with pytest.raises(ValueError, match=rf"evaluation\.{task}.*{key}"):
+        classification.check(wanted)
 
 
 def refusal(call, *arguments):

@@ -15,15 +15,18 @@ from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.protocol import with_results
-from salmask_plugin.cli.runs import below_out, keep_settings, read_settings
+from salmask_plugin.cli.runs import below_out, keep_settings, some_settings
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.file_names import path_below, safe_name
+from salmask_plugin.json_files import COUNT, OBJECT, Shape
 from salmask_plugin.results import Evaluation, read_record, write_record
 from salmask_plugin.results.environment import environment
 from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
 
 RESULT = "result.json"
+ASKED: Shape = {"view_size": COUNT, "evaluation": OBJECT}
+"""What a result's settings take from the run it belongs to."""
 say = rank_zero_only(print)
 
 
@@ -88,6 +91,7 @@ def folder_of(kind: str, settings: Settings, source: Path) -> Path:
     """Return where the work goes: into the run's folder, or below ``out``."""
     name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
     if (source / RECORD_NAME).is_file():
+        some_settings(source, ASKED)  # refused now, not when the result is there
         return _inside(source, kind, name)
     return below_out(settings, settings["name"] or safe_name(f"{source.stem}-{name}"))
 
@@ -122,7 +126,7 @@ def _write(
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
-        run = read_settings(source, trust=True)  # read, not built
+        run = some_settings(source, ASKED)
         asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         write_record(source, with_results(read_record(source), {name: evaluation}))
