@@ -72,5 +72,5 @@ def _replaced(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if str(node.get("_target_", "")).endswith(".open_cache"):
-        return {"_target_": "salmask_plugin.UniformLocalizer", "grid": node["grid"]}
+        return {"_target_": "salmask_plugin.UniformLocalizer", "grid": node.get("grid", [7, 7])}
     return {key: _replaced(value) for key, value in node.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -170,10 +170,10 @@ def resume_point(folder: Path, *, keep: int) -> Path | None:
 
 def _write(checkpoint: dict[str, Any], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
-    part = Path(name)
+    # Not by tempfile, whose files nobody else may read, however the user's umask is.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             torch.save(checkpoint, file)
             file.flush()
             flush_to_disk(file.fileno(), part)

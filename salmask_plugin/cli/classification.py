@@ -29,6 +29,7 @@ from salmask_plugin.data import (
     linear_train_transform,
 )
 from salmask_plugin.evaluation import PretrainedBackbone
+from salmask_plugin.json_files import BOOL, COUNT, LIST, NUMBER, Shape, check_shape
 from salmask_plugin.results import Evaluation
 
 SHARE = "label_share"
@@ -44,6 +45,25 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "occlusion": occlusion_evaluation,
     "finetune": finetune_evaluation,
 }
+OPTIONS: dict[str, Shape] = {
+    "knn": {"k": COUNT, "temperature?": NUMBER, f"{SHARE}?": NUMBER},
+    "linear": {
+        "batch_size": COUNT,
+        "augment": BOOL,
+        "epochs?": COUNT,
+        "learning_rate?": NUMBER,
+        "learning_rates?": LIST,
+        "milestones?": LIST,
+        f"{SHARE}?": NUMBER,
+    },
+    "finetune": {
+        "batch_size": COUNT,
+        "epochs?": COUNT,
+        "learning_rate?": NUMBER,
+        f"{SHARE}?": NUMBER,
+    },
+}
+"""What is looked at before an evaluation starts; it checks the values itself."""
 
 
 def check(wanted: Wanted) -> None:
@@ -57,6 +77,7 @@ def check(wanted: Wanted) -> None:
     unknown = sorted(set(wanted.options) - known)
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no setting of {wanted.kind}: {', '.join(known)}.")
+    check_shape(wanted.options, OPTIONS[wanted.kind], f"evaluation.{wanted.name}")
     splits = splits_of(wanted)
     images = len(splits.train)
     if wanted.kind == "knn" and not 1 <= wanted.options["k"] <= images:

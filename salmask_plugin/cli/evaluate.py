@@ -23,7 +23,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.protocol import change_record, with_results
-from salmask_plugin.cli.runs import read_settings
+from salmask_plugin.cli.runs import check_run, read_settings
 from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.data import ImageSplits, evaluation_loaders, linear_train_transform
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
     settings = apply_overrides(
         read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
     )
+    check_run(settings, "the settings of the run, with those given,")
     with alone_in(folder):
         evaluate(settings, folder, only_missing=options.only_missing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,18 +31,22 @@ def is_first_process() -> bool:
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder, for all processes of this command; it is made where it is missing.
 
-    The system gives it free when the process ends, however it ends.
+    The system gives it free when the process ends, however it ends. A file that merely lies there,
+    whoever left it and on which machine, holds nothing.
 
     Raises:
-        UserError: if another command holds the folder: both would write the same files; or if a
-            folder in it is a link that leads out of it.
+        UserError: if another command holds the folder: both would write the same files; if a folder
+            in it is a link that leads out of it; or if the lock is no plain file.
     """
     if not is_first_process():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_links(folder)
-    lock = FileLock(folder / LOCK_NAME)
+    _refuse_strange(folder / LOCK_NAME)
+    # Where the system has no locks, the library's own way is a file whose presence is the lock,
+    # and a process that died on another machine would hold the folder for good.
+    lock = FileLock(folder / LOCK_NAME, fallback_to_soft=False)
     try:
         _acquire(lock, folder)
     except OSError as error:
@@ -82,6 +87,20 @@ def changing_record(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_strange(path: Path) -> None:
+    """Locking opens the file and may empty it: what another name leads to is not touched."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    shared = found.st_nlink > 1 and found.st_size > 0
+    if not stat.S_ISREG(found.st_mode) or shared:
+        raise UserError(
+            f"{path} is a link or no plain file, and so no lock of ours. Delete it if no other "
+            "command runs in that folder."
+        )
 
 
 def _acquire(lock: BaseFileLock, folder: Path) -> None:

@@ -11,6 +11,21 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.targets import Trust, check_targets
 from salmask_plugin.evaluation.checkpoint_files import checkpoints_in
 from salmask_plugin.file_names import path_below
+from salmask_plugin.json_files import (
+    BOOL,
+    COUNT,
+    NODE,
+    NULL,
+    NUMBER,
+    OBJECT,
+    SIZE,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Shape,
+    check_shape,
+    read_object,
+)
 from salmask_plugin.results.store import RECORD_NAME, write_atomically
 
 SETTINGS_NAME = "settings.json"
@@ -57,6 +72,28 @@ def default_name(settings: Settings) -> str:
     return "-".join(parts)
 
 
+RUN: Shape = {
+    "seed": SIZE,
+    "view_size": COUNT,
+    "localizer_size?": COUNT,
+    "name?": TEXT | NUMBER | NULL,
+    "recipe?": TEXT | NUMBER | NULL,
+    "data": NODE,
+    "backbone": NODE,
+    "method": NODE,
+    "views": NODE,
+    "masking": OBJECT | NULL,
+    "loader": {"batch_size": COUNT, "workers": SIZE},
+    "trainer": {**NODE, "accelerator": TEXT, "max_epochs": WHOLE},
+    "evaluation": {"tasks?": TEXTS, "data?": OBJECT | NULL, "reestimate_batch_norm?": BOOL},
+    "compare?": OBJECT,
+}
+"""What commands take from the settings of a run; what a node's object takes, it checks itself."""
+NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
+"""Keys of ``evaluation`` that are no tasks."""
+CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), TEXT)
+
+
 def keep_settings(folder: Path, settings: Settings) -> None:
     """Write the settings into the run's folder, or check them against those already there.
 
@@ -69,7 +106,7 @@ def keep_settings(folder: Path, settings: Settings) -> None:
     path = folder / SETTINGS_NAME
     if path.is_file() and holds_work(folder):
         # Compared, not built: what --trust has allowed need not be allowed again.
-        kept = read_settings(folder, trust=True)
+        kept = _kept(folder)
         different = sorted(_differences(_identity(kept), _identity(settings)))
         if different:
             raise UserError(
@@ -93,31 +130,75 @@ def read_settings(folder: Path, *, trust: Trust = False) -> Settings:
 
     Args:
         folder: of the run.
-        trust: what the command line allows besides what our configurations name; True where
-            nothing is built.
+        trust: what the command line allows besides what our configurations name.
 
     Raises:
         UserError: if the folder holds no run, or its settings would build or fetch what is not
             allowed.
     """
+    settings = _kept(folder)
+    check_targets(settings.values, trust=trust, foreign=True)
+    check_run(settings, str(folder / SETTINGS_NAME))
+    return settings
+
+
+def some_settings(folder: Path, shape: Shape) -> Settings:
+    """Return the settings of a run of which a few values are looked at, and nothing is built.
+
+    Args:
+        folder: of the run.
+        shape: of these values.
+
+    Raises:
+        UserError: if the folder holds no run, or the values are of another form.
+    """
+    settings = _kept(folder)
+    try:
+        check_shape({"values": settings.values}, {"values": shape}, str(folder / SETTINGS_NAME))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return settings
+
+
+def check_run(settings: Settings, where: str) -> None:
+    """Raise UserError if the settings are not of the form that a run's have.
+
+    Args:
+        settings: whose keys and types are looked at.
+        where: they come from, for the error.
+    """
+    try:
+        check_shape({"values": settings.values}, {"values": RUN}, where)
+        check_shape({"choices": settings.choices}, {"choices": CHOICES}, where)
+        evaluation = settings["evaluation"]
+        tasks = {key: value for key, value in evaluation.items() if key not in NO_TASKS and value}
+        check_shape(tasks, {key: {"task?": TEXT} for key in tasks}, where, "values.evaluation")
+        sets = evaluation.get("data") or {}
+        check_shape(sets, dict.fromkeys(sets, NODE), where, "values.evaluation.data")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _kept(folder: Path) -> Settings:
+    """The settings in a folder, of a run or of a task inside of one."""
     path = folder / SETTINGS_NAME
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no {SETTINGS_NAME}.")
     try:
-        content = json.loads(path.read_text())
-        settings = Settings(dict(content["values"]), dict(content["choices"]), ())
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {error!r}.") from error
-    check_targets(settings.values, trust=trust, foreign=True)
-    return settings
+        content = read_object(path, {"values": OBJECT, "choices": OBJECT})
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return Settings(content["values"], content["choices"], ())
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
     values = {key: value for key, value in settings.values.items() if key not in VOLATILE}
-    # Runs from before there was a choice were made on the host.
-    values["loader"] = {"input": "host", **values["loader"]}
     for group, keys in VOLATILE_PARTS.items():
-        values[group] = {key: value for key, value in values[group].items() if key not in keys}
+        if isinstance(part := values.get(group), dict):
+            values[group] = {key: value for key, value in part.items() if key not in keys}
+    if isinstance(loader := values.get("loader"), dict):
+        # Runs from before there was a choice were made on the host.
+        values["loader"] = {"input": "host", **loader}
     return values
 
 

@@ -14,6 +14,7 @@ from salmask_plugin.cli.downstream import task as downstream
 from salmask_plugin.cli.downstream.kind import Downstream
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.monodepth.training import DEPTH
+from salmask_plugin.cli.runs import NO_TASKS
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.results import Evaluation, RunRecord
@@ -21,8 +22,6 @@ from salmask_plugin.results.store import shortened
 
 DEFAULT = ("knn", "linear")
 """What runs did before the setting existed."""
-NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
-"""Keys of ``evaluation`` that are no tasks."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def check_tasks(settings: Settings) -> None:
 def is_done(record: RunRecord, task: Wanted) -> bool:
     """Whether the record holds the task's result under the same settings."""
     found = record.evaluations.get(task.name)
-    return found is not None and dict(found.settings) == shortened(task.asked)
+    return found is not None and shortened(dict(found.settings)) == shortened(task.asked)
 
 
 def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:

@@ -15,12 +15,13 @@ from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.evaluate import device_for, evaluated, keep_result
 from salmask_plugin.cli.folder_lock import alone_in
-from salmask_plugin.cli.runs import SETTINGS_NAME, below_out, read_settings
+from salmask_plugin.cli.runs import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.cli.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.evaluation import PretrainedBackbone, load_backbone
 from salmask_plugin.evaluation.checkpoint_files import is_final
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.json_files import COUNT
 from salmask_plugin.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.results.store import RECORD_NAME
 
@@ -73,7 +74,7 @@ def run_of(path: Path) -> Path | None:
 
 def view_size_of(own: Path) -> int:
     """Return the side of a run's views. Read, not built: any ``_target_`` may stand there."""
-    size: int = read_settings(own, trust=True)["view_size"]
+    size: int = some_settings(own, {"view_size": COUNT})["view_size"]
     return size
 
 

@@ -55,9 +55,9 @@ def tiny_imagenet(
     if not rows:
         raise ValueError(f"'{folder / 'val' / 'val_annotations.txt'}' lists no image.")
     index = {name: label for label, name in enumerate(classes)}
-    images, listed = folder / "val" / "images", f"'{folder / 'val' / 'val_annotations.txt'}'"
+    pictures, list_name = folder / "val" / "images", "val_annotations.txt: file"
     val = ImageFiles(
-        [path_below(images, row[0], str(listed), follow_links=True) for row in rows],
+        [path_below(pictures, row[0], list_name, follow_links=True) for row in rows],
         [index[row[1]] for row in rows],
         on_unreadable,
         [_box(row[2:]) for row in rows] if boxes else None,
@@ -90,6 +90,8 @@ def _rows(path: Path, columns: int) -> Iterator[list[str]]:
             raise ValueError(
                 f"'{path}', line {number}: {columns} columns expected, not {len(row)}."
             )
+        if not all(column.isdecimal() for column in row[-4:]):
+            raise ValueError(f"'{path}', line {number}: {row[-4:]} are no pixels of a box.")
         yield row
 
 

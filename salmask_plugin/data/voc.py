@@ -117,7 +117,7 @@ def _read_objects(path: Path, index: dict[str, int], learn_difficult: bool) -> I
             )
             for entry in tree.iter("object")
         ]
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # of encodings, too
         raise ValueError(f"'{path}' is not an annotation of VOC: {error}.") from error
     boxes = []
     for name, (x0, y0, x1, y1), _ in found:

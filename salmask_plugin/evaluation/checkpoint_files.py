@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from salmask_plugin.localizers.weights import check_stored
+
 CHECKPOINTS, RECORD = "checkpoints", "record.json"
 """Names inside a run's folder."""
 _NAME = re.compile(r"epoch-([0-9]+)(?:-v([0-9]+))?\.ckpt")
@@ -109,6 +111,7 @@ def damage(path: Path) -> str | None:
     Every byte of it is read: torch writes a checksum per tensor and does not look at it again.
     """
     try:
+        check_stored(path)
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:

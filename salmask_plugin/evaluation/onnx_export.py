@@ -34,6 +34,36 @@ class FixedSizeHighPass(nn.Module):
         return images - self.matrix @ images @ self.matrix.T
 
 
+def remove_traces(model: Any) -> None:
+    """Remove what torch notes on every node: the source lines it came from, with their files.
+
+    These are folders of the machine. No runtime reads them.
+
+    Args:
+        model: an ONNX model, changed in place.
+    """
+    model.doc_string = ""
+    for graph in (model.graph, *model.functions):
+        _remove_traces(graph)
+
+
+def _remove_traces(graph: Any) -> None:
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    for name in ("input", "output", "value_info", "initializer"):
+        for entry in getattr(graph, name, ()):
+            if not isinstance(entry, str):  # functions have names alone
+                entry.doc_string = ""
+                del entry.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
+                _remove_traces(inner)
+
+
 def write_onnx(
     backbone: PretrainedBackbone, path: Path, described: dict[str, Any], view_size: int
 ) -> str:
@@ -70,6 +100,7 @@ def write_onnx(
         )
         assert program is not None
     model = program.model_proto
+    remove_traces(model)
     for key in ("architecture", "fingerprint", "normalisation", "view_filter"):
         entry = model.metadata_props.add()
         entry.key, entry.value = f"salmask.{key}", str(described[key])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,16 @@ from typing import Any
 from salmask_plugin.evaluation.architectures import CIFAR_SOLO, RESNETS, small_name
 from salmask_plugin.evaluation.checkpoint_files import final_checkpoint
 from salmask_plugin.file_names import path_below
+from salmask_plugin.json_files import (
+    FILTER,
+    NULL,
+    OBJECT,
+    TEXT,
+    Kind,
+    Shape,
+    check_shape,
+    read_object,
+)
 
 CHECKPOINTS, SETTINGS, ARGUMENTS = "checkpoints", "settings.json", "args.json"
 EXPORT = "backbone.json"
@@ -18,6 +26,19 @@ TIMM_CONFIG = "config.json"
 OURS = "salmask"
 """Key of an export's JSON under which the encoder is described."""
 Kernel = tuple[int, float]
+RUN: Shape = {
+    "values?": {
+        "masking?": NULL | Kind("an object with a filter or none", lambda value: _masks(value)),
+        "backbone?": {"name?": TEXT, "stem?": TEXT},
+    }
+}
+SOLO_LEARN: Shape = {"backbone?": {"name?": TEXT}, "data?": {"dataset?": TEXT}}
+DESCRIBED: Shape = {"file": TEXT, "architecture": TEXT, "view_filter?": OBJECT | NULL}
+"""What is read of the files beside the weights."""
+
+
+def _masks(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("view_filter") or {}, dict)
 
 
 @dataclass(frozen=True)
@@ -70,8 +91,8 @@ def _of_folder(folder: Path) -> Source:
             raise FileNotFoundError(f"{folder} holds no checkpoint of solo-learn's.")
         return _of_solo_learn(folder, files[-1])
     for name in (EXPORT, TIMM_CONFIG):
-        described = _read(folder / name).get(OURS) if (folder / name).is_file() else None
-        if isinstance(described, Mapping) and "file" in described:
+        described = _described(folder / name)
+        if described is not None:
             file = path_below(folder, described["file"], f"{name}: file", follow_links=True)
             found = _of_export(folder / name, file)
             assert found is not None
@@ -83,13 +104,15 @@ def _of_folder(folder: Path) -> Source:
 
 
 def _of_run(folder: Path, file: Path) -> Source:
-    values = _read(folder / SETTINGS).get("values", {})
+    values = read_object(folder / SETTINGS, RUN).get("values", {})
     masking = values.get("masking") or {}
     view_filter = masking.get("view_filter")
     kernel: Kernel | str | None = None
     if view_filter:
         # A filter of another kind cannot be rebuilt from two numbers; the checkpoint names it.
         known = "kernel_size" in view_filter and "sigma" in view_filter
+        if known:
+            check_shape(view_filter, FILTER, f"{folder / SETTINGS}, masking.view_filter")
         kernel = (view_filter["kernel_size"], view_filter["sigma"]) if known else ""
     backbone = values.get("backbone") or {}
     architecture = None
@@ -102,7 +125,7 @@ def _of_run(folder: Path, file: Path) -> Source:
 
 
 def _of_solo_learn(folder: Path, file: Path) -> Source:
-    arguments = _read(folder / ARGUMENTS)
+    arguments = read_object(folder / ARGUMENTS, SOLO_LEARN)
     name = str((arguments.get("backbone") or {}).get("name", ""))
     data = arguments.get("data") or {}
     base, _, rest = name.partition("_")
@@ -114,19 +137,21 @@ def _of_solo_learn(folder: Path, file: Path) -> Source:
 
 
 def _of_export(description: Path, file: Path) -> Source | None:
-    described = _read(description).get(OURS) if description.is_file() else None
-    if not isinstance(described, Mapping) or described.get("file") != file.name:
+    described = _described(description)
+    if described is None or described["file"] != file.name:
         return None
     found = described.get("view_filter")
     kernel = None if found is None else (int(found["kernel_size"]), float(found["sigma"]))
     return Source(file, "an export of salmask", str(described["architecture"]), kernel)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold an object.")
-    return content
+def _described(path: Path) -> dict[str, Any] | None:
+    """What an export says of itself; None where it is none of ours."""
+    content = read_object(path) if path.is_file() else {}
+    if OURS not in content:
+        return None
+    check_shape(content, {OURS: DESCRIBED}, str(path))
+    described: dict[str, Any] = content[OURS]
+    if described.get("view_filter") is not None:
+        check_shape(described, {"view_filter": FILTER}, str(path), OURS)
+    return described

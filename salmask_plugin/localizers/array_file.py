@@ -77,7 +77,8 @@ def to_disk(stream: Any) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w") as stream:
+    temporary.unlink(missing_ok=True)  # what a kill has left, or a link
+    with temporary.open("x") as stream:
         stream.write(text)
         to_disk(stream)
     temporary.replace(path)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from salmask_plugin.file_names import refuse_link_out
+from salmask_plugin.json_files import COUNT, LIST, read_object
 from salmask_plugin.localizers.array_file import mapped, mend, replace_text, to_disk, write_rows
 
 MANIFEST, MAPS, IMAGES, CHUNKS = "manifest.json", "maps.npy", "images.npy", "chunks.jsonl"
@@ -196,16 +197,16 @@ def _digest(maps: Maps, images: Digests) -> str:
 
 def _read_manifest(path: Path) -> CacheManifest:
     try:
-        content = json.loads(path.read_text())
+        content = read_object(path, {"grid": LIST})
         manifest = CacheManifest(**{**content, "grid": tuple(content["grid"])})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is no manifest of a cache: {error}.") from error
     for field in fields(CacheManifest):
         value = getattr(manifest, field.name)
         if field.type == "str" and not isinstance(value, str):
             raise ValueError(f"{path} is no manifest of a cache: {field.name}={value!r}.")
     numbers = (manifest.count, manifest.chunk, *manifest.grid)
-    if len(numbers) != 4 or not all(isinstance(n, int) and n >= 1 for n in numbers):
+    if len(numbers) != 4 or not all(COUNT.fits(number) for number in numbers):
         raise ValueError(f"{path} is no manifest of a cache: its counts are {numbers}.")
     if manifest.dtype not in DTYPES:
         raise ValueError(f"{path} is no manifest of a cache: dtype={manifest.dtype!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -49,8 +50,27 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
     return dict(state)
 
 
+def check_stored(path: Path) -> None:
+    """Raise ValueError if a zip archive of tensors unpacks to more bytes than it has.
+
+    torch writes its tensors uncompressed; a file that is not so may be a thousand times as large in
+    memory. What is no zip archive passes.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise ValueError(f"{path} holds compressed entries ({packed[0]}): torch writes none.")
+    unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if unpacked > size:
+        raise ValueError(f"{path} has {size} bytes and claims to hold {unpacked}.")
+
+
 def _pytorch(path: Path) -> object:
     try:
+        check_stored(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise

@@ -14,6 +14,7 @@ from salmask_plugin.results.codec import encode
 from salmask_plugin.results.display import Array
 from salmask_plugin.results.drawing import BASELINE_COLOUR, PALETTE, drawing, new_figure, to_png
 from salmask_plugin.results.estimate import Estimate, estimate, estimate_text, rows_markdown
+from salmask_plugin.results.privacy import shortened
 
 COLUMNS = {
     "iou": "IoU",
@@ -104,7 +105,9 @@ def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
 
 def agreement_json(rows: Sequence[AgreementRow], protocol: Mapping[str, Any]) -> str:
     """Return the protocol and the rows as JSON."""
-    return json.dumps({"protocol": encode(protocol), "rows": encode(rows)}, indent=2) + "\n"
+    return (
+        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
+    )
 
 
 def draw_agreement(rows: Sequence[AgreementRow], examples: Sequence[AgreementExample]) -> bytes:

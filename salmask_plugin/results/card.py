@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from salmask_plugin.results.record import RunRecord, is_share
+from salmask_plugin.results.text import escape_markdown
 
 UNKNOWN = "not known: the checkpoint does not say"
 
@@ -28,12 +30,12 @@ def model_card(
         filter_outside: whether a file among ``files`` lacks the encoder's filter.
     """
     lines = [
-        f"# {described['architecture']}, {_title(record)}",
+        f"# {_text(described['architecture'])}, {_text(_title(record))}",
         "",
         f"- {described['feature_dim']} features per image, no classifier",
-        f"- fingerprint `{described['fingerprint']}`: SHA-256 over the weights, the running "
+        f"- fingerprint {_code(described['fingerprint'])}: SHA-256 over the weights, the running "
         "statistics and the filter",
-        f"- from {described['source']}",
+        f"- from {_text(described['source'])}",
         "",
         "## Images",
         "",
@@ -42,11 +44,36 @@ def model_card(
     if filter_outside:
         lines += ["", "Some files here hold the bare weights: apply step 3 yourself."]
     lines += ["", "## Files", ""]
-    lines += [f"- {name}: `{file}`, read with `{usage}`" for name, file, usage in files]
+    lines += [
+        f"- {_text(name)}: {_code(file)}, read with {_code(usage)}" for name, file, usage in files
+    ]
     lines += ["", "## Training", "", *_training(record)]
     if record is not None and record.evaluations:
         lines += ["", "## Results", "", *_results(record)]
     return "\n".join([*lines, "", "## Licences", "", *_licences(record, license)]) + "\n"
+
+
+def _text(value: Any) -> str:
+    """Return what comes from a record or a file as Markdown that shows it and does nothing else."""
+    shown = escape_markdown(_visible(value))
+    # At the beginning of an item these would be a heading, a list or a line.
+    return re.sub(r"^(\d*)([#+~=.)-])", r"\1\\\2", shown)
+
+
+def _code(value: Any) -> str:
+    """Return a code span that its content cannot end; nothing is escaped in one."""
+    shown = " ".join(_visible(value).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
+def _visible(value: Any) -> str:
+    """Show what a terminal would obey, and what has no character, by its number."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else f"<U+{ord(sign):04X}>"
+        for sign in str(value)
+    )
 
 
 def _title(record: RunRecord | None) -> str:
@@ -74,14 +101,14 @@ def _training(record: RunRecord | None) -> list[str]:
         return [UNKNOWN + "."]
     data = record.data
     return [
-        f"- images: {data.name}, {data.train_images:,} training images, without their labels, "
-        f"views of {data.view_size} px",
-        f"- method: {record.method} ({record.host}), {record.epochs} epochs, batch "
+        f"- images: {_text(data.name)}, {data.train_images:,} training images, without their "
+        f"labels, views of {data.view_size} px",
+        f"- method: {_text(record.method)} ({_text(record.host)}), {record.epochs} epochs, batch "
         f"{record.batch_size}, seed {record.seed}",
-        f"- masking: {record.recipe}",
-        f"- localizer: {record.localizer}, trained on {record.localizer_trained_on}",
-        f"- commit {record.environment.commit or UNKNOWN}",
-        *(f"- {note}" for note in record.notes),
+        f"- masking: {_text(record.recipe)}",
+        f"- localizer: {_text(record.localizer)}, trained on {_text(record.localizer_trained_on)}",
+        f"- commit {_text(record.environment.commit or UNKNOWN)}",
+        *(f"- {_text(note)}" for note in record.notes),
     ]
 
 
@@ -93,19 +120,23 @@ def _results(record: RunRecord) -> list[str]:
             for metric, value in found.metrics.items()
         )
         protocol = ", ".join(f"{key}={value}" for key, value in sorted(found.protocol.items()))
-        lines.append(f"| {name} | {values} | {protocol} |")
+        lines.append(f"| {' | '.join(map(_text, (name, values, protocol)))} |")
     return lines
 
 
 def _licences(record: RunRecord | None, license: str | None) -> list[str]:
-    lines = [f"- these weights: {license or 'none chosen yet by whoever publishes them'}"]
+    chosen = license or "none chosen yet by whoever publishes them"
+    lines = [f"- these weights: {_text(chosen)}"]
     lines += ["- the package that wrote this card, salmask_plugin: Apache-2.0"]
     if record is None:
         return [*lines, f"- images: {UNKNOWN}"]
-    lines += [f"- images: those of {record.data.name}; its terms apply to what is trained on it"]
+    lines += [
+        f"- images: those of {_text(record.data.name)}; its terms apply to what is trained on it"
+    ]
     if record.localizer_trained_on != "none":
         lines += [
-            f"- localizer: the weights of {record.localizer} ({record.localizer_trained_on}) chose "
-            "what was masked; their licence and that of their images apply as well"
+            f"- localizer: the weights of {_text(record.localizer)} "
+            f"({_text(record.localizer_trained_on)}) chose what was masked; their licence and that "
+            "of their images apply as well"
         ]
     return lines

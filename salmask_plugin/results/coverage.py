@@ -16,6 +16,7 @@ from salmask_plugin.results.drawing import (
     to_png,
 )
 from salmask_plugin.results.estimate import Estimate, estimate_text, rows_csv, rows_markdown
+from salmask_plugin.results.privacy import shortened
 
 COLUMNS = {
     "foreground": "gamma",
@@ -94,7 +95,9 @@ def coverage_csv(rows: Sequence[CoverageRow]) -> str:
 
 def coverage_json(rows: Sequence[CoverageRow], protocol: Mapping[str, Any]) -> str:
     """Return the protocol and the rows as JSON."""
-    return json.dumps({"protocol": encode(protocol), "rows": encode(rows)}, indent=2) + "\n"
+    return (
+        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
+    )
 
 
 def draw_coverage(rows: Sequence[CoverageRow]) -> bytes:

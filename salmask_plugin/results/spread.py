@@ -10,6 +10,7 @@ from typing import Any
 from salmask_plugin.results.codec import encode
 from salmask_plugin.results.drawing import PALETTE, drawing, new_figure, to_png
 from salmask_plugin.results.estimate import Estimate, estimate_text, rows_markdown
+from salmask_plugin.results.privacy import shortened
 
 UNIT = 1e-4
 UNIT_TEXT = "1e-4"
@@ -49,7 +50,9 @@ def spread_markdown(rows: Sequence[SpreadRow]) -> str:
 
 def spread_json(rows: Sequence[SpreadRow], protocol: Mapping[str, Any]) -> str:
     """Return the protocol and the rows as JSON; variances in units of 1."""
-    return json.dumps({"protocol": encode(protocol), "rows": encode(rows)}, indent=2) + "\n"
+    return (
+        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
+    )
 
 
 def draw_spread(rows: Sequence[SpreadRow], title: str) -> bytes:

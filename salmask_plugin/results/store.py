@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import secrets
 import warnings
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from salmask_plugin.results.codec import FieldError, decode, encode
 from salmask_plugin.results.files import read_regular
+from salmask_plugin.results.privacy import shorten_text, shortened, without_secrets
 from salmask_plugin.results.record import RunRecord
 from salmask_plugin.results.shown import shown
 from salmask_plugin.results.study import Study
@@ -26,27 +26,19 @@ LARGEST_RECORD = 32 * 2**20
 DEEPEST = 40
 """Levels of objects and lists in a record."""
 
-REMOVED = "(removed)"
-"""Stands where a secret stood."""
-_SECRET_KEY = re.compile(
-    r"(^|[_.-])(token|secret|pass_?word|passwd|pwd|passphrase|credentials?"
-    r"|(api|access|private)_?key)s?($|[_.-])",
-    re.IGNORECASE,
-)
-_PASSWORD_KEY = re.compile(r"secret|pass_?word|passwd|pwd|passphrase", re.IGNORECASE)
-"""A number below such a key is one too; "max_tokens" has a number that is none."""
-_CREDENTIALS = re.compile(r"(\w+://)[^\s/]+@")
-
-_PART = r"""[^\s\\/'":,;()<>]+[\\/]"""
-# A path of the machine inside a sentence. What precedes it rules out URLs and plain fractions.
-_PATH_IN_TEXT = re.compile(
-    "(?:"
-    rf"(?<![\w:/\\.~<])(?:[A-Za-z]:)?[\\/](?={_PART})"  # /a/b, C:\a\b
-    r"|(?<![\w/\\.~<])~(?:[A-Za-z_][\w.-]*)?[\\/]"  # ~/a, ~ann/a
-    r"|\bfile:[\\/]+"
-    rf"|(?<![\w.:/-])[\w.-]+@[\w.-]+:(?=[~\\/]|{_PART})~?[\\/]?"  # ann@host:/a
-    rf")(?:{_PART})*"
-)
+__all__ = [
+    "RECORD_NAME",
+    "SCHEMA_VERSION",
+    "LoadedRecords",
+    "RecordError",
+    "load_records",
+    "read_record",
+    "shorten_text",
+    "shortened",
+    "without_secrets",
+    "write_atomically",
+    "write_record",
+]
 
 
 class RecordError(ValueError):
@@ -71,8 +63,8 @@ class LoadedRecords:
 def write_record(path: Path | str, record: RunRecord) -> Path:
     """Write ``record`` as JSON, atomically: a reader sees the old file or the new one.
 
-    Absolute paths inside texts are shortened to their last part, and values of the configuration
-    that look like secrets are removed, so that a record can be shared.
+    Absolute paths inside texts are shortened to their last part, and values that look like secrets
+    are removed, so that a record can be shared.
 
     Args:
         path: of the file, or of a run's folder, which then holds ``record.json``. Folders are made.
@@ -89,9 +81,6 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
     path = path if path.suffix == ".json" else path / RECORD_NAME
     try:
         content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
-        content["config"] = without_secrets(content["config"])
-        for key in ("notes", "warnings"):
-            content[key] = without_secrets(content[key])
     except FieldError as problem:
         raise RecordError(f"{path}: {problem}") from problem
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -209,41 +198,3 @@ def load_records(folder: Path | str) -> LoadedRecords:
         except RecordError as problem:
             problems.append(shown(f"{path.relative_to(folder.parent)}: {problem}"))
     return LoadedRecords(tuple(records), tuple(problems), tuple(paths))
-
-
-def shortened(value: Any) -> Any:
-    """Return plain values as a record keeps them: absolute paths cut to their last part."""
-    if isinstance(value, dict):
-        return {key: shortened(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shortened(item) for item in value]
-    return shorten_text(value) if isinstance(value, str) else value
-
-
-def without_secrets(value: Any) -> Any:
-    """Return plain containers without the texts that a key or an address marks as secret."""
-    if isinstance(value, dict):
-        return {
-            key: REMOVED if _is_secret(str(key), item) else without_secrets(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
-    return _CREDENTIALS.sub(rf"\1{REMOVED}@", value) if isinstance(value, str) else value
-
-
-def _is_secret(key: str, value: Any) -> bool:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key)  # accessToken
-    if not _SECRET_KEY.search(words) or isinstance(value, bool) or not value:
-        return False
-    is_number = isinstance(value, int | float)
-    return not is_number or _PASSWORD_KEY.search(words) is not None
-
-
-def shorten_text(text: str) -> str:
-    """Replace the folders of absolute paths in a text by "...": they tell of the machine."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(text)
-        if path.is_absolute() and "\n" not in text:
-            return f".../{path.name}"
-    return _PATH_IN_TEXT.sub(".../", text)

@@ -1,6 +1,7 @@
 """Two commands never write into one run's folder."""
 
 import errno
+import socket
 import subprocess
 import sys
 import time
@@ -94,3 +95,42 @@ def test_a_folder_to_include_is_looked_for_before_anything_runs(tmp_path, capsys
     assert main(["compare", *given, f"compare.include=[{place}]"]) == 2
     assert f"compare.include: {place} is not a folder." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_lock_that_is_a_link_empties_nothing(link, tmp_path):
+    """The library truncates what it opens: through symbolic links up to 3.20, hard ones longer."""
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("mine")
+    run.mkdir()
+    getattr(run / LOCK_NAME, link)(victim)
+    with pytest.raises(UserError, match="no lock of ours"), alone_in(run):
+        pass
+    assert victim.read_text() == "mine"
+
+
+def test_the_library_itself_does_not_follow_a_link(tmp_path):
+    """Between the look and the lock the file may be exchanged: the floor in pyproject.toml."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / LOCK_NAME).symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic"):
+        FileLock(tmp_path / LOCK_NAME, fallback_to_soft=False).acquire(timeout=0)
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", [f"999999999\n{socket.gethostname()}\n", "1\nanother-host\n", ""])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_lock_that_was_left_behind_holds_nothing(left, native, tmp_path, monkeypatch, impatient):
+    """With and without locks of the system: nothing is taken for held by its presence alone."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def missing(*arguments):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    (tmp_path / LOCK_NAME).write_text(left)
+    if not native:
+        monkeypatch.setattr(fcntl, "flock", missing)
+    for _ in range(2):
+        with alone_in(tmp_path):
+            pass

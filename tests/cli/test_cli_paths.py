@@ -67,6 +67,8 @@ def test_names_stay_below_out(name, tmp_path):
         folder_of("detection", settings, tmp_path / "weights.ckpt")
     run = tmp_path / "run"
     write_record(run, record())
+    values = {"view_size": 32, "evaluation": {}}
+    (run / "settings.json").write_text(json.dumps({"values": values, "choices": {}}))
     with pytest.raises(UserError, match=r"name=.* must be a place below"):
         folder_of("detection", settings, run)
 

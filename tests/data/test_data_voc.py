@@ -72,6 +72,7 @@ def edit(path, old, new):
         ("<xmin>5</xmin><ymin>11", "<xmin>60</xmin><ymin>11", "has no area"),
         ("<xmax>30</xmax>", "<xmax>300</xmax>", "lies outside of the picture of 80x64"),
         ("</bndbox>", "", "is not an annotation of VOC"),
+        ("<annotation>", "<?xml version='1.0' encoding='x'?><annotation>", "is not an annotation"),
         ("<ymin>11</ymin>", "", "has no <bndbox/ymin>"),
     ],
 )

@@ -89,6 +89,15 @@ def test_errors(root):
     annotations.write_text(text + "val_2.png\n")
     with pytest.raises(ValueError, match=r"line 3: 6 columns expected, not 1"):
         tiny_imagenet(root)
+    for name in ("../../x.png", "/tmp/x.png", "a/../../../x.png"):
+        annotations.write_text(text + f"{name}\tn01\t0\t0\t1\t1\n")
+        with pytest.raises(
+            ValueError, match=r"val_annotations\.txt: file=.* must be a place below"
+        ):
+            tiny_imagenet(root)
+    annotations.write_text(text + "val_2.png\tn01\t0\t0\t1\tx\n")
+    with pytest.raises(ValueError, match=r"line 3: .* are no pixels of a box"):
+        tiny_imagenet(root)
     annotations.write_text("")
     with pytest.raises(ValueError, match="lists no image"):
         tiny_imagenet(root)

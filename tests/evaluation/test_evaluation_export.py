@@ -18,6 +18,7 @@ from salmask_plugin.evaluation import load_backbone
 from salmask_plugin.evaluation.detectron2_names import to_detectron2
 from salmask_plugin.evaluation.export import FORMATS, check_format, export_backbone
 from salmask_plugin.evaluation.export_folder import MOVING, PART
+from salmask_plugin.evaluation.onnx_export import remove_traces
 from salmask_plugin.filters import HighPassFilter
 
 SIZE = 40
@@ -94,11 +95,38 @@ def test_detectron2_s_names_are_those_of_moco_s_recipe(weights, tmp_path):
     assert {"res3.2.conv3.norm.running_mean", "res3.0.shortcut.weight"} <= set(names)
 
 
+PLACES = {str(Path(module.__file__).parent) for module in (torch, torchvision, pytest)}
+PLACES |= {str(Path(__file__).parents[2]), str(Path.home()) + "/"}
+"""What tells of the machine that wrote a file."""
+
+
+def test_no_folder_of_the_machine_stays_in_a_graph():
+    onnx = pytest.importorskip("onnx")
+    inner = onnx.helper.make_node("Relu", ["x"], ["y"], doc_string="/home/ann/a.py")
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1], "/home/ann/b.py")
+    body = onnx.helper.make_graph([inner], "/g", [], [y], doc_string="/home/ann/c.py")
+    node = onnx.helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
+    c = onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [1])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [c], [y]))
+    function = onnx.helper.make_function("d", "f", ["x"], ["y"], [inner], [])
+    model.functions.append(function)
+    for part in (*model.graph.node, *body.node, model.graph, *model.functions[0].node):
+        entry = part.metadata_props.add()
+        entry.key, entry.value = "pkg.torch.onnx.stack_trace", 'File "/home/ann/d.py"'
+    kept = [(node.op_type, list(node.input), list(node.output)) for node in model.graph.node]
+    assert b"/home/ann" in model.SerializeToString()
+    remove_traces(model)
+    assert b"/home/ann" not in model.SerializeToString()
+    assert kept == [(n.op_type, list(n.input), list(n.output)) for n in model.graph.node]
+    assert model.graph.node[0].attribute[0].g.node[0].op_type == "Relu"
+
+
 @pytest.mark.slow  # torch's exporter takes half a minute
 @pytest.mark.parametrize("view_filter", [None, FILTER], ids=["plain", "high-pass"])
 def test_onnxruntime_runs_the_graph_with_the_filter(weights, tmp_path, view_filter):
     onnxruntime = pytest.importorskip("onnxruntime")
     _, file, expected = exported(weights, tmp_path, "onnx", view_filter)
+    assert not [path for path in PLACES if path.encode() in file.read_bytes()]
     session = onnxruntime.InferenceSession(str(file))
     for count in (2, 1):
         (found,) = session.run(["features"], {"images": IMAGES[:count].numpy()})

@@ -1,5 +1,8 @@
 """A model card says what a user must know, and does not invent what nobody said."""
 
+import re
+from dataclasses import replace
+
 from salmask_plugin.results import DataSet, Evaluation, RunRecord
 from salmask_plugin.results.card import UNKNOWN, model_card
 
@@ -36,7 +39,7 @@ def test_a_card_of_a_run():
     assert "11 taps, sigma 5 px" in card
     assert "apply step 3 yourself" in card
     assert "localizer: resnet50, trained on ImageNet-1k labels" in card
-    assert "| flowers102/linear | top1_last 91.23 % | epochs=100 |" in card
+    assert "| flowers102/linear | top1\\_last 91.23 % | epochs=100 |" in card
     assert "these weights: none chosen yet" in card
     assert "the weights of resnet50 (ImageNet-1k labels)" in card
 
@@ -47,3 +50,44 @@ def test_a_card_of_a_stranger_s_checkpoint_admits_what_is_not_known():
     assert "3. No filter." in card
     assert "these weights: MIT" in card
     assert "## Results" not in card
+
+
+HOSTILE = "<script>x</script> [l](javascript:1) `|\n# h\n| a |\x1b[31m\u202e\udcff ![i](http://x/y)"
+
+
+def test_nothing_in_a_card_is_markup_but_the_card():
+    """Names come from records and checkpoints, whoever wrote them."""
+    record = replace(
+        RECORD,
+        host=HOSTILE,
+        method=HOSTILE,
+        recipe=HOSTILE,
+        localizer=HOSTILE,
+        localizer_trained_on=HOSTILE,
+        data=replace(RECORD.data, name=HOSTILE),
+        environment=replace(RECORD.environment, commit=HOSTILE),
+        notes=("# h", "- a", "1. b", "=== c", HOSTILE),
+        evaluations={HOSTILE: Evaluation({HOSTILE: 0.5}, {HOSTILE: HOSTILE})},
+    )
+    described = {
+        **DESCRIBED,
+        "architecture": HOSTILE,
+        "source": HOSTILE,
+        "fingerprint": HOSTILE,
+        "view_filter": None,
+    }
+    files = [(HOSTILE, HOSTILE, "``a`` " + HOSTILE)]
+    card = model_card(described, files, record, license=HOSTILE)
+    plain = model_card({**DESCRIBED, "view_filter": None}, FILES, RECORD)
+    headings = [line for line in card.splitlines() if line.startswith("#")]
+    assert len(headings) == len([line for line in plain.splitlines() if line.startswith("#")])
+    assert all(sign.isprintable() or sign == "\n" for sign in card)
+    card.encode()
+    # Without what is escaped, then without code, of which nothing here is.
+    html = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"\\.", "", card))
+    for markup in ("<", "](", "`"):
+        assert markup not in html
+    (row,) = (line for line in html.splitlines() if line.startswith("|") and "0.5" in line)
+    assert row.count("|") == 4
+    for start in ("- # h", "- - a", "- 1. b", "- === c"):
+        assert start not in card

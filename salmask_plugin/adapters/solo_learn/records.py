@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +14,9 @@ from typing import Any
 
 import torch
 
+from salmask_plugin.adapters.solo_learn.arguments import LINEAR, PRETRAIN, read_arguments
 from salmask_plugin.adapters.solo_learn.logs import Curves, log_folder, read_curves
+from salmask_plugin.localizers.weights import check_stored
 from salmask_plugin.results import (
     DataSet,
     Evaluation,
@@ -53,7 +54,7 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
         FileNotFoundError: if a folder lacks its arguments, checkpoint or curves.
         ValueError: if the linear evaluation was made on another run's checkpoint.
     """
-    arguments, checkpoint = _arguments(pretrain), _checkpoint(pretrain)
+    arguments, checkpoint = read_arguments(pretrain, PRETRAIN), _checkpoint(pretrain)
     settings: Mapping[str, Any] = arguments.get("salmask") or {}
     curves = read_curves(log_folder(pretrain, arguments))
     epochs = int(arguments["max_epochs"])
@@ -105,7 +106,7 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
 
 
 def _linear(run: Path, pretrained: Path) -> Evaluation:
-    arguments = _arguments(run)
+    arguments = read_arguments(run, LINEAR)
     source = Path(arguments["pretrained_feature_extractor"])
     if source.name != pretrained.name:
         raise ValueError(f"{run} evaluated {source.name}, not {pretrained.name}.")
@@ -133,14 +134,6 @@ def _linear(run: Path, pretrained: Path) -> Evaluation:
     )
 
 
-def _arguments(run: Path) -> dict[str, Any]:
-    path = run / "args.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {run} is no folder of a solo-learn run.")
-    arguments: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return arguments
-
-
 def _checkpoint(run: Path) -> Path:
     files = sorted(run.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
     if not files:
@@ -149,6 +142,7 @@ def _checkpoint(run: Path) -> Path:
 
 
 def _trained_on(checkpoint: Path) -> str:
+    check_stored(checkpoint)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return str(state["salmask"]["localizer_trained_on"])
 

@@ -16,14 +16,17 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.progress import SHORTENING
 from salmask_plugin.cli.protocol import change_record, with_results
-from salmask_plugin.cli.runs import RESULT, below_out, keep_settings, read_settings
+from salmask_plugin.cli.runs import RESULT, below_out, keep_settings, some_settings
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation import PretrainedBackbone
 from salmask_plugin.file_names import path_below, safe_name
+from salmask_plugin.json_files import COUNT, OBJECT, Shape
 from salmask_plugin.results import Evaluation, read_record
 from salmask_plugin.results.environment import environment
 from salmask_plugin.results.store import RECORD_NAME, shortened, write_atomically
 
+ASKED: Shape = {"view_size": COUNT, "evaluation": OBJECT}
+"""What a result's settings take from the run it belongs to."""
 say = rank_zero_only(print)
 
 
@@ -90,6 +93,7 @@ def folder_of(kind: str, settings: Settings, source: Path) -> Path:
     """Return where the work goes: into the run's folder, or below ``out``."""
     name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
     if (source / RECORD_NAME).is_file():
+        some_settings(source, ASKED)  # refused now, not when the result is there
         return _inside(source, kind, name)
     return below_out(settings, settings["name"] or safe_name(f"{source.stem}-{name}"))
 
@@ -121,7 +125,7 @@ def _write(
         "backbone": {"source": backbone.source, "fingerprint": backbone.fingerprint},
         "environment": vars(environment()),
     }
-    text = json.dumps(content, indent=2, default=str, allow_nan=False)
+    text = json.dumps(shortened(content), indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
     _into_record(kind, name, node, evaluation, source)
 
@@ -133,7 +137,7 @@ def _into_record(
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
-        run = read_settings(source, trust=True)  # read, not built
+        run = some_settings(source, ASKED)
         asked = Wanted(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         change_record(source, lambda there: with_results(there, {name: evaluation}))

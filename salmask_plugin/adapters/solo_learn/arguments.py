@@ -1,0 +1,71 @@
+"""The arguments that solo-learn keeps beside a run, and what a record takes from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.json_files import (
+    COUNT,
+    LIST,
+    NULL,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Kind,
+    Shape,
+    read_object,
+)
+
+NUMBER = WHOLE | Kind("digits", lambda value: isinstance(value, str) and value.isdecimal())
+COMMON: Shape = {
+    "max_epochs": COUNT,
+    "devices": LIST | TEXT,
+    "num_nodes?": NUMBER | NULL,
+    "default_root_dir?": TEXT | NULL,
+    "optimizer": {"batch_size": COUNT, "kwargs?": OBJECT | NULL},
+    "scheduler": {"kwargs?": OBJECT | NULL},
+}
+LINEAR: Shape = {**COMMON, "pretrained_feature_extractor": TEXT, "data": {"dataset": TEXT}}
+PRETRAIN: Shape = {
+    **COMMON,
+    "name": TEXT,
+    "method": TEXT,
+    "seed": NUMBER,
+    "backbone": {"name": TEXT},
+    "data": {
+        "dataset": TEXT,
+        "num_classes": COUNT,
+        "train_path?": TEXT | NULL,
+        "val_path?": TEXT | NULL,
+    },
+    "augmentations": Kind(
+        "a list of objects with a crop_size",
+        lambda value: (
+            isinstance(value, list)
+            and bool(value)
+            and isinstance(value[0], dict)
+            and COUNT.fits(value[0].get("crop_size"))
+        ),
+    ),
+    "salmask?": OBJECT | NULL,
+    "method_kwargs": OBJECT,
+}
+"""What a record takes from solo-learn's arguments of a run."""
+
+
+def read_arguments(run: Path, shape: Shape) -> dict[str, Any]:
+    """Return the arguments of a run.
+
+    Args:
+        run: its folder.
+        shape: what must be in them: ``PRETRAIN`` or ``LINEAR``.
+
+    Raises:
+        FileNotFoundError: if the folder has none.
+        ValueError: if they are of another form.
+    """
+    path = run / "args.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {run} is no folder of a solo-learn run.")
+    return read_object(path, shape)
