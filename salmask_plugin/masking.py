@@ -43,6 +43,7 @@ class Masking:
 
         The input is not modified; unmasked pixels come back bit for bit.
         """
+        check_generator(generator, images)
         return self.apply(images, draw_mask(self.sampler, saliency, images, generator), generator)
 
     def apply(
@@ -123,8 +124,9 @@ class SaliencyMasking:
                 exchanged and should localise once: :meth:`localize` makes them.
 
         Raises:
-            ValueError: if query and key differ in shape.
+            ValueError: if query and key differ in shape, or the generator is on another device.
         """
+        check_generator(generator, query)
         if query.shape != key.shape:
             raise ValueError(
                 f"query {tuple(query.shape)} and key {tuple(key.shape)} must have the same shape."
@@ -194,6 +196,17 @@ def draw_mask(
 ) -> PixelMask:
     """Draw the mask of each view, (B, 1, H, W) or (B, C, H, W) where channels are drawn apart."""
     return to_pixels(for_channels(sampler, images.shape[1])(saliency, generator), images)
+
+
+def check_generator(generator: torch.Generator | None, images: Images) -> None:
+    """Raise ValueError unless the generator draws where the images are."""
+    device = images.device
+    if generator is None or generator.device.type == device.type or device.type == "meta":
+        return
+    raise ValueError(
+        f"generator is on {generator.device}, the views are on {device}: "
+        "step_generator(seed, rank, step, device=views.device) makes one that fits."
+    )
 
 
 def check_mask(mask: PixelMask, images: Images) -> None:

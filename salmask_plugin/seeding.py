@@ -19,7 +19,7 @@ def step_generator(
         seed: the run's seed, >= 0.
         rank: the process' global rank, >= 0.
         step: training batches seen so far, >= 0. Not the optimizer's step counter.
-        device: where the draws are made; draws on different devices differ.
+        device: where the draws are made, that of the views; draws on different devices differ.
 
     Raises:
         ValueError: if seed, rank or step is negative.

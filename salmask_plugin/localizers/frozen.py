@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.localizers.folding import fold_batch_norm, same_features
+from salmask_plugin.precision import autocast_off
 from salmask_plugin.types import Images
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -108,8 +109,8 @@ class FrozenNetwork:
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         low = self.precision != "float32" and images.device.type == "cuda"
-        dtype = getattr(torch, self.precision) if low else None
-        with torch.autocast(images.device.type, dtype=dtype, enabled=low):
+        own = torch.autocast("cuda", getattr(torch, self.precision)) if low else None
+        with own or autocast_off(images.device):
             forward = getattr(self.network, self.method)
             if inputs.device.type != "cpu":
                 return torch.as_tensor(forward(inputs)).float()

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -316,3 +317,14 @@ def test_nonsemantic_negatives_are_the_query_view_in_tiles(make_images):
         for channel in range(3):
             assert torch.isin(own[channel], view[channel]).all()
             assert not torch.isin(own[channel], other[channel]).all()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_generator_of_another_device_is_an_error_that_says_what_to_do(make_images, whole):
+    """torch's own words name no argument of ours."""
+    images, elsewhere = make_images(2), SimpleNamespace(device=torch.device("cuda", 1))
+    part = Masking(GridMask(), MeanFill())
+    call = SaliencyMasking(UniformLocalizer(), part) if whole else part
+    second = images if whole else torch.zeros(2, 7, 7)
+    with pytest.raises(ValueError, match=r"generator is on cuda:1, the views are on cpu.*device="):
+        call(images, second, elsewhere)

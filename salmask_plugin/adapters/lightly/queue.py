@@ -20,6 +20,8 @@ class KeyQueue(MemoryBankModule):
     it is read when a state dict is loaded. Values, order and the draw of the first keys are
     lightly's.
 
+    The bank moves to the device of the keys, once; lightly copies it there in every step.
+
     Bank and pointer are part of ``state_dict``. In lightly they are not, and a resumed run starts
     from random negatives.
 
@@ -52,6 +54,7 @@ class KeyQueue(MemoryBankModule):
         """
         if self.size[0] == 0:
             return output, None
+        self._follow(output.device)
         bank = self.bank.clone().detach().transpose(0, -1)
         if update:
             self.enqueue(output)
@@ -62,10 +65,16 @@ class KeyQueue(MemoryBankModule):
         """Write keys (B, D) over the oldest."""
         if self.gather_distributed and dist.world_size() > 1:
             keys = concat_all_gather(keys)
+        self._follow(keys.device)
         end = min(self.place + len(keys), self.size[0])
         self.bank[self.place : end] = keys[: end - self.place].detach()
         self.place = 0 if end == self.size[0] else end
         self.bank_ptr.fill_(self.place)
+
+    def _follow(self, device: torch.device) -> None:
+        """Move to where the keys are: in a loop of one's own a loss is easily left on the CPU."""
+        if self.bank.device != device:
+            self.bank, self.bank_ptr = self.bank.to(device), self.bank_ptr.to(device)
 
 
 def _read_place(queue: Any, incompatible_keys: Any) -> None:
