@@ -308,3 +308,9 @@ def test_a_bank_that_moved_is_the_bank_that_never_did() -> None:
         losses.append((found.cpu(), loss.memory_bank.bank.cpu()))
     for one, other in zip(*losses, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("bank_size", [0, (12, DIM)])
+def test_an_empty_batch_is_an_error(bank_size: int | tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"out0 \(0, 7\) has no rows"):
+        HardNegativeNTXentLoss(memory_bank_size=bank_size)(rows(0, 1), rows(0, 2))
