@@ -151,7 +151,7 @@ class MaskedMoCoV2(LightningModule):
 
     def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Say once how BatchNorm sees the batch."""
-        self._groups_notice(len(views_of(batch)[0]), devices=self.trainer.world_size)
+        self._groups_notice(len(views_of(batch)[0]), self.backbone, devices=self.trainer.world_size)
 
     def on_train_start(self) -> None:
         """Tell the masking how long training is."""
