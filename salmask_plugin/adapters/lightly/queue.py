@@ -31,11 +31,18 @@ class KeyQueue(MemoryBankModule):
 
     Attributes:
         place: row of the bank that the next key goes to.
+        hold: keep keys back until :meth:`release`, so that batches which share an optimizer step
+            are not each other's negatives.
     """
+
+    bank: Tensor
+    bank_ptr: Tensor
 
     def __init__(self, size: int | Sequence[int], gather_distributed: bool = False) -> None:
         super().__init__(size, gather_distributed=gather_distributed)
         self.place = 0
+        self.hold = False
+        self._held: list[Tensor] = []
         if self.size[0] > 0:
             for name in ("bank", "bank_ptr"):
                 self.register_buffer(name, getattr(self, name), persistent=True)
@@ -56,9 +63,17 @@ class KeyQueue(MemoryBankModule):
             return output, None
         self._follow(output.device)
         bank = self.bank.clone().detach().transpose(0, -1)
-        if update:
+        if update and self.hold:
+            self._held.append(output.detach())
+        elif update:
             self.enqueue(output)
         return output, bank
+
+    def release(self) -> None:
+        """Enqueue what was held, as the keys of one batch."""
+        if self._held:
+            self.enqueue(torch.cat(self._held))
+            self._held = []
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
