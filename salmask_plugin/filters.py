@@ -14,7 +14,7 @@ from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor, nn
 
 from salmask_plugin.precision import autocast_off, in_float
-from salmask_plugin.types import Images
+from salmask_plugin.types import Images, check_images
 
 PAPER_VIEW_SIZE = 224
 """Side of the views in pixels for which the paper's kernel sizes are meant."""
@@ -29,9 +29,10 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
         sigma: standard deviation in pixels, > 0.
 
     Raises:
-        ValueError: if the kernel does not fit into the images (reflection needs
-            ``kernel_size // 2 < min(H, W)``).
+        ValueError: if the images are not floating point (B, C, H, W), or the kernel does not fit
+            into them (reflection needs ``kernel_size // 2 < min(H, W)``).
     """
+    check_images(images)
     height, width = images.shape[-2:]
     if kernel_size // 2 >= min(height, width):
         raise ValueError(

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
+from salmask_plugin.masks.fitting import check_generator, check_mask, check_one_each
 from salmask_plugin.types import (
     Fill,
     Images,
@@ -18,10 +20,13 @@ from salmask_plugin.types import (
     PixelMask,
     Saliency,
     ViewFilter,
+    check_images,
 )
 
 Branch = Literal["query", "key", "both"]
 Source = Literal["key", "query"]
+
+PAPER_TOLERANCE = 0.6
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class Masking:
 
         The input is not modified; unmasked pixels come back bit for bit.
         """
+        check_images(images)
+        check_generator(generator, images)
+        check_one_each(saliency, images, "saliency")
         return self.apply(images, draw_mask(self.sampler, saliency, images, generator), generator)
 
     def apply(
@@ -123,13 +131,20 @@ class SaliencyMasking:
                 exchanged and should localise once: :meth:`localize` makes them.
 
         Raises:
-            ValueError: if query and key differ in shape.
+            ValueError: if the views are not floating point (B, C, H, W), query and key differ in
+                shape, there is not one map per view, or the generator is on another device.
         """
+        check_images(query, "query")
+        check_images(key, "key")
+        check_generator(generator, query)
         if query.shape != key.shape:
             raise ValueError(
                 f"query {tuple(query.shape)} and key {tuple(key.shape)} must have the same shape."
             )
         maps = saliency if saliency is not None else self.localize(query, key)
+        if maps is not None:
+            check_one_each(maps[0], query, "saliency of the query")
+            check_one_each(maps[1], key, "saliency of the key")
         if self.view_filter is not None:
             query, key = self.view_filter(query), self.view_filter(key)
         source = 0 if self.negative_source == "query" else 1
@@ -150,7 +165,9 @@ class SaliencyMasking:
         """Return the maps of (query, key) from one forward of the localizer, or None if unused."""
         if self.query is None and self.negative is None:
             return None
-        maps = self.localizer(torch.cat((query, key)))
+        views = torch.cat((query, key))
+        maps = self.localizer(views)
+        check_one_each(maps, views, "what the localizer returned")
         return maps[: len(query)], maps[len(query) :]
 
     def _mask_view(
@@ -165,7 +182,7 @@ class SaliencyMasking:
         mask = draw_mask(self.query.sampler, maps[index], view, generator)
         if self.probability < 1:
             shape = (len(view), 1, 1, 1)
-            draw = torch.rand(shape, generator=generator, device=view.device)
+            draw = uniform(shape, view.device, generator)
             mask = mask & (draw < self.probability)
         if self.probability == 0:
             return view, mask  # no cell is shown, so no fill is made
@@ -196,14 +213,18 @@ def draw_mask(
     return to_pixels(for_channels(sampler, images.shape[1])(saliency, generator), images)
 
 
-def check_mask(mask: PixelMask, images: Images) -> None:
-    """Raise ValueError unless there is one mask per image, of one channel or of the image's."""
-    count, channels, height, width = images.shape
-    if tuple(mask.shape) not in ((count, 1, height, width), (count, channels, height, width)):
-        raise ValueError(
-            f"mask has shape {tuple(mask.shape)}; for images {tuple(images.shape)} it must be "
-            f"(B, 1, H, W) or (B, C, H, W)."
-        )
+def foreground_tolerance(masking: SaliencyMasking | None) -> float:
+    """Return the tolerance of Eq. 1 that the recipe's samplers use, negatives first.
+
+    Hard negatives lose foreground alone, so theirs is the recipe's where both have one. 0.6, the
+    paper's, where no sampler has a foreground (such as TopMask), or nothing is masked.
+    """
+    parts = () if masking is None else (masking.negative, masking.query)
+    for sampler in (part.sampler for part in parts if part is not None):
+        for kind in (sampler, *getattr(sampler, "samplers", ())):
+            if hasattr(kind, "tolerance"):
+                return float(kind.tolerance)
+    return PAPER_TOLERANCE
 
 
 def to_pixels(mask: Tensor, images: Images) -> PixelMask:

@@ -16,16 +16,22 @@ def step_generator(
     draws. (seed, rank, step) is hashed, not summed: (1, 0, 2) and (1, 1, 1) are unrelated.
 
     Args:
-        seed: the run's seed, >= 0.
+        seed: the run's seed, from 0 to 2**64 - 1, as rank and step.
         rank: the process' global rank, >= 0.
         step: training batches seen so far, >= 0. Not the optimizer's step counter.
-        device: where the draws are made; draws on different devices differ.
+        device: where the draws are made, that of the views; draws on different devices differ.
 
     Raises:
-        ValueError: if seed, rank or step is negative.
+        ValueError: if seed, rank or step is negative, or 2**64 or more.
     """
-    for name, value in (("seed", seed), ("rank", rank), ("step", step)):
+    place = {"seed": seed, "rank": rank, "step": step}
+    for name, value in place.items():
         if value < 0:
             raise ValueError(f"{name}={value} must be at least 0.")
-    state = np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)
+        if value >= 2**64:
+            raise ValueError(f"{name}={value} must be below 2**64.")
+    # Words of 32 bits each: a number that takes two would read as a number and its neighbour.
+    low, high = zip(*((value % 2**32, value >> 32) for value in place.values()), strict=True)
+    hashed = np.random.SeedSequence(low, spawn_key=high if any(high) else ())
+    state = hashed.generate_state(1, np.uint64)
     return torch.Generator(device=device).manual_seed(int(state[0] >> np.uint64(1)))

@@ -1,4 +1,4 @@
-"""The vocabulary of the package: array aliases, the three roles, and what one masking step returns.
+"""The vocabulary of the package: arrays, the three roles, and what one masking step returns.
 
 Axes: B images, C channels, H x W pixels, h x w cells of the saliency grid, M hard negatives.
 """
@@ -19,6 +19,15 @@ CellMask: TypeAlias = Tensor
 """(B, 1, h', w') or (B, C, h', w') bool on the grid or a finer lattice; True = masked."""
 PixelMask: TypeAlias = Tensor
 """(B, 1, H, W) or (B, C, H, W) bool on the image; True = masked."""
+
+
+def check_images(images: Tensor, argument: str = "images") -> None:
+    """Raise ValueError unless they are floating point (B, C, H, W), as views are."""
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"{argument} are {images.dtype} {tuple(images.shape)}; "
+            "normalised floating-point views (B, C, H, W) are expected."
+        )
 
 
 @runtime_checkable

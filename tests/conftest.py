@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import torch
@@ -13,6 +14,21 @@ from torch import Tensor
 def generator() -> torch.Generator:
     """A seeded generator, so that nothing depends on the global one."""
     return torch.Generator().manual_seed(20240)
+
+
+@pytest.fixture
+def in_float64() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which torch makes float64 by default."""
+
+    @contextmanager
+    def default() -> Iterator[None]:
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return default
 
 
 @pytest.fixture

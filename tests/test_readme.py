@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import salmask_plugin
 from salmask_plugin.cli.main import COMMANDS, build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,22 +24,68 @@ def commands():
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
 
 
-def test_python_snippet_trains():
+def encoder_of(*norm):
+    return torch.nn.Sequential(torch.nn.Flatten(), *norm, torch.nn.Linear(3 * 32 * 32, 128))
+
+
+def run_snippet(device, epochs=2):
+    """What the loop leaves: its names, and the images that each encoder saw."""
     (snippet,) = snippets("python")
     torch.manual_seed(0)
-    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 128))
-    key_encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 128))
-    before = encoder[1].weight.clone()
-    namespace = {
-        "dataloader": [([torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)], torch.arange(4))],
-        "encode": encoder,
-        "encode_key": key_encoder,
+    encoder, key_encoder = encoder_of(), encoder_of(torch.nn.BatchNorm1d(3 * 32 * 32))
+    encoder.to(device), key_encoder.to(device)
+    seen = {"query": [], "key": []}
+    encoder.register_forward_pre_hook(lambda _, images: seen["query"].append(images[0]))
+    key_encoder.register_forward_pre_hook(lambda _, images: seen["key"].append(images[0]))
+    views = [torch.randn(4, 3, 32, 32).to(device) for _ in range(2)]
+    names = {
+        "dataloader": [(views, torch.arange(4))],
+        "epochs": epochs,
+        "encoder": encoder,
+        "key_encoder": key_encoder,
         "update_momentum": lambda: None,
         "optimizer": torch.optim.SGD(encoder.parameters(), lr=0.1),
     }
-    exec(compile(snippet, "README.md", "exec"), namespace)
-    assert namespace["loss"].isfinite()
-    assert not torch.equal(before, encoder[1].weight)
+    exec(compile(snippet, "README.md", "exec"), names)
+    return names, seen
+
+
+def test_python_snippet_trains():
+    names, seen = run_snippet("cpu")
+    torch.manual_seed(0)
+    assert names["loss"].isfinite()
+    assert not torch.equal(encoder_of()[1].weight, names["encoder"][1].weight)
+    one, other = seen["query"]
+    assert not torch.equal(one, other)  # another mask for the same views in the second epoch
+
+
+def test_hard_negatives_of_the_snippet_leave_no_statistics():
+    names, seen = run_snippet("cpu")
+    keys, negatives = seen["key"][::2], seen["key"][1::2]
+    assert torch.equal(keys[0], names["dataloader"][0][0][1])
+    assert not torch.equal(negatives[0], keys[0])
+    expected = torch.nn.BatchNorm1d(3 * 32 * 32)
+    for images in keys:
+        expected(images.flatten(1))
+    assert torch.equal(names["key_encoder"][1].running_mean, expected.running_mean)
+    assert names["key_encoder"][1].num_batches_tracked == 2
+
+
+@pytest.mark.parametrize(
+    "device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["meta", "cuda"]
+)
+def test_python_snippet_runs_where_its_views_are(device, monkeypatch):
+    """The bank is left on the CPU by the snippet; the meta device refuses to mix."""
+    if device == "meta":  # has no generators; draws there take any
+        make = salmask_plugin.step_generator
+        monkeypatch.setattr(
+            salmask_plugin,
+            "step_generator",
+            lambda seed, rank, step, device: make(seed, rank, step),
+        )
+    names, _ = run_snippet(device)
+    assert names["loss"].device.type == device
+    assert names["criterion"].memory_bank.bank.device.type == device
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("salmask ")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torchvision.transforms import v2
 
 from salmask_plugin.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.localizers import CachedLocalizer, GivenLocalizer, MomentumLocalizer
-from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.results.store import write_atomically
@@ -43,6 +44,7 @@ def gallery_rows(
     masked = masking(views, views, step_generator(seed, 0, 0, views.device))
     filtered = masking.view_filter is not None
     show = display_filtered if filtered else display_view
+    objects = partial(foreground, tolerance=foreground_tolerance(masking))
     rows = []
     for index, label in enumerate(labels):
         maps = masked.saliency
@@ -51,7 +53,7 @@ def gallery_rows(
             GalleryRow(
                 image=display_view(views[index].numpy()),
                 saliency=None if maps is None else maps[0][index].numpy(),
-                foreground=None if maps is None else foreground(maps[0])[index].numpy(),
+                foreground=None if maps is None else objects(maps[0])[index].numpy(),
                 query=show(masked.query[index].numpy()),
                 key=show(masked.key[index].numpy()),
                 negative=None if negatives is None else show(negatives[index, 0].numpy()),

@@ -72,7 +72,6 @@ def record_of(
     method = settings["method"]
     negatives = masking is not None and masking.negative is not None
     trainer = settings["trainer"]
-    devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return RunRecord(
         name=str(settings["name"] or recipe_name(settings)),
@@ -90,7 +89,7 @@ def record_of(
         backbone=settings.choices["backbone"],
         epochs=ran.epochs,
         steps=ran.steps,
-        batch_size=settings["loader"]["batch_size"] * devices * trainer["num_nodes"],
+        batch_size=images_per_step(settings["loader"], trainer),
         localizer="none" if masking is None else _localizer_name(masking, settings),
         localizer_trained_on=(
             "none" if masking is None else getattr(masking.localizer, "trained_on", "unknown")
@@ -122,6 +121,13 @@ def record_of(
         ),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def images_per_step(loader: Mapping[str, Any], trainer: Mapping[str, Any]) -> int:
+    """Return the images of one optimizer step over all devices and accumulated batches."""
+    devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
+    batches = trainer.get("accumulate_grad_batches") or 1
+    return int(loader["batch_size"] * devices * trainer["num_nodes"] * batches)
 
 
 def degenerate_saliency(history: Mapping[str, Sequence[float]]) -> list[str]:

@@ -10,12 +10,12 @@ from salmask_plugin.evaluation.coverage import (
     Agreement,
     agreement,
     centre_box,
-    foreground_tolerance,
     measure_coverage,
     removed_share,
 )
 from salmask_plugin.evaluation.map_agreement import measure_agreement
 from salmask_plugin.evaluation.variance import ViewVariance, view_variance
+from salmask_plugin.masking import foreground_tolerance
 
 __all__ = [
     "Agreement",

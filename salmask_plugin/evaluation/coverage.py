@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.masking import Masking, SaliencyMasking, to_pixels
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance, to_pixels
 from salmask_plugin.masks import foreground
-from salmask_plugin.types import Images, MaskSampler, Saliency
-
-PAPER_TOLERANCE = 0.6
+from salmask_plugin.types import Images, Saliency
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,24 +128,6 @@ def measure_coverage(
         values[f"{prefix}precision"] = compared.precision
         values[f"{prefix}recall"] = compared.recall
     return values
-
-
-def foreground_tolerance(masking: SaliencyMasking) -> float:
-    """Return the tolerance of Eq. 1 that the recipe's samplers use, negatives first.
-
-    0.6, the paper's, where no sampler has a foreground (such as TopMask).
-    """
-    for part in (masking.negative, masking.query):
-        for sampler in _samplers(part):
-            if hasattr(sampler, "tolerance"):
-                return float(sampler.tolerance)
-    return PAPER_TOLERANCE
-
-
-def _samplers(part: Masking | None) -> tuple[MaskSampler, ...]:
-    if part is None:
-        return ()
-    return tuple(getattr(part.sampler, "samplers", (part.sampler,)))
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from salmask_plugin.evaluation.coverage import PAPER_TOLERANCE, agreement
-from salmask_plugin.masking import to_pixels
+from salmask_plugin.evaluation.coverage import agreement
+from salmask_plugin.masking import PAPER_TOLERANCE, to_pixels
 from salmask_plugin.masks import foreground
 from salmask_plugin.types import Saliency
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.types import Images
+from salmask_plugin.types import Images, check_images
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class MeanFill:
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return (B, C, 1, 1), broadcastable to the images (B, C, H, W)."""
+        check_images(images)
         # Asked for in float32: a half-precision sum over 50,000 pixels overflows or drifts, and not
         # every device widens it by itself.
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.types import Images
+from salmask_plugin.types import Images, check_images
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class NoiseFill:
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return noise of the images' shape, (B, C, H, W)."""
+        check_images(images)
         noise = torch.randn(
             images.shape, generator=generator, dtype=images.dtype, device=images.device
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.types import Images
+from salmask_plugin.types import Images, check_images
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,18 @@ class TileFill:
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return the tiled views, (B, C, H, W)."""
+        check_images(images)
         count, channels, height, width = images.shape
         smallest, largest = (max(1, round(share * min(height, width))) for share in self.size)
-        draw = torch.rand((count, 1), generator=generator, device=images.device)
+        draw = torch.rand(
+            (count, 1), generator=generator, device=images.device, dtype=torch.float32
+        )
         side = smallest + (draw * (largest - smallest + 1)).long().clamp(max=largest - smallest)
         # Enough places for the smallest tiles: how much is drawn must not depend on the sides.
         tiles = (-(-height // smallest), -(-width // smallest))
-        place = torch.rand((2, count, *tiles), generator=generator, device=images.device)
+        place = torch.rand(
+            (2, count, *tiles), generator=generator, device=images.device, dtype=torch.float32
+        )
 
         row = torch.arange(height, device=images.device)
         column = torch.arange(width, device=images.device)

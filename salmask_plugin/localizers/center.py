@@ -50,6 +50,6 @@ class CenterLocalizer:
 
     def _inside(self, cells: int, device: torch.device) -> Tensor:
         """(cells,) the share of each cell that lies in the box, along one axis."""
-        first = torch.arange(cells, device=device)
+        first = torch.arange(cells, device=device, dtype=torch.float32)
         low, high = (0.5 - self.size / 2) * cells, (0.5 + self.size / 2) * cells
         return ((first + 1).clamp(max=high) - first.clamp(min=low)).clamp(min=0)

@@ -38,7 +38,10 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 def same_features(first: nn.Module, second: nn.Module, method: str, *, side: int = 96) -> bool:
     """Whether two networks give the same features of one noise image, to float32 rounding."""
     noise = torch.randn(
-        1, 3, side, side, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+        (1, 3, side, side),
+        generator=torch.Generator("cpu").manual_seed(0),
+        device="cpu",
+        dtype=torch.float32,
     )
     with torch.no_grad():
         expected, found = (getattr(network, method)(noise) for network in (first, second))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.localizers.folding import fold_batch_norm, same_features
-from salmask_plugin.types import Images
+from salmask_plugin.precision import autocast_off
+from salmask_plugin.types import Images, check_images
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -92,11 +93,7 @@ class FrozenNetwork:
         Raises:
             ValueError: if the images are not floating point or have the wrong number of channels.
         """
-        if not images.is_floating_point() or images.ndim != 4:
-            raise ValueError(
-                f"images are {images.dtype} {tuple(images.shape)}; "
-                "normalised floating-point views (B, C, H, W) are expected."
-            )
+        check_images(images)
         if images.shape[1] != self._scale.shape[1]:
             raise ValueError(
                 f"images have {images.shape[1]} channels; {self.name} takes {self._scale.shape[1]}."
@@ -108,8 +105,8 @@ class FrozenNetwork:
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         low = self.precision != "float32" and images.device.type == "cuda"
-        dtype = getattr(torch, self.precision) if low else None
-        with torch.autocast(images.device.type, dtype=dtype, enabled=low):
+        own = torch.autocast("cuda", getattr(torch, self.precision)) if low else None
+        with own or autocast_off(images.device):
             forward = getattr(self.network, self.method)
             if inputs.device.type != "cpu":
                 return torch.as_tensor(forward(inputs)).float()

@@ -53,6 +53,6 @@ class GivenLocalizer:
                 "GivenLocalizer takes the masks of the views, not the views: "
                 "masking(query, key, saliency=(given(query_mask), given(key_mask)))."
             )
-        whole = torch.zeros((1, 4), device=masks.device)
+        whole = torch.zeros((1, 4), device=masks.device, dtype=torch.float32)
         whole[:, 2:] = 1
         return resample(masks, whole, self.grid)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.localizers.scda import channel_sum
-from salmask_plugin.types import Images, Saliency, ViewFilter
+from salmask_plugin.types import Images, Saliency, ViewFilter, check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,9 @@ class MomentumLocalizer:
         """Return the maps of views (B, C, H, W): float32, (B, h, w).
 
         Raises:
-            ValueError: if the layer's output is no map or a 1 x 1 map.
+            ValueError: if the images are no views, or the layer's output is no map or a 1 x 1 map.
         """
+        check_images(images)
         views = images if self.view_filter is None else self.view_filter(images)
         outputs: list[Tensor] = []
         modes = [(module, module.training) for module in self.encoder.modules()]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from salmask_plugin.types import Images, Saliency
+from salmask_plugin.types import Images, Saliency, check_images
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ class SCDALocalizer:
         """Return the maps of views (B, C, H, W): float32, (B, h, w). One forward for all.
 
         Raises:
-            ValueError: if the map is 1 x 1, which ranks nothing.
+            ValueError: if the images are no views, or the map is 1 x 1, which ranks nothing.
         """
+        check_images(images)
         size = self._size(images.shape[-2], images.shape[-1])
         resized = images
         if size != images.shape[-2:]:

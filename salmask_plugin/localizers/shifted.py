@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from salmask_plugin.localizers.scda import SCDALocalizer
-from salmask_plugin.types import Images, Saliency
+from salmask_plugin.types import Images, Saliency, check_images
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ class ShiftedLocalizer:
         """Return the maps of images (B, C, H, W): float32, (B, shifts * h, shifts * w).
 
         Raises:
-            ValueError: if the network's own map is 1 x 1.
+            ValueError: if the images are no views, or the network's own map is 1 x 1.
         """
+        check_images(images)
         size = self.size
         if images.shape[-2:] != (size, size):
             shrinks = size < max(images.shape[-2:])
@@ -66,7 +67,7 @@ class ShiftedLocalizer:
             return look(images)
         stride = size / look(images[:1]).shape[-1]
         # Middles of the finer cells, seen from the middle of the network's cell.
-        middles = (torch.arange(self.shifts) + 0.5) / self.shifts - 0.5
+        middles = (torch.arange(self.shifts, dtype=torch.float32) + 0.5) / self.shifts - 0.5
         offsets = (middles * stride).round().int().tolist()
         border = max(map(abs, offsets))
         # Beyond the border the image is mirrored, where a shift looks there.

@@ -29,5 +29,5 @@ class UniformLocalizer:
         return "none"
 
     def __call__(self, images: Images) -> Saliency:
-        """Return ones, (B, h, w)."""
-        return torch.ones((len(images), *self.grid), device=images.device)
+        """Return ones, (B, h, w) float32."""
+        return torch.ones((len(images), *self.grid), device=images.device, dtype=torch.float32)

@@ -42,18 +42,21 @@ def info_nce(
         The mean loss, a scalar.
 
     Raises:
-        ValueError: on shapes that do not fit, no negatives of any kind, or temperature <= 0.
+        ValueError: on shapes that do not fit, an empty batch, no negatives of any kind, or settings
+            that are not finite.
 
     References:
         Chin et al., WACV 2024, Eq. 2; rho and the positive's place after the code of Ge et al.,
         NeurIPS 2021, https://github.com/SongweiGe/Contrastive-Learning-with-Non-Semantic-Negatives/tree/5fbdc4d.
     """
     check_temperature(temperature)
+    check_hard_negatives(rho, hard_negative_bias)
     if key.shape != query.shape or negatives.ndim != 2 or negatives.shape[1] != query.shape[1]:
         raise ValueError(
             f"query {tuple(query.shape)}, key {tuple(key.shape)} and negatives "
             f"{tuple(negatives.shape)} must be (B, D), (B, D) and (K, D)."
         )
+    check_batch(query, "query")
     if len(negatives) == 0 and hard_negatives is None:
         raise ValueError("negatives is empty and there are no hard_negatives: nothing to contrast.")
     with autocast_off(query.device):
@@ -128,6 +131,19 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature={temperature} must be positive and finite.")
 
 
+def check_hard_negatives(rho: float, hard_negative_bias: float) -> None:
+    """Raise ValueError unless rho and the bias are finite."""
+    for name, value in (("rho", rho), ("hard_negative_bias", hard_negative_bias)):
+        if not -float("inf") < value < float("inf"):
+            raise ValueError(f"{name}={value} must be finite.")
+
+
+def check_batch(rows: Tensor, argument: str) -> None:
+    """Raise ValueError on no rows, whose mean loss is no number."""
+    if len(rows) == 0:
+        raise ValueError(f"{argument} {tuple(rows.shape)} has no rows: an empty batch has no loss.")
+
+
 class InfoNCELoss(nn.Module):
     """:func:`info_nce` with its settings stored. Arguments as there."""
 
@@ -140,6 +156,7 @@ class InfoNCELoss(nn.Module):
     ) -> None:
         super().__init__()
         check_temperature(temperature)
+        check_hard_negatives(rho, hard_negative_bias)
         self.temperature = temperature
         self.rho = rho
         self.positive_in_denominator = positive_in_denominator

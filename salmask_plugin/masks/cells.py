@@ -66,6 +66,13 @@ def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[fl
     return values[0], values[1]
 
 
+def uniform(
+    shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
+) -> Tensor:
+    """Draw from U[0, 1) in float32, whatever torch's default type is: the bits decide the masks."""
+    return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
+
+
 def check_rounding(rounding: Rounding) -> None:
     """Raise ValueError unless ``rounding`` is one of the two."""
     if rounding not in get_args(Rounding):
@@ -108,5 +115,5 @@ def draw_share(
     low, high = ratio
     draws = 2 if rounding == "random" else 1
     shape = (draws, saliency.shape[0], 1)
-    drawn = torch.rand(shape, generator=generator, device=saliency.device)
+    drawn = uniform(shape, saliency.device, generator)
     return DrawnShare(low + (high - low) * drawn[0], drawn[1] if draws == 2 else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.masks.cells import Rounding, check_maps, check_rounding
+from salmask_plugin.masks.cells import Rounding, check_maps, check_rounding, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 LATTICE = 16
@@ -46,7 +46,7 @@ class FocalMask:
         check_maps(saliency)
         images, height, width = saliency.shape
         draws = 4 if self.rounding == "random" else 2
-        drawn = torch.rand((draws, images, 1), generator=generator, device=saliency.device)
+        drawn = uniform((draws, images, 1), saliency.device, generator)
         tosses = (drawn[2], drawn[3]) if draws == 4 else (None, None)
         rows = self._inside_axis(LATTICE * height, drawn[0], tosses[0])
         columns = self._inside_axis(LATTICE * width, drawn[1], tosses[1])

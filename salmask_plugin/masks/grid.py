@@ -14,6 +14,7 @@ from salmask_plugin.masks.cells import (
     check_rounding,
     draw_share,
     foreground,
+    uniform,
 )
 from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
@@ -71,9 +72,7 @@ class GridMask:
         images, height, width = is_foreground.shape
         channels = channels if self.per_channel else 1
         alpha = draw_share(self.ratio, saliency, generator, self.rounding)
-        noise = torch.rand(
-            (images, channels, height * width), generator=generator, device=saliency.device
-        )
+        noise = uniform((images, channels, height * width), saliency.device, generator)
 
         objects = is_foreground.flatten(1)[:, None]  # (B, 1, N)
         object_cells = objects.sum(-1, keepdim=True)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share, foreground
+from salmask_plugin.masks.cells import check_ratio, draw_share, foreground, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 Pool = Literal["anywhere", "background"]
@@ -45,7 +45,7 @@ class MatchedMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
         objects = foreground(saliency, self.tolerance).flatten(1)  # (B, N)
         beta = draw_share(self.ratio, saliency, generator)
-        order = torch.rand(objects.shape, generator=generator, device=saliency.device)
+        order = uniform(objects.shape, saliency.device, generator)
         masked = beta.of(objects.sum(1, keepdim=True))
         if self.pool == "background":
             order = order + objects  # the background's cells rank first

@@ -8,6 +8,7 @@ from itertools import accumulate
 
 import torch
 
+from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
@@ -48,7 +49,7 @@ class MaskMixture:
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1|C, h', w') bool on the finest lattice."""
-        draw = torch.rand((len(saliency), 1, 1, 1), generator=generator, device=saliency.device)
+        draw = uniform((len(saliency), 1, 1, 1), saliency.device, generator)
         masks = [sampler(saliency, generator) for sampler in self.samplers]
         height = max(mask.shape[-2] for mask in masks)
         width = max(mask.shape[-1] for mask in masks)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share
+from salmask_plugin.masks.cells import check_ratio, draw_share, uniform
 from salmask_plugin.masks.top import random_tie_rank
 from salmask_plugin.types import CellMask, Saliency
 
@@ -33,7 +33,7 @@ class SystematicMask:
         h w ratio cells are masked, rounded up or down at random: right on average.
         """
         alpha = draw_share(self.ratio, saliency, generator)
-        start = torch.rand(alpha.share.shape, generator=generator, device=saliency.device)
+        start = uniform(alpha.share.shape, saliency.device, generator)
         rank = random_tie_rank(saliency, generator)
         cells = rank.shape[1]
         masked = alpha.of(cells).long()

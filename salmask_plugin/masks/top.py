@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share, ranked
+from salmask_plugin.masks.cells import check_ratio, draw_share, ranked, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 
@@ -37,7 +37,7 @@ class TopMask:
 def random_tie_rank(saliency: Saliency, generator: torch.Generator | None) -> torch.Tensor:
     """Rank of each cell, 0 = most salient, (B, h * w) int64; equal cells in random order."""
     maps = ranked(saliency).flatten(1)
-    shuffled = torch.rand(maps.shape, generator=generator, device=maps.device).argsort(1)
+    shuffled = uniform(maps.shape, maps.device, generator).argsort(1)
     order = shuffled.gather(
         1, maps.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
     )

@@ -90,3 +90,21 @@ def test_pickles_copies_compares_and_prints(fill):
 def test_is_no_module(fill):
     assert not isinstance(fill, nn.Module)
     assert not any(isinstance(x, nn.Module | torch.Tensor) for x in vars(fill).values())
+
+
+@pytest.mark.parametrize(
+    "view",
+    [images(2, 3, 4, 32, 32), images(3, 32, 32), images(2, 3, 32, 32).to(torch.uint8)],
+    ids=["five axes", "three axes", "uint8"],
+)
+def test_what_is_no_batch_of_views_is_an_error(fill, view):
+    """Video clips got means over wrong axes; bytes wrap around."""
+    with pytest.raises(ValueError, match=r"images are torch.* \(B, C, H, W\) are expected"):
+        fill(view, seeded())
+
+
+def test_draws_do_not_depend_on_the_default_dtype(fill, in_float64):
+    view = images(2, 3, 40, 40).float()
+    with in_float64():
+        other = fill(view, seeded())
+    assert torch.equal(fill(view, seeded()), other)

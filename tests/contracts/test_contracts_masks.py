@@ -111,3 +111,10 @@ def test_is_no_module(sampler):
 def test_wrong_shape_is_an_error(sampler):
     with pytest.raises(ValueError, match=r"must be \(B, h, w\)"):
         sampler(torch.zeros(2, 1, 7, 7), seeded())
+
+
+def test_draws_do_not_depend_on_the_default_dtype(sampler, in_float64):
+    saliency = torch.rand((6, 7, 7), generator=seeded())
+    with in_float64():
+        other = sampler(saliency, seeded())
+    assert torch.equal(sampler(saliency, seeded()), other)

@@ -1,4 +1,6 @@
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +8,9 @@ from torch import Tensor
 
 from salmask_plugin import (
     BlurFill,
+    CenterLocalizer,
     FocalMask,
+    GivenLocalizer,
     GridMask,
     HighPassFilter,
     Masking,
@@ -295,7 +299,7 @@ def test_localizer_with_wrong_maps_is_an_error(views):
         def __call__(self, images: Tensor) -> Tensor:
             return Brightness()(images)[:, None]
 
-    with pytest.raises(ValueError, match=r"saliency has shape \(5, 1, 4, 6\)"):
+    with pytest.raises(ValueError, match=r"localizer returned has shape \(10, 1, 4, 6\)"):
         run(replace(make(), localizer=Column()), views)
 
 
@@ -316,3 +320,59 @@ def test_nonsemantic_negatives_are_the_query_view_in_tiles(make_images):
         for channel in range(3):
             assert torch.isin(own[channel], view[channel]).all()
             assert not torch.isin(own[channel], other[channel]).all()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_generator_of_another_device_is_an_error_that_says_what_to_do(make_images, whole):
+    """torch's own words name no argument of ours."""
+    images, elsewhere = make_images(2), SimpleNamespace(device=torch.device("cuda", 1))
+    part = Masking(GridMask(), MeanFill())
+    call = SaliencyMasking(UniformLocalizer(), part) if whole else part
+    second = images if whole else torch.zeros(2, 7, 7)
+    with pytest.raises(ValueError, match=r"generator is on cuda:1, the views are on cpu.*device="):
+        call(images, second, elsewhere)
+
+
+def test_the_whole_step_does_not_depend_on_the_default_dtype(make_images, in_float64):
+    """The chance of a mask, and the maps of the localizers that make their own."""
+    images = make_images(20)
+    for localizer in (UniformLocalizer(), CenterLocalizer(), GivenLocalizer()):
+        shown = images[:, :1] if isinstance(localizer, GivenLocalizer) else images
+        masking = SaliencyMasking(UniformLocalizer(), QUERY, NEGATIVE, probability=0.5)
+        found = []
+        for context in (in_float64, nullcontext):
+            with context():
+                maps = localizer(shown)
+                assert maps.dtype == torch.float32
+                generator = torch.Generator().manual_seed(3)
+                found.append(masking(images, images, generator, saliency=(maps, maps)))
+        assert torch.equal(found[0].query_mask, found[1].query_mask)
+        assert torch.equal(found[0].negative_masks, found[1].negative_masks)
+
+
+@pytest.mark.parametrize("view_filter", [None, HighPassFilter(3, 1.0)])
+@pytest.mark.parametrize(
+    "change", [lambda x: x.to(torch.uint8), lambda x: x[:, :, None], lambda x: x[0]]
+)
+def test_what_is_no_batch_of_views_is_an_error(make_images, generator, view_filter, change):
+    images = change(make_images(4))
+    masking = SaliencyMasking(UniformLocalizer(), QUERY, view_filter=view_filter)
+    with pytest.raises(ValueError, match=r"query are torch.* \(B, C, H, W\) are expected"):
+        masking(images, images, generator)
+    with pytest.raises(ValueError, match=r"images are torch.* \(B, C, H, W\) are expected"):
+        QUERY(images, torch.rand(len(images), 7, 7), generator)
+    with pytest.raises(ValueError, match=r"images are torch.* \(B, C, H, W\) are expected"):
+        HighPassFilter(3, 1.0)(images)
+
+
+def test_one_map_does_not_serve_many_views(make_images, make_saliency, generator):
+    images, maps = make_images(4), make_saliency(4)
+    for parts in ({"query": QUERY}, {"negative": NEGATIVE}):
+        masking = SaliencyMasking(Brightness(), **parts)
+        with pytest.raises(ValueError, match=r"saliency of the key has shape \(1, 7, 7\); for 4"):
+            masking(images, images, generator, saliency=(maps, maps[:1]))
+        one = replace(masking, localizer=lambda views: views.mean(1)[:4, ::6, ::5])
+        with pytest.raises(ValueError, match=r"localizer returned has shape \(4, 7, 7\); for 8"):
+            one(images, images, generator)
+    with pytest.raises(ValueError, match=r"saliency has shape \(1, 7, 7\); for 4 images"):
+        QUERY(images, maps[:1], generator)

@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,3 +42,22 @@ def test_large_values():
 def test_negative_arguments_are_errors(place):
     with pytest.raises(ValueError, match="=-1 must be at least 0"):
         step_generator(*place)
+
+
+def test_numbers_of_two_words_are_no_other_place():
+    """2**32 is the words (0, 1): a seed of that was rank 1 of seed 0."""
+    places = [(2**32, 0, 0), (0, 2**32, 0), (0, 0, 2**32), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
+    places += [(2**32 + 5, 1, 0), (5, 1, 1), (5, 1, 0), (2**33, 0, 0), (2**63, 0, 0)]
+    assert len({first_draw(*place) for place in places}) == len(places)
+
+
+def test_places_of_one_word_each_are_hashed_as_ever():
+    """Against NumPy's own sequence of the three numbers: old runs resume with their masks."""
+    for place in [(0, 0, 0), (7, 3, 10**9), (2**32 - 1, 2**20, 5)]:
+        state = np.random.SeedSequence(place).generate_state(1, np.uint64)[0]
+        assert step_generator(*place).initial_seed() == int(state) >> 1
+
+
+def test_too_large_is_an_error():
+    with pytest.raises(ValueError, match=r"seed=18446744073709551616 must be below 2\*\*64"):
+        step_generator(2**64, 0, 0)

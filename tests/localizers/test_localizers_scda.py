@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from salmask_plugin import SCDALocalizer
+from salmask_plugin import MomentumLocalizer, SCDALocalizer
 from salmask_plugin.localizers.frozen import FrozenNetwork
+from salmask_plugin.localizers.shifted import ShiftedLocalizer
 
 
 class Network:
@@ -118,3 +119,19 @@ def test_says_what_it_was_trained_on():
     assert repr(SCDALocalizer(frozen, input_size=64)) == (
         "SCDALocalizer(network=FrozenNetwork('net', trained_on='toys'), input_size=64)"
     )
+
+
+@pytest.mark.parametrize(
+    "localizer",
+    [
+        SCDALocalizer(Network(), input_size=32),
+        SCDALocalizer(Network(), input_size=None),
+        ShiftedLocalizer(Network(), size=32),
+        MomentumLocalizer(nn.Sequential(nn.Conv2d(3, 4, 3)), layer="0"),
+    ],
+    ids=["resized", "as they are", "shifted", "momentum"],
+)
+def test_bytes_are_no_normalised_views(localizer, make_images):
+    """Resized to the network's size, 0..255 passed for values around zero."""
+    with pytest.raises(ValueError, match=r"images are torch.uint8 .* normalised"):
+        localizer(make_images().to(torch.uint8))

@@ -210,3 +210,18 @@ def test_what_does_not_fit_is_an_error(embeddings, changes, message):
 def test_module_checks_its_temperature():
     with pytest.raises(ValueError, match="temperature=-1"):
         InfoNCELoss(temperature=-1)
+
+
+@pytest.mark.parametrize("name", ["rho", "hard_negative_bias"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_settings_that_are_no_numbers_are_errors(embeddings, name, value):
+    with pytest.raises(ValueError, match=rf"{name}={value} must be finite"):
+        info_nce(**embeddings, **{name: value})
+    with pytest.raises(ValueError, match=rf"{name}={value} must be finite"):
+        InfoNCELoss(**{name: value})
+
+
+def test_an_empty_batch_is_an_error(embeddings):
+    none = {k: v if k == "negatives" else v[:0] for k, v in embeddings.items()}
+    with pytest.raises(ValueError, match=r"query \(0, 7\) has no rows"):
+        info_nce(**none)

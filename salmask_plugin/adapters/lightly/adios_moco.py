@@ -169,7 +169,7 @@ class ADIOSMoCoV2(LightningModule):
 
     def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Say once how BatchNorm sees the batch."""
-        self._groups_notice(len(views_of(batch)[0]), devices=self.trainer.world_size)
+        self._groups_notice(len(views_of(batch)[0]), self.backbone, devices=self.trainer.world_size)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.finite import mean_over_processes
 from salmask_plugin.adapters.lightly.online import online_features
+from salmask_plugin.adapters.lightly.refusals import check_momentum_moves, refuse_compiled
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.turns import take_turn, turn_metrics
 from salmask_plugin.masking import SaliencyMasking
@@ -63,11 +64,15 @@ def refuse_masking(masking: SaliencyMasking | None) -> None:
 
 
 def check_strategy(module: LightningModule) -> None:
-    """Raise ValueError where parameters are not whole on every process.
+    """Raise ValueError where a game cannot be played.
 
     Raises:
-        ValueError: unless the strategy is a single device or DDP, of any kind.
+        ValueError: unless the strategy is a single device or DDP, of any kind, which leaves
+            parameters whole; for a whole module that was compiled; for a key encoder in 16 bits.
     """
+    refuse_compiled(module)
+    if hasattr(module, "key_backbone"):
+        check_momentum_moves(module, float(module.momentum))
     strategy = module.trainer.strategy
     if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         raise ValueError(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
+from typing import Any
 
 from lightly.models.batchnorm import SplitBatchNorm
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class GroupedBatchNorm(SplitBatchNorm):
@@ -80,6 +83,26 @@ class GroupedBatchNorm(SplitBatchNorm):
         return output
 
 
+class GroupedBatchNormAct(GroupedBatchNorm):
+    """:class:`GroupedBatchNorm` followed by what timm's ``BatchNormAct2d`` does after its own.
+
+    Args:
+        norm: the layer whose ``drop`` and ``act`` are taken over, under their names.
+        group_size: as in :class:`GroupedBatchNorm`.
+    """
+
+    def __init__(self, norm: Any, group_size: int | None = 32) -> None:
+        super().__init__(norm.num_features, group_size, norm.eps, norm.momentum)
+        self.kind = type(norm)
+        self.drop = norm.drop
+        self.act = norm.act
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W), then drop and activate."""
+        output: Tensor = self.act(self.drop(super().forward(input)))
+        return output
+
+
 def group_count(batch_size: int, group_size: int | None) -> int:
     """Return how many groups a batch is split into; 1 if it cannot be."""
     if group_size is None or batch_size % group_size:
@@ -87,13 +110,31 @@ def group_count(batch_size: int, group_size: int | None) -> int:
     return batch_size // group_size
 
 
-def describe_groups(batch_size: int, group_size: int | None, *, devices: int) -> str:
-    """Say in words how a training batch of ``batch_size`` per device is normalised."""
+def describe_groups(
+    batch_size: int, group_size: int | None, *, devices: int, layers: int, whole: int = 0
+) -> str:
+    """Say in words how a training batch of ``batch_size`` per device is normalised.
+
+    Args:
+        batch_size: images per device.
+        group_size: images per group, or None.
+        devices: that train.
+        layers: of BatchNorm, all of them.
+        whole: those of a kind that is not split.
+    """
+    if layers == 0:
+        return "BatchNorm: the backbone has none."
     if devices > 1:
         return f"BatchNorm: each of {devices} devices normalises its own {batch_size} images."
     groups = group_count(batch_size, group_size)
+    if groups > 1 and whole == layers:
+        return (
+            f"BatchNorm: NOT split, {batch_size} images are normalised together, since none of the "
+            f"{layers} layers is of a kind that can be split."
+        )
     if groups > 1:
-        return f"BatchNorm: split into {groups} groups of {group_size} images, keys shuffled."
+        some = f" {whole} of {layers} layers are of another kind and NOT split." if whole else ""
+        return f"BatchNorm: split into {groups} groups of {group_size} images, keys shuffled.{some}"
     if group_size is None or batch_size == group_size:
         return f"BatchNorm: not split, {batch_size} images are normalised together."
     return (
@@ -113,11 +154,18 @@ class GroupsNotice:
         self._group_size = group_size
         self._said = False
 
-    def __call__(self, batch_size: int, *, devices: int) -> None:
+    def __call__(self, batch_size: int, backbone: nn.Module, *, devices: int) -> None:
         """Say it unless it was said."""
-        if not self._said:
-            self._said = True
-            rank_zero_info(describe_groups(batch_size, self._group_size, devices=devices))
+        if self._said:
+            return
+        self._said = True
+        layers = [part for part in backbone.modules() if isinstance(part, _BatchNorm)]
+        whole = sum(not isinstance(layer, GroupedBatchNorm) for layer in layers)
+        rank_zero_info(
+            describe_groups(
+                batch_size, self._group_size, devices=devices, layers=len(layers), whole=whole
+            )
+        )
 
 
 def leave_whole(module: nn.Module) -> None:
@@ -130,19 +178,27 @@ def leave_whole(module: nn.Module) -> None:
 def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
     """Replace every BatchNorm2d below ``module`` by a :class:`GroupedBatchNorm`, in place.
 
-    Parameters and buffers are taken over, not copied, so a handle on ``module`` stays the network
-    that is trained, with the same ``state_dict`` keys and shapes.
+    So is timm's ``BatchNormAct2d``. Layers of other kinds, without weights or without running
+    statistics stay as they are, which :class:`GroupsNotice` says. Parameters and buffers are taken
+    over, not copied, so a handle on ``module`` stays the network that is trained, with the same
+    ``state_dict`` keys and shapes.
 
     Raises:
         ValueError: if a layer has no momentum (a cumulative average), which lightly's lacks.
     """
     for name, child in module.named_children():
-        if type(child) is not nn.BatchNorm2d or not (child.affine and child.track_running_stats):
+        timms = type(child) is _timms_norm()
+        known = timms or type(child) is nn.BatchNorm2d
+        if not known or not (child.affine and child.track_running_stats):
             split_batch_norm(child, group_size)
             continue
         if child.momentum is None:
             raise ValueError(f"BatchNorm {name!r} has momentum=None; a number is needed to split.")
-        grouped = GroupedBatchNorm(child.num_features, group_size, child.eps, child.momentum)
+        grouped = (
+            GroupedBatchNormAct(child, group_size)
+            if timms
+            else GroupedBatchNorm(child.num_features, group_size, child.eps, child.momentum)
+        )
         grouped.weight, grouped.bias = child.weight, child.bias
         for buffer in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(grouped, buffer, getattr(child, buffer))
@@ -150,8 +206,13 @@ def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
         setattr(module, name, grouped)
 
 
+def _timms_norm() -> type | None:
+    """Return timm's layer where timm is loaded: it is no requirement here."""
+    return getattr(sys.modules.get("timm.layers"), "BatchNormAct2d", None)
+
+
 def plain_batch_norm(module: nn.Module) -> nn.Module:
-    """Return a copy of ``module`` with nn.BatchNorm2d in place of :class:`GroupedBatchNorm`.
+    """Return a copy of ``module`` with its first kinds in place of :class:`GroupedBatchNorm`.
 
     For exports of whole modules; a ``state_dict`` needs no conversion.
     """
@@ -159,7 +220,12 @@ def plain_batch_norm(module: nn.Module) -> nn.Module:
     for parent in list(copy.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, GroupedBatchNorm):
-                plain = nn.BatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum)
+                settings = child.num_features, child.eps, child.momentum
+                if isinstance(child, GroupedBatchNormAct):
+                    plain = child.kind(*settings)
+                    plain.drop, plain.act = child.drop, child.act
+                else:
+                    plain = nn.BatchNorm2d(*settings)
                 plain = plain.to(child.weight.device, child.weight.dtype)
                 plain.load_state_dict(child.state_dict())
                 setattr(parent, name, plain.train(child.training))

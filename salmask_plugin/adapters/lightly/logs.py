@@ -14,7 +14,7 @@ from salmask_plugin.adapters.lightly.finite import FiniteWatch, mean_over_proces
 from salmask_plugin.adapters.lightly.foreground_bins import ForegroundBins
 from salmask_plugin.adapters.lightly.loss import LossStatistics
 from salmask_plugin.localizers import UniformLocalizer
-from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.types import MaskedViews
 
@@ -145,13 +145,3 @@ def step_metrics(
             metrics["similarity_hard"] = statistics.similarity_hard
             metrics["hard_negative_share"] = statistics.hard_negative_share
     return metrics
-
-
-def foreground_tolerance(masking: SaliencyMasking | None) -> float:
-    """Return the tolerance of the masking's first sampler that has one, or the paper's 0.6."""
-    parts = () if masking is None else (masking.query, masking.negative)
-    for sampler in (part.sampler for part in parts if part is not None):
-        for kind in (sampler, *getattr(sampler, "samplers", ())):
-            if hasattr(kind, "tolerance"):
-                return float(kind.tolerance)
-    return 0.6

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.losses import add_hard_negatives, hard_similarity
-from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
 from salmask_plugin.precision import autocast_off, in_float
 
 
@@ -79,9 +79,7 @@ class HardNegativeNTXentLoss(NTXentLoss):
         positive_in_denominator: bool = True,
     ) -> None:
         check_temperature(temperature)
-        for name, value in (("rho", rho), ("hard_negative_bias", hard_negative_bias)):
-            if not -float("inf") < value < float("inf"):
-                raise ValueError(f"{name}={value} must be finite.")
+        check_hard_negatives(rho, hard_negative_bias)
         # Without a bank there: its first keys would be drawn twice.
         super().__init__(temperature=temperature, gather_distributed=gather_distributed)
         self.memory_bank = KeyQueue(memory_bank_size, gather_distributed=gather_distributed)
@@ -102,13 +100,14 @@ class HardNegativeNTXentLoss(NTXentLoss):
                 method does.
 
         Raises:
-            ValueError: on shapes that do not fit, or a bank that is not gathered on several
-                processes.
+            ValueError: on shapes that do not fit, an empty batch, or a bank that is not gathered on
+                several processes.
         """
         if out0.ndim != 2 or out0.shape != out1.shape:
             raise ValueError(
                 f"out0 {tuple(out0.shape)} and out1 {tuple(out1.shape)} must both be (B, D)."
             )
+        check_batch(out0, "out0")
         if self.has_bank and not self.gather_distributed and dist.world_size() > 1:
             raise ValueError(
                 f"gather_distributed=False with a memory bank on {dist.world_size()} processes: "

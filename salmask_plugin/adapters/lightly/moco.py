@@ -17,15 +17,13 @@ from lightly.models.utils import (
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.batch_norm import (
-    GroupsNotice,
-    leave_whole,
-    split_batch_norm,
-)
+from salmask_plugin.adapters.lightly.accumulation import MicroBatches
+from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
+from salmask_plugin.adapters.lightly.refusals import check_momentum_moves, refuse_compiled
 from salmask_plugin.adapters.lightly.views import (
     StepMasking,
     bind_encoder,
@@ -116,6 +114,7 @@ class MaskedMoCoV2(LightningModule):
         self.warmup_epochs = warmup_epochs
         self.split_batch_size = split_batch_size
         self._groups_notice = GroupsNotice(split_batch_size)
+        self._micro_batches = MicroBatches()
 
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
@@ -150,13 +149,15 @@ class MaskedMoCoV2(LightningModule):
         return features
 
     def setup(self, stage: str) -> None:
-        """Leave BatchNorm whole where there are several devices to split the batch."""
+        """Refuse what cannot be; leave BatchNorm whole where devices split the batch."""
+        refuse_compiled(self)
+        check_momentum_moves(self, self.momentum)
         if self.trainer.world_size > 1:
             leave_whole(self)
 
     def on_train_batch_start(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Say once how BatchNorm sees the batch."""
-        self._groups_notice(len(views_of(batch)[0]), devices=self.trainer.world_size)
+        self._groups_notice(len(views_of(batch)[0]), self.backbone, devices=self.trainer.world_size)
 
     def on_train_start(self) -> None:
         """Tell the masking how long training is."""
@@ -166,12 +167,14 @@ class MaskedMoCoV2(LightningModule):
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
         query = self.projection_head(self.backbone(views.query).flatten(1))
-        update_momentum(self.backbone, self.key_backbone, m=self.momentum)
-        update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
+        if self._micro_batches.begins(self.trainer):
+            update_momentum(self.backbone, self.key_backbone, m=self.momentum)
+            update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
         with shuffles_of_step(self.step_masking, query.device):
             key = self._encode_key(views.key)
             hard_negatives = self._encode_negatives(views.negatives)
         self.criterion.rho = self.step_masking.rho(self.rho)
+        self.criterion.memory_bank.hold = self._micro_batches.accumulates(self.trainer)
         loss: Tensor = self.criterion(query, key, hard_negatives)
         self.step_log.step(
             self,
@@ -188,6 +191,12 @@ class MaskedMoCoV2(LightningModule):
         online_loss, metrics = self.online_classifier.training_step((features, batch[1]), batch_idx)
         self.log_dict(metrics, sync_dist=True, batch_size=len(features))
         return loss + online_loss
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Step; then the queue takes the keys of all batches of the step."""
+        super().optimizer_step(*arguments, **named)
+        self.criterion.memory_bank.release()
+        self._micro_batches.end()
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum 0.9; cosine per epoch over ``trainer.max_epochs``."""

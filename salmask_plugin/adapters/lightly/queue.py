@@ -20,6 +20,8 @@ class KeyQueue(MemoryBankModule):
     it is read when a state dict is loaded. Values, order and the draw of the first keys are
     lightly's.
 
+    The bank moves to the device of the keys, once; lightly copies it there in every step.
+
     Bank and pointer are part of ``state_dict``. In lightly they are not, and a resumed run starts
     from random negatives.
 
@@ -29,11 +31,18 @@ class KeyQueue(MemoryBankModule):
 
     Attributes:
         place: row of the bank that the next key goes to.
+        hold: keep keys back until :meth:`release`, so that batches which share an optimizer step
+            are not each other's negatives.
     """
+
+    bank: Tensor
+    bank_ptr: Tensor
 
     def __init__(self, size: int | Sequence[int], gather_distributed: bool = False) -> None:
         super().__init__(size, gather_distributed=gather_distributed)
         self.place = 0
+        self.hold = False
+        self._held: list[Tensor] = []
         if self.size[0] > 0:
             for name in ("bank", "bank_ptr"):
                 self.register_buffer(name, getattr(self, name), persistent=True)
@@ -52,20 +61,35 @@ class KeyQueue(MemoryBankModule):
         """
         if self.size[0] == 0:
             return output, None
+        self._follow(output.device)
         bank = self.bank.clone().detach().transpose(0, -1)
-        if update:
+        if update and self.hold:
+            self._held.append(output.detach())
+        elif update:
             self.enqueue(output)
         return output, bank
+
+    def release(self) -> None:
+        """Enqueue what was held, as the keys of one batch."""
+        if self._held:
+            self.enqueue(torch.cat(self._held))
+            self._held = []
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
         """Write keys (B, D) over the oldest."""
         if self.gather_distributed and dist.world_size() > 1:
             keys = concat_all_gather(keys)
+        self._follow(keys.device)
         end = min(self.place + len(keys), self.size[0])
         self.bank[self.place : end] = keys[: end - self.place].detach()
         self.place = 0 if end == self.size[0] else end
         self.bank_ptr.fill_(self.place)
+
+    def _follow(self, device: torch.device) -> None:
+        """Move to where the keys are: in a loop of one's own a loss is easily left on the CPU."""
+        if self.bank.device != device:
+            self.bank, self.bank_ptr = self.bank.to(device), self.bank_ptr.to(device)
 
 
 def _read_place(queue: Any, incompatible_keys: Any) -> None:

@@ -23,7 +23,7 @@ from salmask_plugin.adapters.solo_learn.localizer import (
 )
 from salmask_plugin.adapters.solo_learn.resume import batches_seen
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
-from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import MaskedViews
@@ -188,7 +188,8 @@ class SaliencyMaskingMixin:
                 if mask is not None:
                     values["mask_ratio"].append(mask.float().mean())
             if views.saliency is not None:
-                values["foreground_share"].append(foreground(views.saliency[0]).float().mean())
+                objects = foreground(views.saliency[0], foreground_tolerance(self.masking))
+                values["foreground_share"].append(objects.float().mean())
         self.log_means(values)
 
     def log_means(self, values: Mapping[str, Sequence[Tensor]]) -> None:

@@ -12,18 +12,20 @@ from solo.utils.misc import gather
 from torch import Tensor
 
 from salmask_plugin.adapters.solo_learn.backbone import already_filtered
+from salmask_plugin.adapters.solo_learn.held_keys import HeldKeys
 from salmask_plugin.adapters.solo_learn.losses import Rows, moco_rows, with_hard_negatives
 from salmask_plugin.adapters.solo_learn.mixin import SaliencyMaskingMixin
 from salmask_plugin.adapters.solo_learn.one_view import one_view
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 
-class SalmaskMoCoV2Plus(SaliencyMaskingMixin, MoCoV2Plus):
+class SalmaskMoCoV2Plus(SaliencyMaskingMixin, HeldKeys, MoCoV2Plus):
     """solo-learn's MoCo v2+ on masked queries.
 
     Each direction of the symmetric loss has its own masked query and its own hard negative, made
     from its own key view; saliency is computed once for both. The queue is read by both directions
-    before the keys enter it. Without masks the step is solo-learn's own, bit for bit.
+    before the keys enter it, and by all batches of an optimizer step before theirs do. Without
+    masks the step is solo-learn's own, bit for bit.
 
     References:
         Chin et al., WACV 2024, sections 3.1 to 3.3. Differs: that paper's loss has one direction

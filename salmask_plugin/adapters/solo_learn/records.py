@@ -150,7 +150,8 @@ def _trained_on(checkpoint: Path) -> str:
 def _batch_size(arguments: Mapping[str, Any]) -> int:
     # solo-learn's own count of processes: the length of devices, a list or a string such as "02".
     processes = len(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
-    return int(arguments["optimizer"]["batch_size"]) * processes
+    batches = int(arguments.get("accumulate_grad_batches") or 1)
+    return int(arguments["optimizer"]["batch_size"]) * processes * batches
 
 
 def _data(arguments: Mapping[str, Any]) -> DataSet:

@@ -6,9 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+import timm
 import torch
 from lightly.models.batchnorm import SplitBatchNorm
+from timm.layers import BatchNormAct2d
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from salmask_plugin.adapters.lightly import (
     frozen_running_statistics,
@@ -16,7 +19,12 @@ from salmask_plugin.adapters.lightly import (
     resnet,
     split_batch_norm,
 )
-from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, describe_groups
+from salmask_plugin.adapters.lightly.batch_norm import (
+    GroupedBatchNorm,
+    GroupedBatchNormAct,
+    GroupsNotice,
+    describe_groups,
+)
 
 
 def images(batch: int, seed: int = 0) -> torch.Tensor:
@@ -51,17 +59,69 @@ def test_a_batch_that_is_no_multiple_is_normalised_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "group", "devices", "text"),
+    ("batch", "group", "devices", "whole", "text"),
     [
-        (128, 32, 1, "4 groups of 32"),
-        (100, 32, 1, "NOT split"),
-        (32, 32, 1, "not split, 32"),
-        (64, None, 1, "not split, 64"),
-        (64, 32, 4, "each of 4 devices"),
+        (128, 32, 1, 0, "4 groups of 32 images, keys shuffled."),
+        (128, 32, 1, 2, "4 groups of 32 images, keys shuffled. 2 of 20 layers are of another kind"),
+        (128, 32, 1, 20, "NOT split, 128 images are normalised together, since none of the 20"),
+        (100, 32, 1, 0, "NOT split"),
+        (32, 32, 1, 0, "not split, 32"),
+        (64, None, 1, 20, "not split, 64"),
+        (64, 32, 4, 0, "each of 4 devices"),
     ],
 )
-def test_the_split_is_said_in_words(batch: int, group: int, devices: int, text: str) -> None:
-    assert text in describe_groups(batch, group, devices=devices)
+def test_the_split_is_said_in_words(
+    batch: int, group: int, devices: int, whole: int, text: str
+) -> None:
+    assert text in describe_groups(batch, group, devices=devices, layers=20, whole=whole)
+
+
+def test_a_backbone_without_batch_norm_is_said_to_have_none() -> None:
+    assert "has none" in describe_groups(64, 32, devices=1, layers=0)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "regnety_002", "resnet18"])
+def test_timms_layers_are_split_too(name: str) -> None:
+    """timm's norms carry their activation, and are a kind of their own."""
+    torch.manual_seed(0)
+    plain = timm.create_model(name, num_classes=0)
+    split = copy.deepcopy(plain)
+    split_batch_norm(split, 4)
+    layers = [part for part in split.modules() if isinstance(part, _BatchNorm)]
+    assert len(layers) == sum(isinstance(part, _BatchNorm) for part in plain.modules()) > 15
+    assert all(isinstance(layer, GroupedBatchNorm) for layer in layers)
+    assert split.state_dict().keys() == plain.state_dict().keys()
+    x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = torch.stack([copy.deepcopy(plain)(x[group::2]) for group in range(2)], 1)
+        torch.testing.assert_close(split(x), expected.flatten(0, 1), rtol=1e-3, atol=1e-4)
+        back = plain_batch_norm(split)
+        assert [type(part) for part in back.modules()] == [type(part) for part in plain.modules()]
+        torch.testing.assert_close(back.eval()(x), split.eval()(x))
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """A kind that nobody knows."""
+
+
+class CountingNorm(nn.Module):
+    """Keeps a running mean that is not torch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(3))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        self.running_mean += input.mean((0, 2, 3))
+        return input
+
+
+def test_layers_that_are_not_split_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), OwnNorm(3), nn.BatchNorm2d(3, affine=False))
+    split_batch_norm(network, 4)
+    with caplog.at_level("INFO"):
+        GroupsNotice(4)(8, network, devices=1)
+    assert "2 of 3 layers are of another kind and NOT split" in caplog.text
 
 
 def test_a_split_backbone_keeps_parameters_and_loads_into_torchvision() -> None:
@@ -92,7 +152,20 @@ def test_stems_differ_in_how_far_they_shrink_the_view(stem: Any, side: int) -> N
     assert maps[0].shape == (1, 512, side, -(-side * 48 // 64))
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), GroupedBatchNorm(3, 4), GroupedBatchNorm(3)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(3),
+        GroupedBatchNorm(3, 4),
+        GroupedBatchNorm(3),
+        BatchNormAct2d(3),
+        GroupedBatchNormAct(BatchNormAct2d(3), 4),
+        nn.InstanceNorm2d(3, track_running_stats=True),
+        nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
+        CountingNorm(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
 def test_frozen_statistics_normalise_by_the_batch_and_leave_no_trace(layer: nn.Module) -> None:
     expected = copy.deepcopy(layer)(images(12))
     before = copy.deepcopy(layer.state_dict())

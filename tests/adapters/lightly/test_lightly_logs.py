@@ -17,8 +17,8 @@ from torch import nn
 from salmask_plugin import GridMask, Masking, MaskMixture, MeanFill, TopMask, UniformLocalizer
 from salmask_plugin.adapters.lightly import MaskedMoCoV2, MaskedSimCLR
 from salmask_plugin.adapters.lightly.finite import FiniteWatch
-from salmask_plugin.adapters.lightly.logs import foreground_tolerance
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
+from salmask_plugin.masking import foreground_tolerance
 
 NAMES = {
     "train_loss",
@@ -77,7 +77,10 @@ def test_a_degenerate_foreground_is_told_but_not_for_uniform_maps() -> None:
 
 def test_the_logged_foreground_has_the_samplers_tolerance() -> None:
     mixture = MaskMixture((TopMask(), GridMask(tolerance=0.1)), (0.5, 0.5))
-    assert foreground_tolerance(toy.masking(query=Masking(mixture, MeanFill()))) == 0.1
+    part = Masking(mixture, MeanFill())
+    assert foreground_tolerance(toy.masking(query=part, negative=None)) == 0.1
+    assert foreground_tolerance(toy.masking(negative=part)) == 0.1
+    assert foreground_tolerance(toy.masking(query=part)) == 0.6  # the negatives' own
     assert foreground_tolerance(toy.masking(query=None, negative=None)) == 0.6
     assert foreground_tolerance(None) == 0.6
 

@@ -274,3 +274,43 @@ def test_the_place_in_the_bank_is_lightlys_through_its_end_and_a_checkpoint() ->
         state, ours = ours.state_dict(), HardNegativeNTXentLoss(memory_bank_size=(12, DIM))
         ours.load_state_dict(state)
         assert ours.memory_bank.place == int(stock.memory_bank.bank_ptr)
+
+
+@pytest.mark.parametrize(
+    "device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["meta", "cuda"]
+)
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_bank_follows_the_embeddings(device: str, hard: bool) -> None:
+    """As in lightly's loss, which is built on the CPU and called with embeddings of a GPU."""
+    stock = NTXentLoss(memory_bank_size=(12, DIM))  # its bank cannot take keys without values
+    assert stock(rows(5, 1).to(device), rows(5, 2).to(device)).device.type == device
+    loss = HardNegativeNTXentLoss(memory_bank_size=(12, DIM))
+    query, key = rows(5, 1).to(device).requires_grad_(), rows(5, 2).to(device)
+    more = [rows(5, 3).to(device)] if hard else []
+    for _ in range(2):
+        found = loss(query, key, *more)
+        found.backward()
+    assert found.device.type == device
+    assert loss.memory_bank.bank.device.type == device
+    assert loss.memory_bank.bank_ptr.device.type == device
+    assert loss.memory_bank.place == 10
+
+
+@pytest.mark.gpu
+def test_a_bank_that_moved_is_the_bank_that_never_did() -> None:
+    losses = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(3)
+        loss = HardNegativeNTXentLoss(memory_bank_size=(12, DIM))
+        for step in range(4):
+            out = rows(5, step).to(device).requires_grad_(), rows(5, 10 + step).to(device)
+            found = loss(*out)
+        losses.append((found.cpu(), loss.memory_bank.bank.cpu()))
+    for one, other in zip(*losses, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("bank_size", [0, (12, DIM)])
+def test_an_empty_batch_is_an_error(bank_size: int | tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"out0 \(0, 7\) has no rows"):
+        HardNegativeNTXentLoss(memory_bank_size=bank_size)(rows(0, 1), rows(0, 2))

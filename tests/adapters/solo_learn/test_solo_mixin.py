@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import salmask_plugin
-from salmask_plugin import HighPassFilter
+from salmask_plugin import GridMask, HighPassFilter, Masking, MeanFill, SaliencyMasking
 from salmask_plugin.adapters.solo_learn.generic import masked
+from salmask_plugin.adapters.solo_learn.held_keys import HeldKeys
 from salmask_plugin.adapters.solo_learn.registration import register_backbones
 
 GROUP = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
@@ -202,3 +203,52 @@ def test_says_so_at_the_start(capsys):
     model.on_fit_start()
     assert "masking is active: branch=query localizer=uniform" in capsys.readouterr().out
     assert model.stage == "fit"
+
+
+@pytest.mark.parametrize("where", ["query", "negative"])
+def test_the_logged_foreground_has_the_recipes_tolerance(batch, where):
+    """By 0.6 deviations a true mask is foreground everywhere, whatever the samplers say."""
+    model = make(recipe="mean")
+    sharp = Masking(GridMask(tolerance=0), MeanFill())
+    loose = Masking(GridMask(), MeanFill())
+    parts = (sharp, None) if where == "query" else (loose, sharp)
+    spot = torch.zeros(1, 7, 7)
+    spot[:, :3, :3] = 1
+    model._masking = SaliencyMasking(lambda views: spot.expand(len(views), -1, -1), *parts)
+    model.training_step(batch, 0)
+    assert float(model.logged["foreground_share"]) == pytest.approx(9 / 49)
+
+
+class Queue:
+    """The part of solo-learn's MoCo that keeps keys, and a step of an optimizer."""
+
+    def __init__(self, cfg):
+        self.accumulate_grad_batches, self.events = cfg, []
+
+    def _dequeue_and_enqueue(self, keys):
+        self.events.append(keys.tolist())
+
+    def optimizer_step(self, *arguments, **named):
+        self.events.append((*arguments, *named))
+
+
+class HeldQueue(HeldKeys, Queue):
+    pass
+
+
+@pytest.mark.parametrize("batches", [None, 1])
+def test_keys_enter_the_queue_in_the_step_without_accumulation(batches):
+    model = HeldQueue(batches)
+    model._dequeue_and_enqueue(torch.ones(2))
+    assert model.events == [[1, 1]]
+    model.optimizer_step(3, closure=None)
+    assert model.events == [[1, 1], (3, "closure")]
+
+
+def test_keys_of_batches_that_share_a_step_enter_the_queue_after_it():
+    model = HeldQueue(2)
+    for first in (0, 2):
+        model._dequeue_and_enqueue(torch.tensor([first]))
+        model._dequeue_and_enqueue(torch.tensor([first + 1]))
+        model.optimizer_step(first)
+    assert model.events == [(0,), [0], [1], (2,), [2], [3]]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from salmask_plugin.adapters.solo_learn.logs import log_folder, read_curves
-from salmask_plugin.adapters.solo_learn.records import main, record_run
+from salmask_plugin.adapters.solo_learn.records import _batch_size, main, record_run
 from salmask_plugin.results import read_record
 
 SETTINGS = {
@@ -171,3 +171,9 @@ def test_the_command_writes_a_record_that_can_be_read(runs, tmp_path, capsys):
     main(["--pretrain", str(pretrain), "--linear", str(linear), "--to", str(to)])
     assert read_record(to).recipe == "mean"
     assert "record written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("batches", "expected"), [(None, 16), (1, 16), (4, 64)])
+def test_the_batch_is_that_of_an_optimizer_step(batches, expected):
+    arguments = {"devices": "02", "optimizer": {"batch_size": 8}}
+    assert _batch_size(arguments | {"accumulate_grad_batches": batches}) == expected

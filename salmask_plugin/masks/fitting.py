@@ -1,0 +1,37 @@
+"""Whether maps, masks and generators fit the images they are used on."""
+
+from __future__ import annotations
+
+import torch
+
+from salmask_plugin.types import Images, PixelMask, Saliency
+
+
+def check_generator(generator: torch.Generator | None, images: Images) -> None:
+    """Raise ValueError unless the generator draws where the images are."""
+    device = images.device
+    if generator is None or generator.device.type == device.type or device.type == "meta":
+        return
+    raise ValueError(
+        f"generator is on {generator.device}, the views are on {device}: "
+        "step_generator(seed, rank, step, device=views.device) makes one that fits."
+    )
+
+
+def check_one_each(saliency: Saliency, images: Images, argument: str) -> None:
+    """Raise ValueError unless there is one map per image: a single one would serve all unseen."""
+    if saliency.ndim != 3 or len(saliency) != len(images):
+        raise ValueError(
+            f"{argument} has shape {tuple(saliency.shape)}; for {len(images)} images it must be "
+            f"({len(images)}, h, w)."
+        )
+
+
+def check_mask(mask: PixelMask, images: Images) -> None:
+    """Raise ValueError unless there is one mask per image, of one channel or of the image's."""
+    count, channels, height, width = images.shape
+    if tuple(mask.shape) not in ((count, 1, height, width), (count, channels, height, width)):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; for images {tuple(images.shape)} it must be "
+            f"(B, 1, H, W) or (B, C, H, W)."
+        )
