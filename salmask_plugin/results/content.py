@@ -63,11 +63,7 @@ _DRAWERS = (
         diagnostics,
     ),
     ("Evaluation over epochs", "Thick: mean over seeds; thin: seeds.", accuracy_curves),
-    (
-        "Accuracy on hidden pictures",
-        "Classifiers were fitted on whole pictures. Thick: mean over seeds; thin: seeds.",
-        occlusion_curves,
-    ),
+    ("Accuracy on hidden pictures", "By classifiers fitted on whole ones.", occlusion_curves),
 )
 
 

@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
 )
 """An address that names a machine, or a folder on it."""
 _REMOTE = re.compile(rf"(?<![\w/\\.])(?:[\w.-]+|\(removed\))@[\w.-]+:(?:{_PART}*[\\/])+")
-_HOME = re.compile(rf"(?<![\w/\\.~])~[A-Za-z_][\w.-]*[\\/](?:{_PART}+[\\/])*")
+_HOME = re.compile(rf"(?<![\w/\\.~])~(?:[A-Za-z_][\w.-]*)?[\\/](?:{_PART}+[\\/])*")
 _ABSOLUTE = re.compile(rf"(?<![\w:/\\.~<])(?:~|[A-Za-z]:)?[\\/](?:{_PART}+[\\/])+({_PART}*)")
 """What precedes an absolute path in a sentence rules out URLs and plain fractions."""
 

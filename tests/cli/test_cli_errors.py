@@ -16,7 +16,7 @@ from salmask_plugin.cli.targets import check_targets
     [
         (["foo=1"], ["'foo'", "Unknown keys are errors"]),
         (["masking.foo=1"], ["masking.foo"]),
-        (["masking=men"], ["masking/men", "blur highpass mean"]),
+        (["masking=men"], ["masking/men", "blur highpass label_free mean"]),
         (["data=cifar10"], ["data.root"]),
         (["masking"], ["'masking'", "key=value"]),
     ],
@@ -94,6 +94,9 @@ def test_a_run_with_other_settings_is_refused(tmp_path):
     keep_settings(run_folder(first), first)
     more = compose_settings(["experiment=demo", f"out={tmp_path}", "name=one", "loader.workers=0"])
     keep_settings(run_folder(more), more)
+    started = run_folder(first) / "checkpoints" / "epoch-0000.ckpt"
+    started.parent.mkdir()
+    started.touch()
     other = compose_settings(["experiment=demo", f"out={tmp_path}", "name=one", "view_size=32"])
     with pytest.raises(UserError, match="view_size: 64 there, 32 here"):
         keep_settings(run_folder(other), other)
