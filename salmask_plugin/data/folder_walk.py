@@ -21,8 +21,8 @@ class FoldersOnce:
 
     def __init__(self, root: Path) -> None:
         whole = root.resolve()
-        self._above = {_identity(folder): folder for folder in (whole, *whole.parents)}
-        self._seen: dict[tuple[int, int], Path] = {}
+        self._above = {whole, *whole.parents}
+        self._seen: dict[Path, Path] = {}
 
     def enter(self, folder: Path) -> None:
         """Note that a folder's images are read now.
@@ -30,17 +30,15 @@ class FoldersOnce:
         Raises:
             ValueError: if they have been read before, or the folder is one that holds the data set.
         """
-        identity = _identity(folder)
-        if identity in self._above:
+        real = folder.resolve()
+        if real in self._above:
+            raise ValueError(f"'{folder}' is a link back to '{real}', which it lies in.")
+        if real in self._seen:
             raise ValueError(
-                f"'{folder}' is a link back to '{self._above[identity]}', which it lies in."
-            )
-        if identity in self._seen:
-            raise ValueError(
-                f"'{folder}' and '{self._seen[identity]}' are one folder, linked: its images would "
+                f"'{folder}' and '{self._seen[real]}' are one folder, linked: its images would "
                 "be read twice."
             )
-        self._seen[identity] = folder
+        self._seen[real] = folder
 
 
 def images_below(folder: Path, once: FoldersOnce) -> Iterator[Path]:
@@ -73,11 +71,6 @@ def some_of(names: Sequence[str], shown: int = 5) -> str:
     """Return the first names in quotes, and how many more there are."""
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(repr(name) for name in names[:shown]) + rest
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
 
 
 def _refuse(error: OSError) -> None:
