@@ -83,11 +83,12 @@ def read_split(root: Path, split: str) -> CocoSplit:
     if not (root / split).is_dir():
         raise ValueError(f"'{root / split}' is not a folder.")
     content = read_json(path)
-    parts = {}
+    parts: dict[str, list[Any]] = {}
     for part in ("images", "annotations", "categories"):
-        parts[part] = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(parts[part], list):
+        found = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(found, list):
             raise ValueError(f"'{path}' has no {part!r}: not an instances file of COCO.")
+        parts[part] = found
     if not parts["images"]:
         raise ValueError(f"'{split}' has no image: '{path}' lists none.")
     pictures: dict[int | str, CocoPicture] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -55,7 +55,7 @@ def worker_loader(
 
 def batches_loader(
     dataset: Dataset[Any],
-    batches: Iterable[Sequence[Any]],
+    batches: Iterable[list[Any]],
     *,
     workers: int,
     seed: int = 0,

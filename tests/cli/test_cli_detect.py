@@ -184,6 +184,23 @@ def test_boxes_alone_teach_no_masks(narrow, tmp_path, capsys):
     assert "needs outlines" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("outline", "words"),
+    [
+        ({"size": [64, 80], "counts": [3, 2]}, "'000.png', object 0: Run lengths of size"),
+        ([[0, 0, 1e7, 0, 1e7, 5]], "'000.png', object 0: A polygon has the coordinate"),
+        ([], "needs outlines; coco has objects with boxes alone"),
+    ],
+)
+def test_outlines_are_checked_before_masks_are_learned(narrow, tmp_path, capsys, outline, words):
+    dog = {"category_id": 18, "bbox": [4, 10, 26, 21]}
+    root = write_coco(tmp_path / "coco", "train2017", [[dog]] * 2)
+    write_coco(root, "val2017", [[{**dog, "segmentation": outline}]])
+    given = ["detection=quick_coco", f"detection.data.root={root}", *TINY, f"out={tmp_path}"]
+    assert main(["detect", "other.pth", *given]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_as_a_task_it_goes_below_the_runs_folder_on_one_device(tmp_path):
     settings = compose_settings(
         ["trainer.devices=4", "trainer.strategy=ddp", "trainer.accelerator=cpu", "loader.workers=0"]

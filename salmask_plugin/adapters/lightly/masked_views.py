@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.adapters.lightly.placements import PlacedViews
