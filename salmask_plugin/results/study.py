@@ -84,6 +84,8 @@ class Study:
         rows = given.pop("rows", {})
         if not isinstance(rows, Mapping):
             raise FieldError(f"{where}.rows: must be an object.")
+        if isinstance(given.get("row"), bool | int | float):
+            given["row"] = str(given["row"])  # a row called 15 is a number in YAML
         if "plan" in given:
             given["plan"] = plan_of(given["plan"], f"{where}.plan")
         kept = {key: given[key] for key in ("row", "targets", "open", "left_out") if key in given}
