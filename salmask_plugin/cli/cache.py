@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from salmask_plugin.cli.agreement import report_agreement
 from salmask_plugin.cli.build import build, build_splits
 from salmask_plugin.cli.cached_data import check_some_pixels, identity_of
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.long_work import progress
 from salmask_plugin.data import ImageSplits, LabelledImages, WholeImages
 from salmask_plugin.data.worker_loader import Loader, batches_loader
 from salmask_plugin.localizers import SCDALocalizer
@@ -142,22 +141,22 @@ def fill(
     localizer: ShiftedLocalizer,
     settings: Settings,
 ) -> None:
-    """Compute these chunks, one after the other, with a progress bar over images."""
+    """Compute these chunks, one after the other, and say how far it is."""
     places = [list(store.images_of(chunk)) for chunk in chunks]
     batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
     loaded = iter(_loader(images, localizer.size, batches, settings))
     cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
     device = "cuda" if cuda else "cpu"
     total = sum(len(rows) for rows in places)
-    with tqdm(total=total, unit=" images", disable=not sys.stderr.isatty()) as bar:
+    with progress(total) as tell:
         for chunk, rows in zip(chunks, places, strict=True):
             maps, digests = [], []
             for _ in range(0, len(rows), BATCH):
                 views, of_pixels = next(loaded)
                 maps.append(scaled_maps(localizer, views.to(device)))
                 digests.append(of_pixels.numpy().astype(np.uint64))
-                bar.update(len(views))
             store.write(chunk, np.concatenate(maps), np.concatenate(digests))
+            tell(len(rows))
 
 
 def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings) -> dict[int, str]:
@@ -165,7 +164,7 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
     stored = store.digests()
     batches = [list(store.images_of(chunk)) for chunk in range(store.chunks)]
     found = {}
-    with tqdm(total=len(images), unit=" images", disable=not sys.stderr.isatty()) as bar:
+    with progress(len(images)) as tell:
         for chunk, (_, digests) in enumerate(_loader(images, 1, batches, settings)):
             expected = stored[batches[chunk]]
             changed = np.flatnonzero((expected != 0) & (expected != digests.numpy()))
@@ -173,7 +172,7 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
                 first = batches[chunk][changed[0]]
                 print(f"chunk {chunk}: {len(changed)} changed, the first is image {first}")
                 found[chunk] = "of changed images"
-            bar.update(len(digests))
+            tell(len(digests))
     return found
 
 
