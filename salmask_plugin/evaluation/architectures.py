@@ -20,7 +20,7 @@ CIFAR, CIFAR_POOL, CIFAR_SOLO = "_cifar", "_cifar_pool", "_cifar_solo"
 CIFAR_LIGHTLY = "_cifar_lightly"
 STEMS = {
     "": "7x7 convolution, stride 2, max-pooling",
-    CIFAR: "3x3 convolution, padding 1, no max-pooling: this package's and lightly's benchmarks'",
+    CIFAR: "3x3 convolution, padding 1, no max-pooling: this package's",
     CIFAR_POOL: "3x3 convolution, padding 1, max-pooling: for views of about 64 px",
     CIFAR_SOLO: "3x3 convolution, padding 2, no max-pooling: solo-learn's on CIFAR",
     CIFAR_LIGHTLY: "3x3 convolution, padding 1, neither max-pooling nor the first ReLU: lightly's "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from salmask_plugin.evaluation.architectures import CIFAR, CIFAR_LIGHTLY, CIFAR_SOLO
+from salmask_plugin.evaluation.architectures import CIFAR_LIGHTLY, CIFAR_SOLO
 from salmask_plugin.evaluation.detectron2_names import FIRST, from_detectron2
 
 KERNEL = "highpass_kernel"
@@ -23,12 +23,14 @@ class Layout:
         name: for people.
         prefix: of the encoder's names.
         beside: beginnings of names of which one must be there too; empty: none need be.
+        peculiar: beginnings of names that must all be there, and that nobody else has together.
         small_stem: suffix of a ResNet with a 3x3 stem in this layout; None: cannot be told.
     """
 
     name: str
     prefix: str
     beside: tuple[str, ...] = ()
+    peculiar: tuple[str, ...] = ()
     small_stem: str | None = None
 
 
@@ -37,16 +39,25 @@ LAYOUTS = (
     Layout(
         "solo-learn",
         "backbone.",
-        ("momentum_backbone.", "projector.", "predictor.", "classifier.", "momentum_classifier."),
-        CIFAR_SOLO,
+        peculiar=("momentum_backbone.", "classifier."),
+        small_stem=CIFAR_SOLO,
     ),
-    Layout("lightly", "backbone.", ("projection_head.", "backbone_momentum."), CIFAR),
+    Layout("lightly", "backbone.", ("projection_head.", "backbone_momentum.")),
     Layout("a module with a backbone", "backbone."),
-    Layout("an older solo-learn", "encoder.", ("projector.", "classifier."), CIFAR_SOLO),
+    Layout(
+        "an older solo-learn",
+        "encoder.",
+        peculiar=("momentum_encoder.", "classifier."),
+        small_stem=CIFAR_SOLO,
+    ),
+    Layout("a module with an encoder", "encoder.", ("projector.", "classifier.")),
     Layout("detectron2", "", (FIRST,)),
     Layout("plain", ""),
 )
-"""Tried in this order. Momentum encoders, heads, queues and classifiers are left out."""
+"""Tried in this order. Momentum encoders, heads, queues and classifiers are left out.
+
+A projector or a classifier beside a backbone is anyone's, and lightly brings no uncut network with
+a 3x3 stem of its own: there the padding of such a stem is asked for."""
 _WRAPPERS = ("module.", "_orig_mod.")
 _SEQUENTIAL = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 _GENERATED = {"0": "conv1", "1": "bn1", "2": "layer1", "3": "layer2", "4": "layer3", "5": "layer4"}
@@ -92,7 +103,8 @@ def find_encoder(tensors: Mapping[str, Tensor]) -> Encoder:
 
 
 def _fits(layout: Layout, named: Mapping[str, Tensor]) -> bool:
-    needed = [(layout.prefix,)] + ([layout.beside] if layout.beside else [])
+    needed = [(layout.prefix,), *((name,) for name in layout.peculiar)]
+    needed += [layout.beside] if layout.beside else []
     return all(any(name.startswith(starts) for name in named) for starts in needed)
 
 

@@ -13,6 +13,7 @@ from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, Uniform
 from salmask_plugin.adapters.lightly import MaskedMoCoV2
 from salmask_plugin.evaluation import fingerprint, load_backbone
 from salmask_plugin.evaluation.architectures import build_network, infer_architecture
+from salmask_plugin.evaluation.layouts import find_encoder
 from salmask_plugin.filters import HighPassFilter
 
 IMAGES = torch.rand(2, 3, 16, 12, generator=torch.Generator().manual_seed(5))
@@ -102,18 +103,43 @@ def test_lightlys_small_resnet(tmp_path, depth):
 
 
 def test_the_small_stems_padding_follows_its_host(tmp_path):
-    ours, solo = resnet18(small_padding=1), resnet18(small_padding=2)
-    head = {"projection_head.layers.0.weight": torch.ones(2)}
-    torch.save({"state_dict": prefixed(ours, "backbone.") | head}, tmp_path / "ours.ckpt")
-    head = {"classifier.weight": torch.ones(2)}
-    torch.save({"state_dict": prefixed(solo, "backbone.") | head}, tmp_path / "solo.ckpt")
-    assert_same_features(load_backbone(tmp_path / "ours.ckpt"), ours)
+    """solo-learn's momentum methods are known by their names alone; its folders by args.json."""
+    solo = resnet18(small_padding=2)
+    beside = {"classifier.weight": torch.ones(2)} | prefixed(solo, "momentum_backbone.")
+    torch.save({"state_dict": prefixed(solo, "backbone.") | beside}, tmp_path / "solo.ckpt")
     assert_same_features(load_backbone(tmp_path / "solo.ckpt"), solo)
-    torch.save(solo.state_dict(), tmp_path / "plain.pth")
+
+
+def test_a_small_stem_that_two_hosts_could_have_written_is_asked_for(tmp_path):
+    """A module of one's own with a projector was read with solo-learn's padding, without a word."""
+    own = resnet18(small_padding=1)
+    state = prefixed(own, "backbone.") | {"projector.0.weight": torch.ones(2)}
+    torch.save({"state_dict": state}, tmp_path / "own.ckpt")
     with pytest.raises(ValueError, match=r"padding no weight tells.*resnet18_cifar_solo"):
-        load_backbone(tmp_path / "plain.pth")
-    named = load_backbone(tmp_path / "plain.pth", architecture="resnet18_cifar_solo")
-    assert_same_features(named, solo)
+        load_backbone(tmp_path / "own.ckpt")
+    named = load_backbone(tmp_path / "own.ckpt", architecture="resnet18_cifar")
+    assert_same_features(named, own)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside", "stem"),
+    [
+        ("backbone.", (), None),
+        ("backbone.", ("projector.0.weight",), None),
+        ("backbone.", ("projector.0.weight", "classifier.weight", "predictor.0.weight"), None),
+        ("backbone.", ("projection_head.layers.0.weight", "backbone_momentum.x"), None),
+        ("backbone.", ("momentum_backbone.conv1.weight", "momentum_projector.0.weight"), None),
+        ("backbone.", ("momentum_backbone.conv1.weight", "classifier.weight"), "_cifar_solo"),
+        ("encoder.", ("projector.0.weight", "classifier.weight"), None),
+        ("encoder.", ("momentum_encoder.conv1.weight", "classifier.weight"), "_cifar_solo"),
+        ("", (), None),
+    ],
+)
+def test_which_names_tell_the_stem(prefix, beside, stem):
+    names = (f"{prefix}conv1.weight", f"{prefix}layer1.0.conv1.weight", *beside)
+    found = find_encoder({name: torch.ones(2) for name in names})
+    assert found.small_stem == stem
+    assert set(found.state) == {"conv1.weight", "layer1.0.conv1.weight"}
 
 
 @torch.no_grad()
