@@ -151,8 +151,8 @@ def _refusal(target: Any, path: str) -> UserError:
         f"_target_ {target!r:.100} at {path} is not allowed: a configuration builds what ours "
     )
     if not isinstance(target, str):
-        return UserError(f"{refused}ours name, and this is no name.")
+        return UserError(f"{refused}name, and this is no name.")
     return UserError(
-        f"{refused}ours name. For a class of yours, or of a library, in your own configuration add "
+        f"{refused}name. For a class of yours, or of a library, in your own configuration add "
         f"--allow {target:.100} (this name alone) or --trust (anything)."
     )
