@@ -33,6 +33,7 @@ Shape = Mapping[str, Any]
 """Key -> a Kind, or the Shape of an object. "key?" may be absent. Further keys are free."""
 
 LARGEST = 2**31
+DEEPEST = 100
 NULL = Kind("null", lambda value: value is None)
 BOOL = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("a text", lambda value: isinstance(value, str))
@@ -77,6 +78,8 @@ def read_object(path: Path, shape: Shape | None = None) -> dict[str, Any]:
         raise ValueError(f"{path} is no JSON: {error}.") from error
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply to be read.") from error
+    if _is_deep(content):
+        raise ValueError(f"{path} is nested too deeply to be read.")
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold an object, not {_said(content)}.")
     check_shape(content, shape or {}, str(path))
@@ -105,6 +108,19 @@ def check_shape(content: Mapping[str, Any], shape: Shape, where: str, path: str 
             raise ValueError(f"{where}: {place} must be {kind.words}, not {_said(value)}.")
         if not isinstance(wanted, Kind):
             check_shape(value, wanted, where, place)
+
+
+def _is_deep(content: Any) -> bool:
+    """Whether what walks through it could run out of its stack."""
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            item
+            for node in level
+            if isinstance(node, dict | list)
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+    return bool(level)
 
 
 def _said(value: Any) -> str:

@@ -148,8 +148,12 @@ def _fetches(node: Any, *, inside: bool) -> Iterator[str]:
 
 
 def _refusal(target: Any, path: str) -> UserError:
+    refused = (
+        f"_target_ {target!r:.100} at {path} is not allowed: a configuration builds what ours "
+    )
+    if not isinstance(target, str):
+        return UserError(f"{refused}name, and this is no name.")
     return UserError(
-        f"_target_ {target!r} at {path} is not allowed: a configuration builds what ours name. "
-        f"For a class of yours, or of a library, in your own configuration add --allow {target} "
-        "(this name alone) or --trust (anything)."
+        f"{refused}name. For a class of yours, or of a library, in your own configuration add "
+        f"--allow {target:.100} (this name alone) or --trust (anything)."
     )

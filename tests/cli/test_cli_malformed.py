@@ -23,7 +23,8 @@ from salmask_plugin.json_files import Kind
 from salmask_plugin.localizers.map_store import MapStore
 
 WRONG = (None, True, -1, 1.5, "x", "", [], [1], {}, {"a": 1}, 10**400)
-TEXTS = ["", "{", "[]", "null", '"x"', "[" * 100_000, "\udcff", '{"values": NaN', '{"values": 1}']
+TEXTS = ["", "{", "[]", "null", '"x"', "\udcff", '{"values": NaN', '{"values": 1}']
+TEXTS += ["[" * 100_000, '{"a":' * 300 + "1" + "}" * 300]
 
 
 @functools.cache
