@@ -62,7 +62,7 @@ def lasting_output() -> Iterator[None]:
         yield
         return
     out, err = _Lasting(before[0], "stdout"), _Lasting(before[1], "stderr")
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
