@@ -46,8 +46,13 @@ IDLE: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Host -> settings that do not act on the result, or that a record says in fields of its own."""
-BEFORE = {"loader.input": "host"}
-"""What runs did before there was a choice; a loader that says nothing of it is such a run's."""
+BEFORE = {
+    "loader.input": "host",
+    "memory_format": "contiguous",
+    "method.optimizer": "lars",
+    "method.projection_batch_norm": False,
+}
+"""What runs did before there was a choice; a node that says nothing of it is such a run's."""
 OF_THE_RECIPE = ("masking.", "salmask.", "localizer_size", "method._target_")
 """Settings that rows differ in by intent: a baseline need not share them."""
 OF_THE_METHOD = ("method.", "method_kwargs.")
@@ -69,7 +74,8 @@ def acting(record: RunRecord) -> Items:
     if record.localizer == "none":
         found.pop("localizer_size", None)  # nobody looks at views of that size
     for name, value in BEFORE.items():
-        if isinstance(record.config.get(name.partition(".")[0]), Mapping):
+        node, dot, _ = name.partition(".")
+        if record.config and (not dot or isinstance(record.config.get(node), Mapping)):
             found.setdefault(name, value)
     return tuple(sorted(found.items()))
 

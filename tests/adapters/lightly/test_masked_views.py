@@ -71,7 +71,10 @@ def data_of(*overrides):
     tiny = ["data.train_images=8", "data.val_images=8", "data.classes=2", "data.size=32"]
     tiny += ["localizer=given", "masking=mean", "view_size=32"]
     tiny += ["loader.batch_size=4", "loader.workers=0"]
-    settings = compose_settings(["data=generated", *tiny, *overrides])
+    settings = compose_settings(
+        ["data=generated", *tiny, *overrides],
+        trust=frozenset({"salmask_plugin.data.two_views"}),
+    )
     splits = build_splits(settings)
     return splits, build_data(settings, splits, build_masking(settings))
 
