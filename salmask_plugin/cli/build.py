@@ -43,8 +43,13 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
     """Build the object that a configuration node describes; ``arguments`` are added as they are.
 
     Raises:
-        UserError: with the message of whatever a part of the node refuses.
+        UserError: with the message of whatever a part of the node refuses, or if the node sets
+            one of ``arguments``: it would be lost.
     """
+    for key in sorted(arguments.keys() & node.keys()):
+        raise UserError(
+            f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
+        )
     try:
         # As a partial: merged into the node, arguments that are dataclasses would become
         # configuration themselves.

@@ -137,6 +137,20 @@ class CommandParser(argparse.ArgumentParser):
             self._inside = False
 
 
+class NoMultirun(argparse.Action):
+    """Hydra's flag for several values of a setting, which a comparison has instead."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **keywords)
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        """Say where several values go."""
+        parser.error(
+            "there is no --multirun: `salmask compare` runs several seeds (compare.seeds=[0,1]) "
+            "and several recipes (compare.rows, compare.only=[none,mean])"
+        )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser: one subcommand per module of this package."""
     parser = argparse.ArgumentParser(
@@ -158,6 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument(flag, **arguments)
         if name not in NO_SETTINGS:
             command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
+            command.add_argument("-m", "--multirun", action=NoMultirun, help=argparse.SUPPRESS)
             command.add_argument("--config-dir", help="a folder with your own configuration groups")
             command.add_argument(
                 "--trust",

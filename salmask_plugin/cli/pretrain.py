@@ -35,6 +35,7 @@ from salmask_plugin.cli.history import History
 from salmask_plugin.cli.passed_over import PassedOver
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.refusals import check_trainer, refused_in_words
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.cli.tasks import check_tasks
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     folder = run_folder(settings)
+    check_trainer(settings)
     if options.evaluate:
         check_tasks(settings)
     with alone_in(folder):
@@ -80,7 +82,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     trainer = _trainer(settings, folder, [history, passed_over])
     keep = settings["checkpoints"]["keep"]
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
-    with expected_warnings(), stops_in_words(folder / CHECKPOINTS):
+    with expected_warnings(), refused_in_words(), stops_in_words(folder / CHECKPOINTS):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
         remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)

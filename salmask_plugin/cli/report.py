@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
         folder,
         title=settings["title"],
         baseline=settings["baseline"],
-        out=Path(settings["out"]) if settings["out"] else None,
+        out=Path(settings["out"]).expanduser() if settings["out"] else None,
     )
     print(written.table)
     print(f"\nReport: {written.html}\n        {written.markdown}")

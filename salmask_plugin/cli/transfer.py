@@ -37,6 +37,9 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, root="transfer", config_dir=options.config_dir, trust=options.trust
     )
+    accelerator = settings["trainer"]["accelerator"]
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.accelerator={accelerator}: there is no GPU here.")
     own = run_of(path)
     settings = completed(settings, own)
     check_tasks(settings)

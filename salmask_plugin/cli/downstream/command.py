@@ -9,6 +9,7 @@ from typing import Any
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.downstream.folders import say, train_once
 from salmask_plugin.cli.downstream.kind import Downstream
+from salmask_plugin.cli.refusals import check_trainer
 from salmask_plugin.evaluation import load_backbone
 
 
@@ -22,6 +23,7 @@ def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) ->
     settings = compose_settings(
         options.overrides, root=options.command, config_dir=options.config_dir, trust=options.trust
     )
+    check_trainer(settings)
     source = Path(options.folder)
     backbone = load_backbone(source, architecture=settings["architecture"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)

@@ -27,6 +27,7 @@ from salmask_plugin.cli.downstream.folders import say
 from salmask_plugin.cli.downstream.history import RoundHistory
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.refusals import refused_in_words
 from salmask_plugin.cli.runs import CHECKPOINTS
 from salmask_plugin.evaluation import PretrainedBackbone, fingerprint
 
@@ -100,7 +101,7 @@ def train_rounds(
     before = None if frozen is None else fingerprint(frozen)
     for note in notes:
         say(note)
-    with expected_warnings():
+    with expected_warnings(), refused_in_words():
         made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
         resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
         # Said once by Lightning; a frozen backbone is meant to be in eval mode.
