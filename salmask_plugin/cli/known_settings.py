@@ -179,6 +179,7 @@ class Transfer(TypedDict):
     out: PathText
     name: str | None
     architecture: str | None
+    part: str | None
     filter: str | list[float] | None
     method: str | None
     recipe: str | None
@@ -201,6 +202,7 @@ class Detect(TypedDict):
     out: PathText
     name: str | None
     architecture: str | None
+    part: str | None
     loader: Workers
     detection: Detection
     trainer: Trainer
@@ -213,6 +215,7 @@ class MeasureDepth(TypedDict):
     out: PathText
     name: str | None
     architecture: str | None
+    part: str | None
     loader: Workers
     depth: Depth
     trainer: Trainer

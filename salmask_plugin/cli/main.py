@@ -61,6 +61,9 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "help": "safetensors (the default), timm, torchvision, detectron2, onnx; timm,onnx",
         },
         "--architecture": {"help": "where the weights do not tell, such as resnet18_cifar"},
+        "--part": {
+            "help": "where in the file the encoder is, such as model_state_dict.base_encoder"
+        },
         "--view-size": {"type": int, "metavar": "PX", "help": "side of ONNX's images"},
         "--filter-outside": {
             "action": "store_true",

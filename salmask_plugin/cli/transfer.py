@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
     backbone = load_backbone(
         path,
         architecture=settings["architecture"],
+        part=settings["part"],
         view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")

@@ -25,7 +25,7 @@ def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) ->
     )
     check_trainer(settings)
     source = Path(options.folder)
-    backbone = load_backbone(source, architecture=settings["architecture"])
+    backbone = load_backbone(source, architecture=settings["architecture"], part=settings["part"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)
     plan = kind.plan(settings[kind.name], settings["trainer"], settings)
     kind.build(plan, backbone)  # what cannot be built should leave no folder behind
