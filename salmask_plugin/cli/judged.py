@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from hydra.utils import get_object
 
 from salmask_plugin.cli.known_settings import KINDS, NO_FOLDER, ROOTS, TARGET, Evaluation
 from salmask_plugin.cli.set_by_us import SET_BY_US
+from salmask_plugin.cli.unknown_keys import joined, unknown_setting
 from salmask_plugin.cli.value_types import ABSENT, fitted, in_words, is_text
 
 SPECIAL = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
-SHOWN, LISTED, ALIKE = 3, 15, 0.65
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,16 @@ def _described(
         return {}
     hints = get_type_hints(hint, include_extras=True)
     for name in sorted(hint.__required_keys__ - node.keys()):  # type: ignore[attr-defined]
-        place = _join(path, name)
+        place = joined(path, name)
         faults.append(Fault(place, f"the setting {place} is missing: the command reads it."))
     found = {}
     for key, value in node.items():
-        place = _join(path, str(key))
+        place = joined(path, str(key))
         inner = hints.get(str(key), _task(hint, value, str(key)))
         if inner is None and "_target_" in node:
             continue  # the constructor's
         if inner is None:
-            faults.append(Fault(place, _unknown(place, hints, known)))
+            faults.append(Fault(place, unknown_setting(place, hints, known)))
             continue
         found[key] = _value(value, inner, place, faults, known)
     return {**found, **_built(node, path, faults, known)} if "_target_" in node else found
@@ -105,11 +104,11 @@ def _value(value: Any, hint: Any, path: str, faults: list[Fault], known: list[st
             faults.append(Fault(path, f"{path}={value!r} must be a node with a _target_."))
             return value
         for key in value:
-            place = _join(path, str(key))
+            place = joined(path, str(key))
             faults.append(Fault(place, f"'{place}' is no setting: {path} builds nothing here."))
         return value
     if isinstance(value, dict) and (inner := _of_mapping(hint)) is not None:
-        return {k: _value(v, inner, _join(path, str(k)), faults, known) for k, v in value.items()}
+        return {k: _value(v, inner, joined(path, str(k)), faults, known) for k, v in value.items()}
     if isinstance(value, list):
         value = [
             _built(entry, f"{path}[{index}]", faults, known)
@@ -144,7 +143,7 @@ def _built(
     free = any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values())
     found: dict[str, Any] = {}
     for key, value in node.items():
-        place = _join(path, str(key))
+        place = joined(path, str(key))
         found[key] = value
         if key in SPECIAL:
             continue
@@ -158,7 +157,7 @@ def _built(
                 found[key] = _value(value, hints.get(key, Any), place, faults, known)
         elif not free:
             own = [name for name in parameters if name not in SET_BY_US.get(path, {})]
-            faults.append(Fault(place, _unknown(place, own, known, str(node["_target_"]))))
+            faults.append(Fault(place, unknown_setting(place, own, known, str(node["_target_"]))))
     return found
 
 
@@ -206,45 +205,10 @@ def _shown(value: Any) -> str:
     return "null" if value is None else repr(value)
 
 
-def _unknown(path: str, siblings: Any, known: list[str], target: str | None = None) -> str:
-    place = path.rpartition(".")[0]
-    near = nearest(path, [*(_join(place, str(key)) for key in siblings), *known])
-    where = f" of {target}" if target else ""
-    few = 0 < len(siblings) <= LISTED and (target or place)
-    listed = f". There are {', '.join(siblings)}" if few else ""
-    return (
-        f"'{path}' is no setting{where}{'. Nearest: ' + ', '.join(near) if near else ''}{listed}. "
-        "Unknown keys are errors; `salmask explain` prints the settings that exist."
-    )
-
-
-def nearest(path: str, known: list[str]) -> list[str]:
-    """Return the settings whose path or last name is most like this one's."""
-    name = path.rpartition(".")[2]
-    whole, last = difflib.SequenceMatcher(b=path), difflib.SequenceMatcher(b=name)
-    likeness: dict[str, float] = {}
-    for other in set(known) - {path}:
-        whole.set_seq1(other)
-        last.set_seq1(other.rpartition(".")[2])
-        score = max(whole.quick_ratio(), last.quick_ratio())
-        if score >= ALIKE:  # an upper bound, and cheap
-            score = max(whole.ratio(), last.ratio())
-        if score >= ALIKE:
-            likeness[other] = score + whole.ratio() / 10
-    ranked = sorted(likeness, key=lambda other: (-likeness[other], other))
-    # One of those that are called the same: the others say nothing new.
-    first = {other.rpartition(".")[2]: other for other in reversed(ranked)}.values()
-    return [other for other in ranked if other in first][:SHOWN]
-
-
 def _paths(node: Any, path: str = "") -> Iterator[str]:
     """The settings that are no mappings of others."""
     if isinstance(node, dict) and node:
         for key, value in node.items():
-            yield from _paths(value, _join(path, str(key)))
+            yield from _paths(value, joined(path, str(key)))
     elif path:
         yield path
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

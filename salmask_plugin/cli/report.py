@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.evaluate import GALLERY
-from salmask_plugin.cli.reported import reported_columns, study_notes
+from salmask_plugin.cli.reported import GALLERY, reported_columns, study_notes
 from salmask_plugin.results import compare, load_records, to_markdown
 from salmask_plugin.results.report import write_report
 from salmask_plugin.results.store import RECORD_NAME, read_record
