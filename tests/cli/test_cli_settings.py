@@ -40,7 +40,8 @@ def faults_of(*settings):
     config = OmegaConf.create(copy.deepcopy(composed()))
     for typed in read_typed(settings, lambda name: name in ("masking", "data")):
         if typed.value is None:
-            del config[typed.key]
+            node, _, name = typed.key.rpartition(".")
+            del (OmegaConf.select(config, node) if node else config)[name]
         else:
             value = parse_value(typed)
             OmegaConf.update(config, typed.key, value, merge=True, force_add=True)
@@ -367,9 +368,9 @@ def test_it_is_said_before_any_work(command, capsys, tmp_path, monkeypatch):
 
 def test_what_lightning_refuses_later_is_a_sentence_too(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("salmask_plugin.cli.refusals.AUTOMATIC", {})
-    typed = ["pretrain", "experiment=demo", "method=adios_s_simclr_quick", f"out={tmp_path}"]
+    typed = ["pretrain", "experiment=demo", "method=adios_s_simclr_quick", "masking=none"]
     typed += ["data.train_images=8", "data.val_images=8", "loader.batch_size=4", "view_size=32"]
-    typed += ["loader.workers=0", "trainer.gradient_clip_val=1.0", "data.size=32"]
+    typed += ["loader.workers=0", "trainer.gradient_clip_val=1.0", f"out={tmp_path}"]
     assert main(typed) == 2
     assert "clipping is not supported" in capsys.readouterr().err
 
