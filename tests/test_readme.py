@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import salmask_plugin
-from salmask_plugin.cli.main import COMMANDS, build_parser
+from salmask_plugin.cli.commands import COMMANDS
+from salmask_plugin.cli.main import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -26,7 +26,7 @@ def solo_home() -> Path:
     """The clone with solo-learn's main scripts."""
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"solo-learn needs {', '.join(missing)}: pip install 'salmask-plugin[solo]'")
+        pytest.skip(f"solo-learn needs {', '.join(missing)}: pip install '.[solo]' in its clone")
     home = os.environ.get("SOLO_LEARN_HOME")
     if home is None:
         spec = importlib.util.find_spec("solo")

@@ -43,11 +43,16 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
     """Build the object that a configuration node describes; ``arguments`` are added as they are.
 
     Raises:
-        UserError: with the message of whatever a part of the node refuses, or if it is no node.
+        UserError: with the message of whatever a part of the node refuses, if it is no node, or if
+            it sets one of ``arguments``: it would be lost.
     """
     # A text would be read as YAML, and a node come out of it that nobody has checked.
     if not isinstance(node, dict) or "_target_" not in node:
         raise UserError(f"{node!r:.200} must be a node with a _target_, which says what is built.")
+    for key in sorted(arguments.keys() & node.keys()):
+        raise UserError(
+            f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
+        )
     try:
         # As a partial: merged into the node, arguments that are dataclasses would become
         # configuration themselves.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from salmask_plugin.cli.config import Settings, compose_settings
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.refusals import check_trainer
 from salmask_plugin.cli.report import report_folder
 from salmask_plugin.cli.reported import left_out_rows
 from salmask_plugin.cli.runs import below_out, run_folder
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
             raise UserError(f"compare.include: {place} is not a folder.")
     for row in rows:
         if not is_finished(row):
+            check_trainer(row.settings)
             check_tasks(row.settings)
     todo = [row for row in rows if not is_finished(row)]
     failed = run_jobs(_jobs(todo, options), parallel=parallel)

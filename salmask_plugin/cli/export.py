@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     clear_unfinished(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; exports do not mix.")
-    backbone = load_backbone(path, architecture=options.architecture)
+    backbone = load_backbone(path, architecture=options.architecture, part=options.part)
     formats = list(dict.fromkeys(options.format.split(",")))
     for name in formats:
         check_format(backbone, name, filter_outside=options.filter_outside)

@@ -24,6 +24,7 @@ from salmask_plugin.cli.build import (
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.launcher import check_world
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.refusals import check_trainer, refused_in_words
 
 WARM_UP, TIMED = 2, 5
 
@@ -34,15 +35,15 @@ def run(options: argparse.Namespace) -> None:
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
     check_world(settings["trainer"])
+    check_trainer(settings)
     splits = build_splits(settings)
     masking = build_masking(settings)
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     clock = _StepClock()
-    with tempfile.TemporaryDirectory() as folder, expected_warnings():
+    with tempfile.TemporaryDirectory() as folder, expected_warnings(), refused_in_words():
         trainer = build(
-            settings["trainer"],
-            max_steps=WARM_UP + TIMED,
+            {**settings["trainer"], "max_steps": WARM_UP + TIMED},
             callbacks=[clock],
             logger=False,
             default_root_dir=folder,

@@ -38,9 +38,10 @@ from salmask_plugin.cli.folder_lock import alone_in, is_first_process
 from salmask_plugin.cli.history import History
 from salmask_plugin.cli.launcher import alone, check_processes, check_world
 from salmask_plugin.cli.passed_over import PassedOver
-from salmask_plugin.cli.progress import check_trainer, progress_of
+from salmask_plugin.cli.progress import check_length, progress_of
 from salmask_plugin.cli.protocol import record_of
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.refusals import check_trainer, refused_in_words
 from salmask_plugin.cli.runs import CHECKPOINTS, keep_settings, run_folder
 from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.cli.tasks import check_tasks
@@ -57,9 +58,10 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, config_dir=options.config_dir, trust=options.trust
     )
-    check_trainer(settings["trainer"])
+    check_length(settings["trainer"])
     check_world(settings["trainer"])
     folder = run_folder(settings)
+    check_trainer(settings)
     if options.evaluate:
         check_tasks(settings)
     with alone_in(folder):
@@ -94,7 +96,11 @@ def pretrain(settings: Settings, folder: Path) -> None:
     check_processes(trainer.num_devices * trainer.num_nodes, settings["trainer"])
     keep = settings["checkpoints"]["keep"]
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
-    with expected_warnings(), stops_in_words(folder / CHECKPOINTS, trainer):
+    with (
+        expected_warnings(),
+        refused_in_words(),
+        stops_in_words(folder / CHECKPOINTS, trainer),
+    ):
         trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
         remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)

@@ -35,7 +35,7 @@ class Progress:
     said: tuple[str, ...]
 
 
-def check_trainer(trainer: dict[str, Any]) -> None:
+def check_length(trainer: dict[str, Any]) -> None:
     """Refuse what would end in a record of nothing.
 
     Args:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.evaluate import GALLERY
-from salmask_plugin.cli.reported import reported_columns, study_notes
+from salmask_plugin.cli.reported import GALLERY, reported_columns, study_notes
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.results import LoadedRecords, compare, load_records, to_markdown
 from salmask_plugin.results.grouping import Setting
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         folder,
         title=settings["title"],
         baseline=settings["baseline"],
-        out=Path(settings["out"]) if settings["out"] else None,
+        out=Path(settings["out"]).expanduser() if settings["out"] else None,
     )
     print(written.table)
     print(f"\nReport: {shown(str(written.html))}\n        {shown(str(written.markdown))}")

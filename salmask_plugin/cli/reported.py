@@ -9,6 +9,9 @@ from salmask_plugin.results import RunRecord
 from salmask_plugin.results.grouping import Setting
 from salmask_plugin.results.study import Study
 
+GALLERY = "gallery.png"
+"""In a run's folder: what its encoder saw. Reports read it where no host is installed."""
+
 
 def reported_columns(records: Sequence[RunRecord]) -> dict[str, dict[tuple[str, str], str]]:
     """Return title -> (method, recipe) -> text: the paper's values beside the runs' own.

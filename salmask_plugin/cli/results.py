@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     if bool(settings["keep"]) != bool(settings["study"]):
         raise UserError("keep=RUNS and study=NAME belong together.")
     if settings["keep"]:
-        keep(Path(settings["keep"]), path_below(folder, settings["study"], "study"))
+        keep(Path(settings["keep"]).expanduser(), path_below(folder, settings["study"], "study"))
     page = evidence_page(folder)
     for path, png in page.figures.items():
         write_atomically(folder / path, png)

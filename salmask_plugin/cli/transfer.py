@@ -40,12 +40,16 @@ def run(options: argparse.Namespace) -> None:
     settings = compose_settings(
         options.overrides, root="transfer", config_dir=options.config_dir, trust=options.trust
     )
+    accelerator = settings["trainer"]["accelerator"]
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.accelerator={accelerator}: there is no GPU here.")
     own = run_of(path)
     settings = completed(settings, own)
     check_tasks(settings)
     backbone = load_backbone(
         path,
         architecture=settings["architecture"],
+        part=settings["part"],
         view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")

@@ -74,6 +74,6 @@ def coco_tools(name: str) -> Any:
         import pycocotools.mask
     except ImportError as error:
         raise ImportError(
-            "Masks and COCO's metrics need pycocotools: pip install 'salmask-plugin[detection]'."
+            "Masks and COCO's metrics need pycocotools: pip install '.[detection]' in its clone."
         ) from error
     return getattr(pycocotools, name)

@@ -103,7 +103,8 @@ def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -
     bottleneck = "layer1.0.conv3.weight" in state
     base = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
     stem = state.get("conv1.weight")
-    if base is None or stem is None or state["layer1.0.conv1.weight"].shape[0] != 64:
+    first = state.get("layer1.0.conv1.weight")
+    if base is None or stem is None or first is None or first.shape[0] != 64:
         raise ValueError(
             f"the weights are those of none of {', '.join(RESNETS)} (first names: "
             f"{', '.join(list(state)[:3])}); say architecture=..., a ResNet or a model of timm."
@@ -135,7 +136,7 @@ def _timm(name: str) -> tuple[nn.Module, int]:
         raise ImportError(
             f"architecture={name!r} is none of ours ({', '.join(RESNETS)}, with the suffixes "
             f"{', '.join(filter(None, STEMS))}), and timm is not installed: "
-            "pip install 'salmask-plugin[embedded]'."
+            "pip install '.[embedded]' in its clone."
         ) from error
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*RESNETS, *timm.list_models()], n=3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
@@ -13,10 +15,11 @@ from torch import Tensor, nn
 
 from salmask_plugin.evaluation.architectures import build_network, infer_architecture
 from salmask_plugin.evaluation.layouts import KERNEL, Encoder, find_encoder
+from salmask_plugin.evaluation.parts import networks_in, part_of, parts_in_words
 from salmask_plugin.evaluation.recorded_filter import recorded_filter
 from salmask_plugin.evaluation.sources import Source, find_source
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.localizers.weights import load_strictly, read_weights
+from salmask_plugin.localizers.weights import load_strictly, named_tensors, read_content
 
 Auto = Literal["auto"]
 SHOWN_NAMES = 20
@@ -91,6 +94,7 @@ def load_backbone(
     view_filter: HighPassFilter | Auto | None = "auto",
     network: tuple[nn.Module, int] | None = None,
     sha256: str | None = None,
+    part: str | None = None,
 ) -> PretrainedBackbone:
     """Load the online encoder of a checkpoint, whoever wrote it. Nothing in the file is executed.
 
@@ -106,14 +110,18 @@ def load_backbone(
         network: your own (network without a classifier, its feature dimension) to load the weights
             into, where it is none that ``architecture`` can name.
         sha256: the digest the file must have, or its first digits (8 or more).
+        part: where in the file the encoder is, where none of the layouts above says it: keys and
+            the beginning of names, such as "model_state_dict.base_encoder".
 
     Raises:
         FileNotFoundError: if there is no such file, or no weights in the folder.
-        ValueError: if the architecture or the filter cannot be told or contradicts the checkpoint,
+        ValueError: if there is no such part, or several could be meant, which are then listed; if
+            the architecture or the filter cannot be told or contradicts the checkpoint,
             or a tensor is missing, left over or of another shape; the names are listed.
     """
     source = find_source(path)
-    encoder = find_encoder(read_weights(source.file, sha256))
+    content = read_content(source.file, sha256)
+    encoder = _encoder(content, source, part)
     recorded = recorded_filter(source.file) if source.kernel == "" else ""
     kernel = _kernel(source, encoder, recorded, view_filter)
     if network is not None:
@@ -122,9 +130,11 @@ def load_backbone(
     else:
         # Our modules take any stem, so that their checkpoints alone do not tell a small one.
         small_stem = encoder.small_stem if recorded == "" else None
-        name = _architecture(source, encoder, architecture, small_stem)
+        with _parts_told(content, encoder, part):
+            name = _architecture(source, encoder, architecture, small_stem)
         built, feature_dim = build_network(name)
-    load_strictly(built, _without_head(encoder, built), str(source.file), shown=SHOWN_NAMES)
+    with _parts_told(content, encoder, part):
+        load_strictly(built, _without_head(encoder, built), str(source.file), shown=SHOWN_NAMES)
     built.eval()
     loaded = PretrainedBackbone(
         built,
@@ -137,6 +147,26 @@ def load_backbone(
     # Frozen: the fingerprint of the filtered network needs the rest to be there first.
     object.__setattr__(loaded, "fingerprint", fingerprint(loaded.filtered()))
     return loaded
+
+
+def _encoder(content: object, source: Source, part: str | None) -> Encoder:
+    if part is not None:
+        return find_encoder(part_of(content, part, str(source.file)))
+    try:
+        return find_encoder(named_tensors(content, source.file))
+    except ValueError as error:
+        raise ValueError(f"{error} {parts_in_words(content)}".rstrip()) from error
+
+
+@contextmanager
+def _parts_told(content: object, encoder: Encoder, part: str | None) -> Iterator[None]:
+    """Add to an error which parts could have been meant, where the names did not choose one."""
+    try:
+        yield
+    except ValueError as error:
+        if part is None and encoder.layout == "plain" and networks_in(content):
+            raise ValueError(f"{error} {parts_in_words(content)}") from error
+        raise
 
 
 def fingerprint(module: nn.Module) -> str:

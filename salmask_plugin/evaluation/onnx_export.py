@@ -79,7 +79,7 @@ def write_onnx(
         import onnx  # noqa: F401 - torch's exporter needs both
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"{error}. Install it with: pip install 'salmask-plugin[export]'.") from (
+        raise ImportError(f"{error}. Install it with: pip install '.[export]' in its clone.") from (
             error
         )
     network: nn.Module = backbone.network

@@ -221,7 +221,7 @@ class CachedLocalizer:
         return f"CachedLocalizer({self.manifest}, grid={self.grid})"
 
 
-def open_cache(folder: str, grid: tuple[int, int] = (7, 7)) -> CachedLocalizer:
+def open_cache(folder: str | Path, grid: tuple[int, int] = (7, 7)) -> CachedLocalizer:
     """Open a cache for a run; whoever knows the data set compares it with the manifest.
 
     Args:

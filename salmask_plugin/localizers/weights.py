@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,9 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+UNPACKED = ("state_dict", "model")
+"""Keys of a checkpoint under which its tensors are found by themselves."""
+SHOWN = 8
 EMBEDDED = (
     "or use the embedded localizer, which needs no download: "
     "salmask_plugin.localizers.pretrained.efficientnet_lite0 (localizer=efficientnet_lite0)"
@@ -31,13 +36,21 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
         FileNotFoundError: if there is no such file.
         ValueError: if the digest differs or the file does not hold named tensors.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"weights_file={str(path)!r} is no file.")
-    if sha256 is not None:
-        check_sha256(path, sha256)
-    state = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    for key in ("state_dict", "model"):
+    return named_tensors(read_content(file, sha256), file)
+
+
+def named_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint by name, unpacked if they lie under a key of ``UNPACKED``.
+
+    Args:
+        content: of :func:`read_content`.
+        origin: the file, for the error.
+
+    Raises:
+        ValueError: if these are no named tensors and nothing else; what was found is listed.
+    """
+    state = content
+    for key in UNPACKED:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
             break
@@ -46,7 +59,10 @@ def read_weights(file: str | Path, sha256: str | None = None) -> dict[str, Tenso
         or not state
         or not all(isinstance(value, Tensor) for value in state.values())
     ):
-        raise ValueError(f"{path} holds no plain mapping from names to tensors.")
+        raise ValueError(
+            f"{origin} holds no plain mapping from names to tensors, bare or under "
+            f"{' or '.join(UNPACKED)}; found: {_found(content)}."
+        )
     return dict(state)
 
 
@@ -68,12 +84,51 @@ def check_stored(path: Path) -> None:
         raise ValueError(f"{path} has {size} bytes and claims to hold {unpacked}.")
 
 
+def read_content(file: str | Path, sha256: str | None = None) -> object:
+    """Return whatever a ``.safetensors`` or PyTorch file holds, without running anything in it.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the digest differs or the file cannot be read without running code.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights_file={str(path)!r} is no file.")
+    if sha256 is not None:
+        check_sha256(path, sha256)
+    return _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+
+
+def _found(content: object) -> str:
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    shown = [f"{key} ({_kind(value)})" for key, value in list(content.items())[:SHOWN]]
+    return ", ".join(shown + ["..."] * (len(content) > SHOWN)) or "nothing"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Mapping):
+        tensors = sum(isinstance(entry, Tensor) for entry in value.values())
+        return f"{tensors} tensors" if tensors else f"a mapping of {len(value)}"
+    return type(value).__name__
+
+
 def _pytorch(path: Path) -> object:
     try:
         check_stored(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError as error:
+        objects = sorted(set(re.findall(r"GLOBAL ([\w.]+) was not", str(error))))
+        if not objects:
+            raise ValueError(f"{path} holds no readable weights: {error}") from error
+        raise ValueError(
+            f"{path} holds no readable weights: besides tensors it holds {', '.join(objects)}, and "
+            "making such objects may run code. If you trust its origin, take the tensors out "
+            "where that code is installed: torch.save(torch.load(FILE, weights_only=False)"
+            "['state_dict'], NEW_FILE)."
+        ) from error
     except Exception as error:
         # A damaged file trips torch's reader anywhere: ten kinds of exception were seen.
         raise ValueError(f"{path} holds no readable weights: {error}") from error
@@ -85,7 +140,7 @@ def _safetensors(path: Path) -> object:
         from safetensors.torch import load_file
     except ImportError as error:
         raise ImportError(
-            f"{path.name} needs safetensors: pip install 'salmask-plugin[embedded]'."
+            f"{path.name} needs safetensors: pip install '.[embedded]' in its clone."
         ) from error
     try:
         return load_file(path)

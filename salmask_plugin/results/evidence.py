@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,8 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
 
     ``folder/study.md`` opens the page. A study is a folder with a ``study.md``, whose line
     ``{{results}}`` is replaced by what its ``records/*.json`` say; one without records has no such
-    line. The same files give the same page.
+    line. Its links are relative to its own folder and are made relative to the page's. The same
+    files give the same page.
 
     Raises:
         ValueError: if a text is missing, a record cannot be read, or line and records do not match.
@@ -40,7 +43,7 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
     parts = [_read(folder / TEXT)]
     figures: dict[str, bytes] = {}
     for study in sorted(path for path in folder.iterdir() if path.is_dir()):
-        text, records = _read(study / TEXT), _records(study)
+        text, records = _rebased(_read(study / TEXT), study, folder), _records(study)
         if (MARK in text) != bool(records):
             raise ValueError(
                 f"{study / TEXT} must have the line {MARK} if and only if there are records in "
@@ -52,6 +55,21 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
             figures |= drawn
         parts.append(text)
     return Page("\n\n".join(part.strip() for part in parts) + "\n", figures)
+
+
+def _rebased(text: str, study: Path, folder: Path) -> str:
+    """The text with its relative links as they are from the page beside ``folder``."""
+
+    def moved(link: re.Match[str]) -> str:
+        path, mark, anchor = link[1].partition("#")
+        target = os.path.relpath(study / path, folder.parent).replace(os.sep, "/")
+        target = "" if mark and target == f"{folder.name}.md" else target
+        return f"]({target}{mark}{anchor})"
+
+    return _LINK.sub(moved, text)
+
+
+_LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s]+)\)")
 
 
 def _records(study: Path) -> list[RunRecord]:

@@ -67,7 +67,9 @@ def test_a_folder_without_images_is_named(capsys, tmp_path):
 def test_settings_of_another_data_set_are_named(capsys, tmp_path):
     command = ["pretrain", "experiment=demo", "data=imagefolder", f"data.root={tmp_path}"]
     assert main([*command, f"out={tmp_path / 'runs'}", "localizer=uniform"]) == 2
-    assert "unexpected keyword argument 'train_images'" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "'data.train_images' is no setting of salmask_plugin.data.image_folder" in message
+    assert "There are root, val_share" in message
 
 
 def test_preview_of_a_folder_without_images_is_named(capsys, tmp_path):

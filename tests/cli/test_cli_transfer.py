@@ -108,7 +108,7 @@ def test_results_of_two_encoders_do_not_mix(evaluated, tmp_path, capsys):
         (["evaluation.tasks=[knn,knn]"], "names a task twice"),
         (["evaluation.knn.k=25"], "k=25 must be in [1, 24]"),
         (["evaluation.tasks=[linear]", "evaluation.linear.label_share=0"], "label_share=0 must"),
-        (["+evaluation.knn.neighbours=3"], "'neighbours' is no setting of knn"),
+        (["+evaluation.knn.neighbours=3"], "'evaluation.knn.neighbours' is no setting"),
         (["+evaluation.mine={task: probe}", "evaluation.tasks=[mine]"], "task='probe' must be one"),
         (
             ["evaluation.tasks=[finetune]", "evaluation.finetune.batch_size=23"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
@@ -300,3 +301,57 @@ def test_building_a_network_draws_nothing():
     state = torch.get_rng_state()
     build_network("resnet18_cifar")
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "part"),
+    [
+        (lambda s: {"model_state_dict": s, "epoch": 3}, "model_state_dict", "model_state_dict"),
+        (
+            lambda s: {"state_dict": prefix(s, "module.base_encoder.") | prefix(s, "predictor.")},
+            "module.base_encoder, predictor",
+            "module.base_encoder",
+        ),
+        (lambda s: {"student": s, "teacher": s}, "student, teacher", "teacher"),
+        (lambda s: prefix(s, "net.one.") | prefix(s, "net.two."), "net.one, net.two", "net.two"),
+        (lambda s: {"state": {"ema": prefix(s, "f.")}, "lr": 0.1}, "state.ema.f", "state.ema.f"),
+    ],
+)
+def test_where_names_do_not_choose_the_parts_are_listed_and_one_is_said(
+    tmp_path, content, found, part
+):
+    network = resnet18()
+    file = tmp_path / "x.pth"
+    torch.save(content(network.state_dict()), file)
+    with pytest.raises(ValueError, match=r"part=") as caught:
+        load_backbone(file)
+    for name in found.split(", "):
+        assert f"{name} (120 tensors)" in str(caught.value)
+    loaded = load_backbone(file, part=part)
+    assert loaded.architecture == "resnet18"
+    assert loaded.fingerprint == fingerprint(network)
+    with pytest.raises(ValueError, match=rf"part='{part}x'.* near: {part}.*Found: "):
+        load_backbone(file, part=f"{part}x")
+
+
+def prefix(state, start):
+    return {start + name: value for name, value in state.items()}
+
+
+def test_a_network_without_its_first_block_is_named(tmp_path):
+    state = resnet18().state_dict()
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"none of resnet18.*say architecture"):
+        load_backbone(tmp_path / "x.pth")
+
+
+def test_what_stands_beside_the_tensors_is_named(tmp_path):
+    content = {"state_dict": {"conv1.weight": torch.ones(1)}, "args": argparse.Namespace(lr=0.1)}
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"besides tensors it holds argparse\.Namespace") as caught:
+        load_backbone(tmp_path / "x.pth")
+    assert len(str(caught.value)) < 500
+    torch.save({"net": {"a": torch.ones(1)}, "epoch": 3}, tmp_path / "y.pth")
+    with pytest.raises(ValueError, match=r"found: net \(1 tensors\), epoch \(int\)"):
+        load_backbone(tmp_path / "y.pth")

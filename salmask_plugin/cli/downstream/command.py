@@ -11,6 +11,7 @@ from salmask_plugin.cli.downstream.folders import say, train_once
 from salmask_plugin.cli.downstream.kind import Downstream
 from salmask_plugin.cli.launcher import check_world
 from salmask_plugin.cli.progress import check_schedule_alone
+from salmask_plugin.cli.refusals import check_trainer
 from salmask_plugin.evaluation import load_backbone
 
 
@@ -26,8 +27,9 @@ def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) ->
     )
     check_schedule_alone(settings["trainer"])
     check_world(settings["trainer"])
+    check_trainer(settings)
     source = Path(options.folder)
-    backbone = load_backbone(source, architecture=settings["architecture"])
+    backbone = load_backbone(source, architecture=settings["architecture"], part=settings["part"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)
     plan = kind.plan(settings[kind.name], settings["trainer"], settings)
     kind.build(plan, backbone)  # what cannot be built should leave no folder behind

@@ -29,6 +29,7 @@ from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.launcher import check_processes
 from salmask_plugin.cli.metrics_log import MetricsLog
 from salmask_plugin.cli.quiet import expected_warnings
+from salmask_plugin.cli.refusals import refused_in_words
 from salmask_plugin.cli.runs import CHECKPOINTS
 from salmask_plugin.cli.stopping import stops_in_words
 from salmask_plugin.evaluation import PretrainedBackbone, fingerprint
@@ -104,7 +105,7 @@ def train_rounds(
     before = None if frozen is None else fingerprint(frozen)
     for note in notes:
         say(note)
-    with expected_warnings():
+    with expected_warnings(), refused_in_words():
         made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
         check_processes(made.num_devices * made.num_nodes, plan.trainer)
         resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
