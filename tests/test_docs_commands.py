@@ -11,7 +11,8 @@ import pytest
 
 from salmask_plugin.cli.config import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.main import COMMANDS, FOLDERS, build_parser, main
+from salmask_plugin.cli.commands import COMMANDS, FOLDERS
+from salmask_plugin.cli.main import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(

@@ -34,13 +34,25 @@ class Checkpoints(TypedDict):
     every_n_epochs: int
 
 
+class Planned(TypedDict):
+    """A primary comparison of ``compare.plan``."""
+
+    row: str
+    against: str
+    measure: str
+    note: NotRequired[str | None]
+
+
 class Compare(TypedDict):
     """``compare``."""
 
     seeds: list[int]
     baseline: str | None
     rows: dict[str, list[str]]
+    parallel: int
     only: list[str] | None
+    plan: dict[str, Planned]
+    gate: float
     include: list[PathText]
     duration: str | None
     notes: list[str]
@@ -102,6 +114,33 @@ class Linear(TypedDict, total=False):
     label_share: float
 
 
+class Logistic(TypedDict, total=False):
+    """A task of kind logistic."""
+
+    task: str
+    weight_decays: list[float]
+    held_out: float
+    label_share: float
+
+
+class Occlusion(TypedDict, total=False):
+    """A task of kind occlusion."""
+
+    task: str
+    shares: list[float]
+    fills: list[str]
+    places: list[str]
+    grid: list[int]
+    classifiers: list[str]
+    k: int
+    temperature: float
+    weight_decays: list[float]
+    held_out: float
+    seed: int
+    localizer: Node | None
+    label_share: float
+
+
 class Detection(TypedDict):
     """``detection``, and a task of that kind."""
 
@@ -130,6 +169,8 @@ class Evaluation(TypedDict):
     knn: Knn
     linear: Linear
     finetune: Finetune
+    logistic: Logistic
+    occlusion: Occlusion
 
 
 class Run(TypedDict):
@@ -141,6 +182,7 @@ class Run(TypedDict):
     out: PathText
     name: str | None
     recipe: str | None
+    memory_format: Literal["contiguous", "channels_last"]
     logger: Literal["csv", "tensorboard", "wandb"]
     loader: Loader
     checkpoints: Checkpoints
@@ -232,6 +274,8 @@ KINDS: dict[str, type] = {
     "knn": Knn,
     "linear": Linear,
     "finetune": Finetune,
+    "logistic": Logistic,
+    "occlusion": Occlusion,
     "detection": Detection,
     "depth": Depth,
 }
