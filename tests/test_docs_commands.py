@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from salmask_plugin.cli.commands import COMMANDS, FOLDERS
 from salmask_plugin.cli.config import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.commands import COMMANDS, FOLDERS
 from salmask_plugin.cli.main import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +40,8 @@ ELSEWHERE = {
     "python - ": "a timing script, made for an idle machine",
     "python -c ": "a timing script, made for an idle machine",
 }
+OWN_CHOICES = ("=checkerboard",)
+"""What a page's reader has just written, and this package does not have."""
 OWN_SETTINGS = {"report": ("baseline", "title", "out"), "results": ("keep", "study")}
 
 
@@ -108,7 +110,7 @@ def completed(overrides, root):
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{name_of(p)}: {x}" for p, x in LINES])
 def test_every_salmask_line_parses_and_composes(page, line):
     options = parsed(line)
-    if options is None:
+    if options is None or line.endswith(OWN_CHOICES):
         assert line.split()[1] in COMMANDS
         return
     given = getattr(options, "overrides", [])

@@ -5,8 +5,10 @@ and no others, so that a new key needs a number here too.
 """
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from salmask_plugin.cli.config import CONFIGS, compose_settings
+from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolvers
 
 # Section 4 and appendix A of Chin et al. (WACV 2024), and its released code: view 224, 7 x 7 cells.
 # Cells are rounded at random, which keeps the ratio; the released code rounds to the nearest.
@@ -334,7 +336,10 @@ def composed():
     groups = ("sampler", "fill", "view_filter", "masking", "detection", "depth")
     names = [(group, name) for group in groups for name in leaves(group)]
     given = [f"+{group}@probe.{group}.{name}={name}" for group, name in names]
-    return compose_settings(given)["probe"]
+    # By Hydra alone: `probe` is no setting of the command's.
+    register_resolvers()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return OmegaConf.to_container(compose("run", given), resolve=True)["probe"]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_plan_goes_into_the_settings_of_every_run(tmp_path):
         ("compare.plan.main.row=meen", r"compare\.plan\.main: 'meen' is none of the rows"),
         ("compare.plan.main.against=blur", r"compare\.plan\.main: row blur is left out"),
         ("compare.plan.main.measure=linear", "must be evaluation/metric"),
-        ("compare.gate=many", r"compare\.gate: 'many' must be a number"),
+        ("compare.gate=many", r"compare\.gate='many' must be a number"),
         ("compare.gate=101", r"compare\.gate=101 must be percentage points"),
     ],
 )

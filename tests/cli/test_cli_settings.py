@@ -276,7 +276,7 @@ def test_the_lists_of_what_is_set_are_those_of_the_code(monkeypatch, tmp_path):
 
     def recorded(node, **arguments):
         seen[node["_target_"].rpartition(".")[2]] = set(arguments)
-        return (torch.nn.Identity(), 1) if "name" in node else None
+        return (torch.nn.Identity(), 1) if "name" in node else torch.nn.Identity()
 
     settings = compose_settings(["experiment=demo", f"out={tmp_path}"])
     monkeypatch.setattr(pretrain, "build", recorded)
