@@ -139,7 +139,7 @@ def device_for(settings: Settings) -> torch.device:
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
     backbone = load_backbone(final_checkpoint(folder), network=build(settings["backbone"]))
-    backbone.network.to(device_for(settings), memory_format=memory_format(settings))
+    backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
     shared = _reestimated(settings, backbone)
     if shared:
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))

@@ -85,12 +85,12 @@ def progress_of(trainer: pl.Trainer, settings: dict[str, Any], batch_size: int) 
         batch_size: images per process and batch.
     """
     loop = trainer.fit_loop
-    epochs = loop.epoch_progress.current.processed
-    batches = loop.epoch_loop.batch_progress.total.processed
+    epochs = loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    batches = loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
     steps = trainer.global_step if trainer.lightning_module.automatic_optimization else batches
     planned, per_epoch = settings["max_epochs"], int(trainer.num_training_batches)
     said = []
-    whole = len(trainer.train_dataloader)
+    whole = len(trainer.train_dataloader)  # type: ignore[arg-type]
     if per_epoch < whole:
         given = [f"trainer.{name}={settings[name]}" for name in LIMITS if settings.get(name)]
         said.append(

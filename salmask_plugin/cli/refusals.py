@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.utils import get_object
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
 from salmask_plugin.cli.build import build

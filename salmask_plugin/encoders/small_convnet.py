@@ -44,7 +44,8 @@ class SmallConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, D) of images (B, 3, H, W) of at least 8 px a side."""
-        return self.layer3(self.layer2(self.layer1(self.stem(images)))).mean((-2, -1))
+        maps: Tensor = self.layer3(self.layer2(self.layer1(self.stem(images))))
+        return maps.mean((-2, -1))
 
 
 def small_convnet(widths: Sequence[int] = SMALL_WIDTHS) -> tuple[SmallConvNet, int]:

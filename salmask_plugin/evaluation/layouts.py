@@ -103,7 +103,7 @@ def find_encoder(tensors: Mapping[str, Tensor]) -> Encoder:
 
 
 def _fits(layout: Layout, named: Mapping[str, Tensor]) -> bool:
-    needed = [(layout.prefix,), *((name,) for name in layout.peculiar)]
+    needed: list[tuple[str, ...]] = [(layout.prefix,), *((name,) for name in layout.peculiar)]
     needed += [layout.beside] if layout.beside else []
     return all(any(name.startswith(starts) for name in named) for starts in needed)
 

@@ -76,11 +76,11 @@ def fit_logistic(
         optimizer.zero_grad()
         value = F.cross_entropy(F.linear(standardised, weight, bias), labels)
         value = value + weight_decay / 2 * weight.square().sum()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
     with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
     return LogisticProbe(mean, scale, weight.detach(), bias.detach(), weight_decay)
 
 

@@ -46,7 +46,7 @@ IDLE: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Host -> settings that do not act on the result, or that a record says in fields of its own."""
-BEFORE = {
+BEFORE: dict[str, Scalar] = {
     "loader.input": "host",
     "memory_format": "contiguous",
     "method.optimizer": "lars",

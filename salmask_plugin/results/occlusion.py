@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from salmask_plugin.results.drawing import (
     WIDTH,
     drawing,
@@ -30,7 +32,7 @@ def occlusion_curves(table: Table) -> bytes | None:
     with drawing():
         figure = new_figure(2.6 * down + 0.6, width=max(WIDTH, 2.6 * across))
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
-        handles = {}
+        handles: dict[str, Any] = {}
         for axis, name in zip(axes.flat, names, strict=False):
             for row in table.rows:
                 seeds = [points for found in _found(row) if (points := _points(found, name))]

@@ -72,7 +72,7 @@ def check_strategy(module: LightningModule) -> None:
     """
     refuse_compiled(module)
     if hasattr(module, "key_backbone"):
-        check_momentum_moves(module, float(module.momentum))
+        check_momentum_moves(module, float(module.momentum))  # type: ignore[arg-type]
     strategy = module.trainer.strategy
     if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         raise ValueError(

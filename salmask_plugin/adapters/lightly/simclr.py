@@ -173,7 +173,7 @@ class MaskedSimCLR(LightningModule):
         if self.online_classifier is not None:
             others += self.online_classifier.parameters()
         groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-        shared = {
+        shared: dict[str, Any] = {
             "lr": self.learning_rate,
             "momentum": 0.9,
             "weight_decay": self.weight_decay,
