@@ -144,7 +144,7 @@ def is_finished(row: Row) -> bool:
         record = read_record(row.folder)
     except RecordError:
         return False
-    return record.status == "finished" and all(
+    return record.status in ("finished", "stopped") and all(
         is_done(record, task) for task in wanted_tasks(row.settings)
     )
 

@@ -75,6 +75,12 @@ def test_an_unfinished_or_damaged_record_is_not_skipped(tmp_path):
     assert not is_finished(row)
 
 
+def test_a_run_that_was_stopped_as_asked_is_done(tmp_path):
+    row = row_of(tmp_path)
+    write_record(row.folder, replace(record(row), status="stopped"))
+    assert is_finished(row)
+
+
 def test_the_data_of_a_transfer_belong_to_what_is_asked(tmp_path):
     row = row_of(tmp_path, *SECOND)
     assert [task.name for task in wanted_tasks(row.settings)] == ["knn", "other/linear"]
