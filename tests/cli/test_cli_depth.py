@@ -34,7 +34,7 @@ SEVEN = ["abs_rel", "sq_rel", "rmse", "rmse_log", "delta1", "delta2", "delta3"]
 @pytest.fixture
 def narrow(monkeypatch):
     """Commands get the narrow backbone, whatever file they are given."""
-    monkeypatch.setattr(command, "load_backbone", lambda path, architecture: narrow_backbone())
+    monkeypatch.setattr(command, "load_backbone", lambda path, **options: narrow_backbone())
 
 
 def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
@@ -139,7 +139,7 @@ def test_a_frozen_encoder_that_changed_is_an_error(tmp_path, monkeypatch):
         (["depth.schedule.batch_size=3", "trainer.devices=2"], "larger than the 2 triplets"),
         (["depth.schedule.batch_size=1", "trainer.devices=2"], "must be a multiple of"),
         (["+trainer.max_steps=1"], "trainer.max_steps=1 would leave out a part of the training"),
-        (["+trainer.limit_val_batches=1"], "trainer.limit_val_batches=1 would leave out"),
+        (["+trainer.limit_val_batches=1"], "trainer.limit_val_batches=1 would be lost"),
         (["depth.model.width=50"], "width=50 must be a multiple of 32"),
         (["depth.test.crop=eigen"], "crop='eigen'"),
         (["depth.typo=1"], "typo"),

@@ -18,9 +18,10 @@ from salmask_plugin.cli.checkpoints import newest_checkpoint
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.detection.training import plan_of, train_and_test
 from salmask_plugin.cli.downstream import command
+from salmask_plugin.cli.downstream.folders import ASKED
 from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
-from salmask_plugin.cli.runs import read_settings
+from salmask_plugin.cli.runs import some_settings
 from salmask_plugin.cli.tasks import TASKS, is_done
 from salmask_plugin.cli.wanted import Wanted
 from salmask_plugin.evaluation.detection import Schedule
@@ -51,7 +52,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def narrow(monkeypatch):
     """Commands get the narrow backbone, whatever file they are given."""
-    monkeypatch.setattr(command, "load_backbone", lambda path, architecture: narrow_backbone())
+    monkeypatch.setattr(command, "load_backbone", lambda path, **options: narrow_backbone())
 
 
 @pytest.mark.slow
@@ -89,7 +90,7 @@ def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
     # A comparison that asks for the same finds it there.
     node = compose_settings(QUICK, root="detect")["detection"]
     options = {key: node[key] for key in ("data", "model", "schedule")}
-    wanted = Wanted("quick", "detection", options, {}, False, read_settings(folder))
+    wanted = Wanted("quick", "detection", options, {}, False, some_settings(folder, ASKED))
     assert is_done(read_record(folder), wanted)
     other = {**options, "schedule": {**options["schedule"], "steps": 4}}
     assert not is_done(read_record(folder), replace(wanted, options=other))

@@ -100,6 +100,8 @@ def test_a_run_from_before_the_choice_was_made_on_the_host(tmp_path):
     for key in ("input", "decode_size", "keep"):
         del kept["values"]["loader"][key]
     (tmp_path / SETTINGS_NAME).write_text(json.dumps(kept))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").touch()
     keep_settings(tmp_path, host)
     with pytest.raises(UserError, match=r"loader\.input: host there, device here"):
         keep_settings(tmp_path, compose_settings(TINY))

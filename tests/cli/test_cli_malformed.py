@@ -149,6 +149,8 @@ def test_a_resume_compares_with_settings_of_any_form(key, value, tmp_path):
     settings = demo()
     content = {"values": settings.values, "choices": settings.choices}
     (tmp_path / "settings.json").write_text(json.dumps(changed(content, ("values", key), value)))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").touch()
     with pytest.raises(UserError, match=f"other settings .*{key}"):
         keep_settings(tmp_path, settings)
 

@@ -139,7 +139,8 @@ def test_a_cache_is_mended_in_its_folder_alone(name, tmp_path):
 
 @pytest.mark.parametrize("name", UP)
 def test_files_named_by_files_are_beside_them(name, tmp_path):
-    (tmp_path / "backbone.json").write_text(json.dumps({"salmask": {"file": name}}))
+    described = {"file": name, "architecture": "resnet18", "view_filter": None}
+    (tmp_path / "backbone.json").write_text(json.dumps({"salmask": described}))
     with pytest.raises(ValueError, match="must be a place below"):
         find_source(tmp_path)
 

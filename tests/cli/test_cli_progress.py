@@ -110,7 +110,7 @@ def test_a_run_ended_by_its_steps_is_recorded_as_it_ran(tmp_path, capsys):
         ("+trainer.max_steps=0", "max_steps=0 must be at least 1"),
         ("+trainer.limit_train_batches=0", "leaves nothing to train on"),
         ("trainer.max_epochs=-1", "max_epochs=-1 must be a whole number"),
-        ("trainer.max_epochs=null", "max_epochs=None must be a whole number"),
+        ("trainer.max_epochs=null", "max_epochs=null must be an integer"),
     ],
 )
 def test_what_would_leave_no_run_is_refused_at_the_start(tmp_path, capsys, given, words):
