@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.evaluation import (
@@ -29,7 +30,20 @@ from salmask_plugin.data import (
     linear_train_transform,
 )
 from salmask_plugin.evaluation import PretrainedBackbone
-from salmask_plugin.json_files import BOOL, COUNT, LIST, NUMBER, Shape, check_shape
+from salmask_plugin.evaluation.held_out import held_out_places
+from salmask_plugin.evaluation.logistic import check_weight_decays
+from salmask_plugin.json_files import (
+    BOOL,
+    COUNT,
+    LIST,
+    NULL,
+    NUMBER,
+    OBJECT,
+    SIZE,
+    TEXTS,
+    Shape,
+    check_shape,
+)
 from salmask_plugin.results import Evaluation
 
 SHARE = "label_share"
@@ -54,6 +68,21 @@ OPTIONS: dict[str, Shape] = {
         "learning_rate?": NUMBER,
         "learning_rates?": LIST,
         "milestones?": LIST,
+        f"{SHARE}?": NUMBER,
+    },
+    "logistic": {"weight_decays": LIST, "held_out": NUMBER, f"{SHARE}?": NUMBER},
+    "occlusion": {
+        "shares": LIST,
+        "fills": TEXTS,
+        "places": TEXTS,
+        "grid": LIST,
+        "classifiers": TEXTS,
+        "k": COUNT,
+        "temperature": NUMBER,
+        "weight_decays": LIST,
+        "held_out": NUMBER,
+        "seed": SIZE,
+        f"{LOCALIZER}?": OBJECT | NULL,
         f"{SHARE}?": NUMBER,
     },
     "finetune": {
@@ -89,6 +118,10 @@ def check(wanted: Wanted) -> None:
             f"batch_size={wanted.options['batch_size']} leaves a last batch of one of the {images} "
             "images, which BatchNorm cannot normalise; choose another."
         )
+    if "weight_decays" in wanted.options:
+        check_weight_decays(wanted.options["weight_decays"])
+        if len(wanted.options["weight_decays"]) > 1:
+            held_out_places(torch.tensor(splits.train.labels), wanted.options["held_out"])
     if wanted.options.get("learning_rates") and wanted.options["augment"]:
         raise ValueError("learning_rates needs augment=false.")
 

@@ -31,7 +31,7 @@ def check(wanted: Wanted) -> None:
     """
     classification.check(wanted)
     options = wanted.options
-    if len(options["grid"]) != 2 or min(options["grid"]) < 1:
+    if len(options["grid"]) != 2 or not all(type(n) is int and n > 0 for n in options["grid"]):
         raise ValueError(f"grid={options['grid']} must be two numbers of cells.")
     check_conditions(
         options["shares"],

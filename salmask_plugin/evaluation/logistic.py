@@ -107,8 +107,7 @@ def choose_logistic(
     Raises:
         ValueError: if there is no candidate, one is negative, or a class has a single image.
     """
-    if not weight_decays:
-        raise ValueError("weight_decays must name at least one candidate.")
+    check_weight_decays(weight_decays)
     chosen = weight_decays[0]
     if len(weight_decays) > 1:
         judged = held_out_places(labels, held_out)
@@ -125,6 +124,19 @@ def choose_logistic(
         scores = {weight_decay: score(weight_decay) for weight_decay in weight_decays}
         chosen = max(weight_decays, key=scores.__getitem__)
     return fit_logistic(features, labels, num_classes=num_classes, weight_decay=chosen)
+
+
+def check_weight_decays(weight_decays: Sequence[float]) -> None:
+    """Raise ValueError unless there are candidates, each at least 0 and finite."""
+    numbers = [value for value in weight_decays if isinstance(value, int | float)]
+    if (
+        not weight_decays
+        or len(numbers) < len(weight_decays)
+        or not all(0 <= value < float("inf") for value in numbers)
+    ):
+        raise ValueError(
+            f"weight_decays={list(weight_decays)} must be at least one number, each at least 0."
+        )
 
 
 def top1(logits: Tensor, labels: Tensor) -> float:

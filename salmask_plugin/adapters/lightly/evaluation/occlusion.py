@@ -171,7 +171,8 @@ def check_conditions(
     located: bool,
 ) -> None:
     """Raise ValueError for conditions that are unknown, or need to know where the object is."""
-    if not shares or not all(0 < share <= 1 for share in shares):
+    numbers = [share for share in shares if isinstance(share, int | float)]
+    if not shares or len(numbers) < len(shares) or not all(0 < share <= 1 for share in numbers):
         raise ValueError(f"shares={list(shares)} must be above 0 and at most 1, at least one.")
     for name, chosen, known in (
         ("fills", fills, FILLS),
