@@ -10,8 +10,9 @@ from typing import Any, get_args, get_type_hints, is_typeddict
 
 from hydra.utils import get_object
 
-from salmask_plugin.cli.known_settings import KINDS, NO_FOLDER, ROOTS, TARGET, Evaluation
+from salmask_plugin.cli.known_settings import KINDS, ROOTS, Evaluation
 from salmask_plugin.cli.set_by_us import SET_BY_US
+from salmask_plugin.cli.setting_marks import NO_FOLDER, TARGET
 from salmask_plugin.cli.unknown_keys import joined, unknown_setting
 from salmask_plugin.cli.value_types import ABSENT, fitted, in_words, is_text
 

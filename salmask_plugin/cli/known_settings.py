@@ -3,18 +3,10 @@
 A node with a ``_target_`` is not described here: its constructor's signature says what it takes.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-PATH = "path"
-"""Mark of a text that is a path: ``~`` at its beginning is the user's folder."""
-TARGET = "target"
-"""Mark of a node that is built: a mapping with a ``_target_``, or an empty one for nothing."""
-NO_FOLDER = "root may be null"
-"""Mark of a data set whose folder may still be missing; its command says so."""
-
-PathText = Annotated[str, PATH]
-Node = Annotated[dict[str, Any], TARGET]
-DataNode = Annotated[dict[str, Any], TARGET, NO_FOLDER]
+from salmask_plugin.cli.known_tasks import Finetune, Knn, Linear, Logistic, Occlusion
+from salmask_plugin.cli.setting_marks import DataNode, Node, PathText
 
 
 class Loader(TypedDict):
@@ -77,68 +69,6 @@ class Trainer(TypedDict):
     sync_batchnorm: bool
     deterministic: Any
     log_every_n_steps: int
-
-
-class Knn(TypedDict, total=False):
-    """A task of kind knn; what it leaves out is ``evaluation.knn``'s."""
-
-    task: str
-    k: int
-    temperature: float
-    label_share: float
-
-
-class Finetune(TypedDict, total=False):
-    """A task of kind finetune."""
-
-    task: str
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    nesterov: bool
-    label_share: float
-
-
-class Linear(TypedDict, total=False):
-    """A task of kind linear."""
-
-    task: str
-    epochs: int
-    learning_rate: float
-    learning_rates: list[float]
-    held_out: float
-    batch_size: int
-    milestones: list[int]
-    augment: bool
-    head_std: float | None
-    label_share: float
-
-
-class Logistic(TypedDict, total=False):
-    """A task of kind logistic."""
-
-    task: str
-    weight_decays: list[float]
-    held_out: float
-    label_share: float
-
-
-class Occlusion(TypedDict, total=False):
-    """A task of kind occlusion."""
-
-    task: str
-    shares: list[float]
-    fills: list[str]
-    places: list[str]
-    grid: list[int]
-    classifiers: list[str]
-    k: int
-    temperature: float
-    weight_decays: list[float]
-    held_out: float
-    seed: int
-    localizer: Node | None
-    label_share: float
 
 
 class Detection(TypedDict):

@@ -7,7 +7,7 @@ from typing import Any
 
 from salmask_plugin.adapters.lightly.evaluation import occlusion_evaluation
 from salmask_plugin.adapters.lightly.evaluation.occlusion import check_conditions
-from salmask_plugin.cli import classification
+from salmask_plugin.cli import classification_check
 from salmask_plugin.cli.build import build
 from salmask_plugin.cli.classification import (
     LOCALIZER,
@@ -29,7 +29,7 @@ def check(wanted: Wanted) -> None:
     Raises:
         ValueError: for a setting that is unknown or cannot work.
     """
-    classification.check(wanted)
+    classification_check.check(wanted)
     options = wanted.options
     if len(options["grid"]) != 2 or not all(type(n) is int and n > 0 for n in options["grid"]):
         raise ValueError(f"grid={options['grid']} must be two numbers of cells.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from salmask_plugin.cli import classification, occlusion
+from salmask_plugin.cli import classification, classification_check, occlusion
 from salmask_plugin.cli.config import Settings
 from salmask_plugin.cli.detection.training import DETECTION
 from salmask_plugin.cli.downstream import task as downstream
@@ -43,11 +43,11 @@ def _downstream(kind: Downstream[Any]) -> Task:
 
 
 TASKS = {
-    "knn": Task(classification.knn, classification.check),
-    "linear": Task(classification.linear, classification.check),
-    "logistic": Task(classification.logistic, classification.check),
+    "knn": Task(classification.knn, classification_check.check),
+    "linear": Task(classification.linear, classification_check.check),
+    "logistic": Task(classification.logistic, classification_check.check),
     "occlusion": Task(occlusion.occlusion, occlusion.check),
-    "finetune": Task(classification.finetune, classification.check),
+    "finetune": Task(classification.finetune, classification_check.check),
     DETECTION.name: _downstream(DETECTION),
     DEPTH.name: _downstream(DEPTH),
 }

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from salmask_plugin.cli.known_settings import PATH
+from salmask_plugin.cli.setting_marks import PATH
 
 ABSENT = object()
 _SCALARS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}

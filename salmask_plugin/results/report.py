@@ -71,6 +71,7 @@ def write_report(
     folder = Path(folder)
     pictures = {name: _png(name, picture) for name, picture in (galleries or {}).items()}
     records, title = [printable(record) for record in records], shown(title)
+    baseline = shown(baseline)
     pictures = {shown(name): picture for name, picture in pictures.items()}
     texts = [shown(shorten_text(text)) for text in notes]
     content = build(records, pictures, title, texts, baseline, extra_columns)

@@ -136,7 +136,12 @@ def interrupted(at):
             def __getattr__(self, name):
                 return getattr(file, name)
 
-        save_(content, File())
+        # A shell's background jobs start with the signal ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            save_(content, File())
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return saved
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from salmask_plugin.adapters.solo_learn.records import record_run
-from salmask_plugin.cli import classification
+from salmask_plugin.cli import classification_check
 from salmask_plugin.cli.checkpoints import AtomicCheckpointIO
 from salmask_plugin.cli.config import compose_settings
 from salmask_plugin.cli.errors import UserError
@@ -104,7 +104,7 @@ def test_options_of_tasks_are_looked_at_before_anything_is_read(task, key, value
     settings = replace(demo(), values={**demo().values, "data": "unread"})
     wanted = Wanted(task, task, options, {}, False, settings)
     with pytest.raises(ValueError, match=rf"evaluation\.{task}.*{key}"):
-        classification.check(wanted)
+        classification_check.check(wanted)
 
 
 def refusal(call, *arguments):

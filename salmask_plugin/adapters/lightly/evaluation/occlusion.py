@@ -30,8 +30,7 @@ from salmask_plugin.evaluation.occlusion import (
     hidden_cells,
 )
 
-BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
-"""Black after ImageNet's normalisation."""
+BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)  # after ImageNet's normalisation
 Condition = tuple[Place, Fill, float]
 Classifier = Literal["linear", "knn"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
