@@ -78,7 +78,7 @@ def read_object(path: Path, shape: Shape | None = None) -> dict[str, Any]:
         raise ValueError(f"{path} is no JSON: {error}.") from error
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply to be read.") from error
-    if _is_deep(content):
+    if is_deeper(content, DEEPEST):
         raise ValueError(f"{path} is nested too deeply to be read.")
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold an object, not {_said(content)}.")
@@ -110,10 +110,10 @@ def check_shape(content: Mapping[str, Any], shape: Shape, where: str, path: str 
             check_shape(value, wanted, where, place)
 
 
-def _is_deep(content: Any) -> bool:
-    """Whether what walks through it could run out of its stack."""
+def is_deeper(content: Any, most: int) -> bool:
+    """Whether objects and lists lie in more levels: what walks through them needs a stack."""
     level = [content]
-    for _ in range(DEEPEST):
+    for _ in range(most):
         level = [
             item
             for node in level

@@ -9,8 +9,8 @@ import secrets
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from salmask_plugin.json_files import is_deeper
 from salmask_plugin.results.codec import FieldError, decode, encode
 from salmask_plugin.results.files import read_regular
 from salmask_plugin.results.privacy import shorten_text, shortened, without_secrets
@@ -150,7 +150,7 @@ def _read(path: Path) -> RunRecord:
         raise RecordError(f"is nested deeper than {DEEPEST} levels.") from None
     if not isinstance(content, dict):
         raise RecordError(f"must hold one JSON object, not a {type(content).__name__}.")
-    if _is_deeper(content, DEEPEST):
+    if is_deeper(content, DEEPEST):
         raise RecordError(f"is nested deeper than {DEEPEST} levels.")
     version = content.pop("schema_version", None)
     if version != SCHEMA_VERSION:
@@ -164,18 +164,6 @@ def _read(path: Path) -> RunRecord:
     except FieldError as problem:
         raise RecordError(str(problem)) from problem
     return record
-
-
-def _is_deeper(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most):
-        level = [
-            item
-            for found in level
-            if isinstance(found, dict | list)
-            for item in (found.values() if isinstance(found, dict) else found)
-        ]
-    return bool(level)
 
 
 def load_records(folder: Path | str) -> LoadedRecords:

@@ -188,10 +188,11 @@ def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
     """
     for name, child in module.named_children():
         timms = type(child) is _timms_norm()
-        if not isinstance(child, nn.BatchNorm2d) or not (timms or type(child) is nn.BatchNorm2d):
-            split_batch_norm(child, group_size)
-            continue
-        if not (child.affine and child.track_running_stats):
+        if (
+            not isinstance(child, nn.BatchNorm2d)
+            or not (timms or type(child) is nn.BatchNorm2d)
+            or not (child.affine and child.track_running_stats)
+        ):
             split_batch_norm(child, group_size)
             continue
         if child.momentum is None:
