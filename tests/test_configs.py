@@ -11,11 +11,11 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolvers
-from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.runs import keep_settings, run_folder
-from salmask_plugin.cli.study import row_settings
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.folder import keep_settings, run_folder
+from salmask_plugin.lab.settings.allowed_targets import check_targets
+from salmask_plugin.lab.settings.compose import CONFIGS, compose_settings, register_resolvers
+from salmask_plugin.lab.settings.study_rows import row_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = (

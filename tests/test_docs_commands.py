@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from salmask_plugin.cli.commands import COMMANDS, FOLDERS
-from salmask_plugin.cli.config import CONFIGS, apply_overrides, compose_settings
-from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import build_parser, main
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -208,7 +208,7 @@ def reached(module, seen):
 def test_reports_need_no_host(command):
     """docs/solo_learn.md ends with a report, in an environment without lightly."""
     seen = reached(f"salmask_plugin.cli.{command}", set())
-    assert "salmask_plugin.results.store" in seen
+    assert "salmask_plugin.lab.results.store" in seen
     assert not seen & {"lightly", "pytorch_lightning", "solo", "lightning", "hydra", "timm"}
 
 

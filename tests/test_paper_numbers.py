@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from salmask_plugin.cli.config import CONFIGS, compose_settings, register_resolvers
+from salmask_plugin.lab.settings.compose import CONFIGS, compose_settings, register_resolvers
 
 # Section 4 and appendix A of Chin et al. (WACV 2024), and its released code: view 224, 7 x 7 cells.
 # Cells are rounded at random, which keeps the ratio; the released code rounds to the nearest.

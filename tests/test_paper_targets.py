@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from salmask_plugin.cli.config import CONFIGS
+from salmask_plugin.lab.settings.compose import CONFIGS
 
 PAPER = CONFIGS / "experiment" / "paper"
 LINEAR = "Paper: linear top-1 (%)"

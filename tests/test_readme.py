@@ -92,7 +92,7 @@ def test_python_snippet_runs_where_its_views_are(device, monkeypatch):
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("salmask ")])
 def test_salmask_lines_parse_and_compose(line, monkeypatch):
     """The line is taken by the parser, and its settings compose."""
-    from salmask_plugin.cli.config import CONFIGS, compose_settings
+    from salmask_plugin.lab.settings.compose import CONFIGS, compose_settings
 
     options = build_parser().parse_args(shlex.split(line)[1:])
     assert options.command in COMMANDS

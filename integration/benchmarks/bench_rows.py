@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from salmask_plugin import CachedLocalizer
 from salmask_plugin.adapters.lightly import resnet
 from salmask_plugin.adapters.lightly.cached_maps import look_up
-from salmask_plugin.cli.build import build
-from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.localizers.map_store import CacheManifest
 from salmask_plugin.masking import SaliencyMasking
 

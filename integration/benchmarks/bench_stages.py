@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from bench_clock import take_turns
-from bench_rows import (
-    ROWS,
-    Setting,
-    batch_with_maps,
-    cache_of,
-    masking_of,
-    placements_of,
-)
+from bench_rows import ROWS, Setting, batch_with_maps, cache_of, masking_of, placements_of
 from lightly.models.modules import MoCoProjectionHead
 from lightly.models.utils import update_momentum
 from lightly.transforms import MoCoV2Transform

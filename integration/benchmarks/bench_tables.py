@@ -11,7 +11,7 @@ from typing import Any
 from bench_clock import ratios
 from bench_rows import Setting, baseline_of
 
-from salmask_plugin.results.drawing import drawing, new_figure, to_png
+from salmask_plugin.lab.results.drawing import drawing, new_figure, to_png
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"

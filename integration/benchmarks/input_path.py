@@ -19,8 +19,8 @@ from statistics import median
 import torch
 from lightly.transforms import MoCoV2Transform
 
-from salmask_plugin.adapters.lightly.device_recipe import recipe_of
-from salmask_plugin.data import LabelledImages, device_view_data, generated, pretrain_loader
+from salmask_plugin.lab.data import LabelledImages, device_view_data, generated, pretrain_loader
+from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 
 Epoch = Callable[[int], int]
 

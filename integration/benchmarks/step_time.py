@@ -30,7 +30,7 @@ from lightly.transforms import MoCoV2Transform
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from salmask_plugin.results.environment import environment
+from salmask_plugin.lab.results.environment import environment
 
 EVERY = tuple(ROWS)
 CORE = (

@@ -28,9 +28,9 @@ from step_time import machine
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
-from salmask_plugin.adapters.lightly.device_recipe import recipe_of
-from salmask_plugin.data import DeviceViews, PictureBatch, ViewRecipe
-from salmask_plugin.data.decoded import KeptPictures
+from salmask_plugin.lab.data import DeviceViews, PictureBatch, ViewRecipe
+from salmask_plugin.lab.data.device.decoded import KeptPictures
+from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 
 OURS, LIGHTLY, KORNIA = "ours", "lightly on PIL", "kornia's modules"
 SIZES = ((32, 32, 128), (48, 64, 128), (96, 128, 64), (224, 256, 32))

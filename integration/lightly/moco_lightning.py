@@ -13,13 +13,7 @@ from lightly.transforms.utils import IMAGENET_NORMALIZE
 from setting import load, localize, setting
 from torchvision.transforms import v2
 
-from salmask_plugin import (
-    GridMask,
-    HighPassFilter,
-    Masking,
-    NoiseFill,
-    SaliencyMasking,
-)
+from salmask_plugin import GridMask, HighPassFilter, Masking, NoiseFill, SaliencyMasking
 from salmask_plugin.adapters.lightly import MaskedMoCoV2, knn_evaluation, resnet
 from salmask_plugin.filters import kernel_for_view
 

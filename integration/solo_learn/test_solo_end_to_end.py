@@ -256,7 +256,7 @@ def test_baselines_are_bit_for_bit_those_without_the_plugin(
 @pytest.mark.slow
 def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     """The commands of docs/solo_learn.md, at a small size."""
-    from salmask_plugin.results import load_records
+    from salmask_plugin.lab.results import load_records
 
     page = (Path(__file__).parents[2] / "docs" / "solo_learn.md").read_text()
     (script,) = re.findall(r"```bash\n(DATA=.*?)```", page, re.DOTALL)
@@ -303,7 +303,7 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     ("config", "method", "recipe"), [(MOCO, "mocov2plus", "adios_s"), (SIMCLR, "simclr", "adios")]
 )
 def test_adios_from_pretraining_to_a_record(run, own_yaml, tmp_path, config, method, recipe):
-    from salmask_plugin.adapters.solo_learn.records import record_run
+    from salmask_plugin.lab.runs.solo_learn_records import record_run
 
     arguments = [*own_yaml(config), f"+salmask={recipe}", f"method=salmask_adios_{method}"]
     small = ["salmask.num_masks=3", "salmask.width=8", f"+default_root_dir={tmp_path}"]

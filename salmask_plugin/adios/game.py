@@ -10,13 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.adios.accumulation import Term
-from salmask_plugin.adios.masking import (
-    all_slots,
-    mask_areas,
-    occlude,
-    random_slots,
-    select_masks,
-)
+from salmask_plugin.adios.masking import all_slots, mask_areas, occlude, random_slots, select_masks
 from salmask_plugin.adios.objective import occluder_regularizer
 from salmask_plugin.running_statistics import frozen_running_statistics
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from salmask_plugin.cli.downstream.command import train_from_checkpoint
-from salmask_plugin.cli.monodepth.training import DEPTH
+from salmask_plugin.lab.downstream.command import train_from_checkpoint
+from salmask_plugin.lab.downstream.depth.training import DEPTH
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,20 +1,29 @@
-"""Results: one run = one record; records become tables, figures and reports. No torch in here."""
+"""The public names of records, tables and reports. No torch in here."""
 
-from salmask_plugin.results.compare import compare
-from salmask_plugin.results.display import display_filtered, display_view
-from salmask_plugin.results.environment import Environment, environment
-from salmask_plugin.results.gallery import GalleryRow, draw_gallery
-from salmask_plugin.results.record import DataSet, Evaluation, RunRecord, Timing
-from salmask_plugin.results.report import ReportPaths, write_report
-from salmask_plugin.results.store import (
+from salmask_plugin.lab.results import (
+    Comparison,
+    DataSet,
+    Environment,
+    Evaluation,
+    GalleryRow,
     LoadedRecords,
     RecordError,
+    ReportPaths,
+    RunRecord,
+    Timing,
+    compare,
+    display_filtered,
+    display_view,
+    draw_gallery,
+    environment,
     load_records,
     read_record,
+    to_csv,
+    to_dicts,
+    to_markdown,
     write_record,
+    write_report,
 )
-from salmask_plugin.results.table import Comparison
-from salmask_plugin.results.text import to_csv, to_dicts, to_markdown
 
 __all__ = [
     "Comparison",

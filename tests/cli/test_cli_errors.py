@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from salmask_plugin.cli.config import apply_overrides, compose_settings
-from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import build_parser, main
-from salmask_plugin.cli.runs import keep_settings, read_settings, run_folder
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.folder import keep_settings, read_settings, run_folder
+from salmask_plugin.lab.settings.allowed_targets import check_targets
+from salmask_plugin.lab.settings.compose import apply_overrides, compose_settings
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_kept_settings_take_changes_of_known_keys_only(tmp_path):
         "torch.load",
         "torch.hub.load",
         "lightly.loss.ntx_ent_loss.torch.load",
-        "salmask_plugin.cli.compare.subprocess.run",
-        "salmask_plugin.results.store.json.loads",
+        "salmask_plugin.lab.study.compare.subprocess.run",
+        "salmask_plugin.lab.results.store.json.loads",
         "torch.utils.data.DataLoader",
         "numpy.load",
         "pytorch_lightning.trainer.trainer.log",

@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 import salmask_plugin.cli
-from salmask_plugin.cli.compare import run as compare_run
-from salmask_plugin.cli.config import Settings, compose_settings
-from salmask_plugin.cli.downstream.folders import folder_of, task_folder
-from salmask_plugin.cli.errors import UserError
-from salmask_plugin.cli.folder_lock import alone_in
 from salmask_plugin.cli.main import main
-from salmask_plugin.cli.results import keep
-from salmask_plugin.cli.runs import below_out
-from salmask_plugin.cli.wanted import Wanted
-from salmask_plugin.data.kitti import read_frames
-from salmask_plugin.evaluation.sources import find_source
+from salmask_plugin.encoders.sources import find_source
+from salmask_plugin.lab.downstream.depth.kitti import read_frames
+from salmask_plugin.lab.downstream.folders import folder_of, task_folder
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results import DataSet, RunRecord, write_record
+from salmask_plugin.lab.results.evidence import TEXT
+from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.runs.folder import below_out
+from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.study.compare import run as compare_run
+from salmask_plugin.lab.study.kept_records import keep
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
-from salmask_plugin.results import DataSet, RunRecord, write_record
-from salmask_plugin.results.evidence import TEXT
-from salmask_plugin.results.report import write_report
 
 UP = ["../x", "a/../../x", "/tmp/x", "..", "a\\..\\..\\x"]
 

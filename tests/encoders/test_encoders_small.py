@@ -4,10 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from salmask_plugin.encoders import SMALL_WIDTHS, SmallConvNet, small_convnet
-from salmask_plugin.evaluation import load_backbone
-from salmask_plugin.evaluation.architectures import build_network, infer_architecture, small_name
-from salmask_plugin.evaluation.export import export_backbone
+from salmask_plugin.encoders import SMALL_WIDTHS, SmallConvNet, load_backbone, small_convnet
+from salmask_plugin.encoders.architectures import build_network, infer_architecture, small_name
+from salmask_plugin.encoders.export import export_backbone
 
 
 def in_words(network, images):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from salmask_plugin.evaluation import PretrainedBackbone, fingerprint
+from salmask_plugin.encoders import PretrainedBackbone, fingerprint
 
 CHANNELS = (8, 8, 16, 32, 64)
 

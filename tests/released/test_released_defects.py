@@ -15,7 +15,7 @@ from salmask_plugin import (
     foreground,
     info_nce,
 )
-from salmask_plugin.cli.config import compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.released import FirstNegative, RowSortedLocalizer
 
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 import torture_runs as runs
 
-from salmask_plugin.cli.checkpoints import (
+from salmask_plugin.cli.main import main
+from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
     newest_checkpoint,
     remove_leftovers,
     remove_superseded,
 )
-from salmask_plugin.cli.main import main
 
 
 def checkpoint(epoch, size=4096):

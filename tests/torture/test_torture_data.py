@@ -17,17 +17,17 @@ import torture_runs as runs
 from PIL import Image
 from torch.utils.data import Dataset
 
-from salmask_plugin.cli.errors import RunStopped
-from salmask_plugin.cli.passed_over import PassedOver
-from salmask_plugin.cli.stopping import stops_in_words
-from salmask_plugin.data import (
+from salmask_plugin.lab.data import (
     ImageFiles,
     ImageSplits,
     UnreadableImageError,
     read_image,
     worker_loader,
 )
-from salmask_plugin.results import read_record
+from salmask_plugin.lab.errors import RunStopped
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.stopping import stops_in_words
+from salmask_plugin.lab.runs.unreadable import PassedOver
 
 SIZE = (23, 17)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torture_runs as runs
 
-from salmask_plugin.cli.metrics_log import MetricsLog, read_rows
-from salmask_plugin.results import DataSet, RunRecord, read_record, write_record
-from salmask_plugin.results.report import write_report
+from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_record
+from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.runs.metrics_log import MetricsLog, read_rows
 
 ROWS = [{"epoch": step // 2, "train_loss": 1 / (step + 3), "mask_ratio": 0.25} for step in range(6)]
 

@@ -10,15 +10,15 @@ import pickle
 import pytest
 import torch
 
-from salmask_plugin.cli.checkpoints import newest_checkpoint, read_checkpoint
-from salmask_plugin.cli.config import compose_settings
-from salmask_plugin.cli.errors import UserError
 from salmask_plugin.cli.main import main
-from salmask_plugin.cli.runs import run_folder
-from salmask_plugin.cli.targets import check_targets
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results import DataSet, RunRecord, load_records, write_record
+from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.runs.checkpoints import newest_checkpoint, read_checkpoint
+from salmask_plugin.lab.runs.folder import run_folder
+from salmask_plugin.lab.settings.allowed_targets import check_targets
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.localizers.weights import read_weights
-from salmask_plugin.results import DataSet, RunRecord, load_records, write_record
-from salmask_plugin.results.report import write_report
 
 
 class Attack:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torture_runs as runs
 
-from salmask_plugin.results import read_record
+from salmask_plugin.lab.results import read_record
 
 pytestmark = pytest.mark.torture
 ADIOS = ("method=adios_s_mocov2_quick", "masking=none", "method.width=8")

@@ -16,10 +16,10 @@ from salmask_plugin import (
     info_nce,
     step_generator,
 )
-from salmask_plugin.cli.checkpoints import AtomicCheckpointIO
-from salmask_plugin.cli.errors import RunStopped
 from salmask_plugin.cli.main import main
-from salmask_plugin.cli.stopping import stops_in_words
+from salmask_plugin.lab.errors import RunStopped
+from salmask_plugin.lab.runs.checkpoints import AtomicCheckpointIO
+from salmask_plugin.lab.runs.stopping import stops_in_words
 
 BAD = [float("nan"), float("inf"), -float("inf")]
 

@@ -11,11 +11,11 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES, ForegroundBins
-from salmask_plugin.cli.config import compose_settings
-from salmask_plugin.cli.metrics_log import read_rows
-from salmask_plugin.cli.pretrain import pretrain
-from salmask_plugin.cli.protocol import degenerate_saliency
-from salmask_plugin.results import read_record
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.metrics_log import read_rows
+from salmask_plugin.lab.runs.pretrain import pretrain
+from salmask_plugin.lab.runs.recording import degenerate_saliency
+from salmask_plugin.lab.settings.compose import compose_settings
 
 
 def with_share(cells, grid=(5, 8)):

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from salmask_plugin.cli.checkpoints import read_checkpoint
-from salmask_plugin.results import read_record
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.checkpoints import read_checkpoint
 
 TINY = (
     "experiment=demo",

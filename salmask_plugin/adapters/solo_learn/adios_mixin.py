@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from salmask_plugin.adapters.solo_learn.adios_settings import OcclusionSettings
 from salmask_plugin.adapters.solo_learn.config_check import view_size
-from salmask_plugin.adapters.solo_learn.describe import describe_occlusion
+from salmask_plugin.adapters.solo_learn.masking_in_words import describe_occlusion
 from salmask_plugin.adapters.solo_learn.one_view import one_view
 from salmask_plugin.adapters.solo_learn.resume import batches_seen
 from salmask_plugin.adios.accumulation import Term, frozen

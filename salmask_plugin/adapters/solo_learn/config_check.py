@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from salmask_plugin.adapters.solo_learn.adios_check import check_occlusion, is_adios
 from salmask_plugin.adapters.solo_learn.adios_settings import ADIOS_RECIPES, RELEASED
 from salmask_plugin.adapters.solo_learn.backbone import is_highpass
-from salmask_plugin.adapters.solo_learn.components import build_masking
+from salmask_plugin.adapters.solo_learn.parts_by_name import build_masking
 from salmask_plugin.adapters.solo_learn.settings import RECIPES, MaskingSettings
 from salmask_plugin.filters import kernel_for_view
 from salmask_plugin.localizers import UniformLocalizer

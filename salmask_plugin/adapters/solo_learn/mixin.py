@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from salmask_plugin.adapters.solo_learn.backbone import already_filtered, filtered, is_highpass
-from salmask_plugin.adapters.solo_learn.components import build_masking
 from salmask_plugin.adapters.solo_learn.config_check import view_size
-from salmask_plugin.adapters.solo_learn.describe import describe
 from salmask_plugin.adapters.solo_learn.localizer import (
     IMAGENET,
     NORMALISED_BY,
@@ -21,6 +19,8 @@ from salmask_plugin.adapters.solo_learn.localizer import (
     build_localizer,
     trained_on,
 )
+from salmask_plugin.adapters.solo_learn.masking_in_words import describe
+from salmask_plugin.adapters.solo_learn.parts_by_name import build_masking
 from salmask_plugin.adapters.solo_learn.resume import batches_seen
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance

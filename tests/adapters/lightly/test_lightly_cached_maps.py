@@ -28,7 +28,7 @@ from salmask_plugin.adapters.lightly import (
     SaliencyMaskingCallback,
 )
 from salmask_plugin.adapters.lightly.views import StepMasking
-from salmask_plugin.data import TwoViewDataset, pretrain_loader
+from salmask_plugin.lab.data import TwoViewDataset, pretrain_loader
 from salmask_plugin.localizers.map_store import CacheManifest
 
 GRID = (3, 4)

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from salmask_plugin.adapters.lightly import extract_features, knn_evaluation, linear_evaluation
 from salmask_plugin.adapters.lightly.evaluation import finetune_evaluation
+from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.finetune import TrainingFinetuneClassifier
-from salmask_plugin.data import ImageSplits, labelled_share
-from salmask_plugin.evaluation import fingerprint
-from salmask_plugin.evaluation.per_class import mean_per_class
+from salmask_plugin.encoders import fingerprint
+from salmask_plugin.lab.data import ImageSplits, labelled_share
 
 COUNTS = (17, 9, 5)  # images per class: unequal, so that the two accuracies differ
 D = 4

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from salmask_plugin.adapters.lightly.evaluation import knn_evaluation, linear_evaluation
-from salmask_plugin.evaluation.per_class import mean_per_class
+from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 
 CLASSES, D, COUNT = 4, 300, 40
 

@@ -10,11 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from salmask_plugin.adapters.lightly import (
-    MaskedMoCoV2,
-    reestimate_batch_norm,
-    split_batch_norm,
-)
+from salmask_plugin.adapters.lightly import MaskedMoCoV2, reestimate_batch_norm, split_batch_norm
 
 
 def batches(sizes, seed=1):

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from salmask_plugin import SCDALocalizer, UniformLocalizer
-from salmask_plugin.adapters.solo_learn.describe import describe
 from salmask_plugin.adapters.solo_learn.localizer import (
     NORMALISED_BY,
     ImageNetViews,
     build_localizer,
     trained_on,
 )
+from salmask_plugin.adapters.solo_learn.masking_in_words import describe
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 

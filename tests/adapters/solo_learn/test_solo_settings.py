@@ -20,7 +20,7 @@ from salmask_plugin import (
     UniformLocalizer,
 )
 from salmask_plugin.adapters.solo_learn.adios_settings import ADIOS_RECIPES
-from salmask_plugin.adapters.solo_learn.components import build_masking
+from salmask_plugin.adapters.solo_learn.parts_by_name import build_masking
 from salmask_plugin.adapters.solo_learn.settings import RECIPES, MaskingSettings
 
 CONFIGS = Path(salmask_plugin.__file__).parent / "configs"

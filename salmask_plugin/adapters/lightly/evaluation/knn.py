@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from lightly.utils.benchmarking import KNNClassifier, MetricCallback, knn_predict
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
-from salmask_plugin.evaluation.per_class import mean_per_class
 
 
 @dataclass(frozen=True)

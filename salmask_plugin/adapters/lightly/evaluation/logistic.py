@@ -9,9 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
-from salmask_plugin.evaluation.logistic import WEIGHT_DECAYS, choose_logistic, top1
-from salmask_plugin.evaluation.per_class import mean_per_class
+from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
+    WEIGHT_DECAYS,
+    choose_logistic,
+    top1,
+)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     extract_features,
     unchanged,
 )
-from salmask_plugin.adapters.lightly.evaluation.knn import predicted_classes
-from salmask_plugin.evaluation.logistic import WEIGHT_DECAYS, choose_logistic, top1
-from salmask_plugin.evaluation.occlusion import (
+from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     BANK,
     FILLS,
     PLACES,
@@ -28,6 +26,12 @@ from salmask_plugin.evaluation.occlusion import (
     cell_scores,
     cover,
     hidden_cells,
+)
+from salmask_plugin.adapters.lightly.evaluation.knn import predicted_classes
+from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
+    WEIGHT_DECAYS,
+    choose_logistic,
+    top1,
 )
 
 BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)  # after ImageNet's normalisation
@@ -87,7 +91,7 @@ def occlusion_evaluation(
         val_loader: the same of the validation images, in a fixed order; read three times.
         num_classes: number of classes.
         shares: of the cells of the place that are hidden, each in (0, 1].
-        fills: what is shown instead, see :class:`~salmask_plugin.evaluation.occlusion.Fillings`.
+        fills: what is shown instead, see :class:`hidden_cells.Fillings`.
         places: "anywhere", or on the "object" or the "background" alone.
         grid: (h, w) cells.
         foreground_of: normalised images -> bool (B, h, w), the object's cells on any grid; needed

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from salmask_plugin.evaluation.per_class import mean_per_class
+from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 
 
 class PerClassAccuracy(Callback):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
-from salmask_plugin.evaluation.held_out import held_out_places
 
 Fit = Callable[..., tuple[float, ...]]
 

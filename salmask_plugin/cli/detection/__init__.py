@@ -1,1 +1,0 @@
-"""Training and testing a detector on a pretrained backbone."""

@@ -1,1 +1,0 @@
-"""Training and testing monocular depth on a pretrained encoder."""

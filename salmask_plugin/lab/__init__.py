@@ -1,0 +1,1 @@
+"""The laboratory around the plugin: everything that runs, measures and reports a study."""

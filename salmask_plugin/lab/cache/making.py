@@ -1,0 +1,183 @@
+"""``salmask cache``: the saliency of every training image, once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from salmask_plugin.lab.cache.agreement import report_agreement
+from salmask_plugin.lab.data import ImageSplits, LabelledImages, WholeImages
+from salmask_plugin.lab.data.worker_loader import Loader, batches_loader
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.long_work import progress
+from salmask_plugin.lab.runs.build import build, build_splits
+from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.localizers import SCDALocalizer
+from salmask_plugin.localizers.map_making import describe, scaled_maps
+from salmask_plugin.localizers.map_store import CacheManifest, MapStore
+from salmask_plugin.localizers.shifted import ShiftedLocalizer
+
+BATCH, CHUNK = 32, 256
+"""Images per forward, and per digest: what a kill costs at most."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compute the maps that are missing, damaged or, with ``--verify``, of changed images.
+
+    Raises:
+        UserError: if the localizer is no network, or the folder holds a cache of something else.
+    """
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    size = options.size or default_size(settings)
+    localizer = localizer_of_whole_images(settings, options.grid, size)
+    splits = build_splits(settings)
+    store = open_store(Path(options.folder), settings, splits, localizer)
+    manifest = store.manifest
+    (rows, columns), megabytes = manifest.grid, manifest.bytes_per_image * manifest.count / 1e6
+    print(
+        f"{manifest.dataset}: {manifest.count} images, {rows} x {columns} cells by "
+        f"{manifest.name}, which sees each at {localizer.size} px, {localizer.shifts**2} time(s); "
+        f"{manifest.bytes_per_image} bytes per image, {megabytes:.1f} MB in {store.folder}",
+        flush=True,
+    )
+    faults = store.faults()
+    if options.verify:
+        faults |= _changed_chunks(store, splits.train, settings)
+    elif len(faults) < store.chunks:
+        check_some_pixels(store, splits.train)
+    for reason in sorted(set(faults.values())):
+        count = list(faults.values()).count(reason)
+        print(f"{count} of {store.chunks} chunks of {manifest.chunk} images: {reason}", flush=True)
+    try:
+        fill(store, sorted(faults), splits.train, localizer, settings)
+    except OSError as error:
+        raise UserError(
+            f"{store.folder} cannot be written ({error}); the same command goes on from here."
+        ) from error
+    if options.agreement is not None:
+        report_agreement(store, settings, splits, options.agreement)
+    print(f"Complete. Train with: localizer=cached localizer.folder={store.folder}")
+
+
+def default_size(settings: Settings) -> int:
+    """Return the side of whole images at which things are about as large as online.
+
+    A crop of half an image's area, the mean of both methods' crops, is enlarged by 1.4 to the size
+    that the localizer sees views at; a multiple of 32.
+    """
+    return max(64, round(settings["localizer_size"] * 2**0.5 / 32) * 32)
+
+
+def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> ShiftedLocalizer:
+    """Return the chosen network as it sees whole images of ``size`` px, as often as ``grid`` needs.
+
+    Raises:
+        UserError: if the localizer is no network, or the size is no multiple of its stride.
+    """
+    node = settings["localizer"]
+    localizer = None if node.get("_partial_") else build(node)
+    if not isinstance(localizer, SCDALocalizer):
+        raise UserError(
+            f"localizer={settings.choices['localizer']} has no maps of whole images to keep; "
+            "choose a pretrained network, such as localizer=efficientnet_lite0."
+        )
+    for flag, value, least in (("--grid", grid, 2), ("--size", size, 32)):
+        if value < least:
+            raise UserError(f"{flag} {value} must be at least {least}.")
+    cells, twice = (
+        localizer.network(torch.zeros(1, 3, side, side)).shape[-1] for side in (size, 2 * size)
+    )
+    if size % cells or twice != 2 * cells:
+        raise UserError(
+            f"--size {size} is no multiple of this network's stride: it makes {cells} cells a side "
+            f"of it, and {twice} of twice as much; a multiple of 32, such as "
+            f"{max(64, round(size / 32) * 32)}, is right for most."
+        )
+    return ShiftedLocalizer(localizer.network, size, shifts=-(-grid // cells))
+
+
+def open_store(
+    folder: Path,
+    settings: Settings,
+    splits: ImageSplits,
+    localizer: ShiftedLocalizer,
+) -> MapStore:
+    """Return the store in ``folder``, made if it is not there yet.
+
+    Raises:
+        UserError: if it holds maps of other images, or by another localizer.
+    """
+    description, trained_on, digest = describe(localizer)
+    rows, columns = localizer(torch.zeros(1, 3, localizer.size, localizer.size)).shape[1:]
+    identity = identity_of(splits)
+    manifest = CacheManifest(
+        localizer=description,
+        trained_on=trained_on,
+        weights_sha256=digest,
+        dataset=str(identity["dataset"]),
+        count=len(splits.train),
+        grid=(rows, columns),
+        name=settings.choices["localizer"],
+        labels_sha256=str(identity["labels_sha256"]),
+        chunk=CHUNK,
+    )
+    try:
+        return MapStore.create(folder, manifest)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def fill(
+    store: MapStore,
+    chunks: Sequence[int],
+    images: LabelledImages,
+    localizer: ShiftedLocalizer,
+    settings: Settings,
+) -> None:
+    """Compute these chunks, one after the other, and say how far it is."""
+    places = [list(store.images_of(chunk)) for chunk in chunks]
+    batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
+    loaded = iter(_loader(images, localizer.size, batches, settings))
+    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    device = "cuda" if cuda else "cpu"
+    total = sum(len(rows) for rows in places)
+    with progress(total) as tell:
+        for chunk, rows in zip(chunks, places, strict=True):
+            maps, digests = [], []
+            for _ in range(0, len(rows), BATCH):
+                views, of_pixels = next(loaded)
+                maps.append(scaled_maps(localizer, views.to(device)))
+                digests.append(of_pixels.numpy().astype(np.uint64))
+            store.write(chunk, np.concatenate(maps), np.concatenate(digests))
+            tell(len(rows))
+
+
+def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings) -> dict[int, str]:
+    """Decode every image and return the chunks that hold one which its digest does not fit."""
+    stored = store.digests()
+    batches = [list(store.images_of(chunk)) for chunk in range(store.chunks)]
+    found = {}
+    with progress(len(images)) as tell:
+        for chunk, (_, digests) in enumerate(_loader(images, 1, batches, settings)):
+            expected = stored[batches[chunk]]
+            changed = np.flatnonzero((expected != 0) & (expected != digests.numpy()))
+            if len(changed):
+                first = batches[chunk][changed[0]]
+                print(f"chunk {chunk}: {len(changed)} changed, the first is image {first}")
+                found[chunk] = "of changed images"
+            tell(len(digests))
+    return found
+
+
+def _loader(
+    images: LabelledImages, side: int, batches: list[list[int]], settings: Settings
+) -> Loader:
+    workers = min(settings["loader"]["workers"], torch.get_num_threads())
+    return batches_loader(WholeImages(images, side), batches, workers=workers)

@@ -1,0 +1,1 @@
+"""Two views of every picture of a batch, made where the batch is."""

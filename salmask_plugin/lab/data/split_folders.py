@@ -1,0 +1,67 @@
+"""Which folders below a root are its splits, and which are classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from salmask_plugin.lab.data.folder_walk import has_images, some_of, subfolders
+
+_LIKE_A_SPLIT = re.compile(
+    r"(train|val|valid|validation|test)(ing)?[-_ ]?(set|split|data|images|\d+)?", re.IGNORECASE
+)
+
+
+def split_folders(root: Path, classes: Collection[str] = ()) -> tuple[Path, Path | None]:
+    """Return the folders of the training and the validation classes.
+
+    root/train and root/val; root/train alone; or root itself, whose sub-folders are classes. A
+    class may be called train, if its pictures lie in it; what could be read both ways is an error.
+
+    Args:
+        root: of the data set.
+        classes: names that are known to be classes.
+
+    Raises:
+        ValueError: if there is val without train, folders look like splits of another name, or
+            there are classes beside a train folder that has class folders itself.
+    """
+    train, val = root / "train", root / "val"
+    if train.is_dir() and val.is_dir():
+        return train, val
+    names = subfolders(root)
+    if classes and not val.is_dir() and set(classes) <= set(names):
+        return root, None
+    splits = [name for name in names if _LIKE_A_SPLIT.fullmatch(name)]
+    # Where names differ by their case alone, "Train" is the train folder on some file systems.
+    odd = [name for name in splits if not any(_same(root / name, own) for own in (train, val))]
+    beside = [name for name in names if name not in splits and has_images(root / name)]
+    if train.is_dir():
+        as_split = _has_classes(train)
+        if not as_split and beside:
+            return root, None
+        odd = [name for name in odd if name.lower().startswith("val")]
+        if as_split and beside and not val.is_dir():
+            raise ValueError(
+                f"'{root}' has class folders in 'train' and images beside it, in "
+                f"{some_of(beside)}: is train a split or a class? For a split, move the others "
+                f"away, or give root='{train}'; for a class, name all classes in classes_file."
+            )
+    odd = [name for name in odd if not beside or _has_classes(root / name)]
+    if odd:
+        raise ValueError(
+            f"{some_of(odd)} of '{root}' look like splits, not classes. Splits must be called "
+            "train and val: rename or link them; if they are classes, name all in classes_file."
+        )
+    if val.is_dir():
+        raise ValueError(f"'{root}' has a val folder but no train folder.")
+    return (train if train.is_dir() else root), None
+
+
+def _has_classes(folder: Path) -> bool:
+    return any(has_images(folder / name) for name in subfolders(folder))
+
+
+def _same(folder: Path, other: Path) -> bool:
+    return other.exists() and folder.samefile(other)

@@ -1,0 +1,44 @@
+"""``salmask detect`` and ``salmask depth``, whose kinds differ and whose course does not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.encoders import load_backbone
+from salmask_plugin.lab.downstream.folders import say, train_once
+from salmask_plugin.lab.downstream.kind import Downstream
+from salmask_plugin.lab.runs.launcher import check_world
+from salmask_plugin.lab.runs.progress import check_schedule_alone
+from salmask_plugin.lab.runs.refusals import check_trainer
+from salmask_plugin.lab.settings.compose import compose_settings
+
+
+def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) -> None:
+    """Train and test; write the result beside its picture, and into a run's record.
+
+    Raises:
+        UserError: for settings that cannot work, or a folder with other work.
+        ValueError: for data or a checkpoint that cannot work, before training starts.
+    """
+    settings = compose_settings(
+        options.overrides, root=options.command, config_dir=options.config_dir, trust=options.trust
+    )
+    check_schedule_alone(settings["trainer"])
+    check_world(settings["trainer"])
+    check_trainer(settings)
+    source = Path(options.folder)
+    backbone = load_backbone(source, architecture=settings["architecture"], part=settings["part"])
+    say(f"{kind.part.capitalize()}: {backbone}", flush=True)
+    plan = kind.plan(settings[kind.name], settings["trainer"], settings)
+    kind.build(plan, backbone)  # what cannot be built should leave no folder behind
+    train_once(
+        kind.name,
+        settings,
+        source,
+        backbone,
+        lambda folder: kind.train_and_test(plan, backbone, folder),
+        picture=kind.picture,
+        digits=kind.digits,
+    )

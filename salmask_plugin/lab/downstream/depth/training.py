@@ -1,0 +1,155 @@
+"""Depth from a backbone: trained, resumed where it stopped, tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.encoders import PretrainedBackbone
+from salmask_plugin.lab.downstream.depth import DepthSchedule, DepthTest, Monodepth, depth_errors
+from salmask_plugin.lab.downstream.depth.epoch_loaders import DepthData
+from salmask_plugin.lab.downstream.depth.module import DEPTH_LOSSES, DepthModule
+from salmask_plugin.lab.downstream.depth.splits import DepthSplits
+from salmask_plugin.lab.downstream.depth.testing import TestRound
+from salmask_plugin.lab.downstream.history import RoundHistory
+from salmask_plugin.lab.downstream.kind import Downstream
+from salmask_plugin.lab.downstream.training import (
+    Plan,
+    network_around,
+    share_of_batch,
+    train_rounds,
+)
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results import Evaluation
+from salmask_plugin.lab.runs.build import build
+
+PICTURE = "depth.png"
+
+
+@dataclass(frozen=True)
+class DepthPlan(Plan):
+    """Everything that is known before the backbone is touched.
+
+    Attributes:
+        splits: the data set.
+        schedule: of the training.
+        test: how depths are compared.
+    """
+
+    splits: DepthSplits
+    schedule: DepthSchedule
+    test: DepthTest
+
+
+def plan_of(node: dict[str, Any], *, trainer: dict[str, Any], seed: int, workers: int) -> DepthPlan:
+    """Read the data's lists and check what can be checked.
+
+    Raises:
+        UserError: if settings and data do not fit each other.
+        ValueError: whatever the data refuse.
+    """
+    schedule: DepthSchedule = build(node["schedule"])
+    test: DepthTest = build(node["test"])
+    splits: DepthSplits = build(node["data"])
+    if len(splits.train) < schedule.batch_size:
+        raise UserError(
+            f"schedule.batch_size={schedule.batch_size} is larger than the {len(splits.train)} "
+            f"triplets of {splits.name}: an epoch would have no step."
+        )
+    if isinstance(trainer["devices"], int):
+        share_of_batch(
+            schedule.batch_size, trainer["devices"] * trainer["num_nodes"], unit="triplets"
+        )
+    truth = splits.test.depth(0)
+    # Wrong calibration puts the truth outside the picture: say it before the training.
+    depth_errors(truth.clip(1), truth, crop=test.crop)
+    return DepthPlan(node["model"], trainer, seed, workers, splits, schedule, test)
+
+
+def model_of(plan: DepthPlan, backbone: PretrainedBackbone) -> Monodepth:
+    """Return new networks around a copy of the backbone's, initialised from the seed alone.
+
+    Raises:
+        ValueError: if the backbone is no ResNet with the standard stem, or an argument of the model
+            is out of range.
+    """
+    model: Monodepth = network_around(backbone, plan)
+    return model
+
+
+def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) -> Evaluation:
+    """Train depth around a copy of the backbone's network, and return the seven numbers.
+
+    Checkpoints, logs and the picture go into ``folder``; a checkpoint there is where training goes
+    on.
+
+    Raises:
+        ValueError: if the backbone is none that has the five maps.
+        RuntimeError: if the loss is not finite, or a frozen encoder changed.
+    """
+    model = model_of(plan, backbone)
+    data = DepthData(
+        plan.splits,
+        model.size,
+        batch_size=plan.schedule.batch_size,
+        seed=plan.seed,
+        workers=plan.workers,
+    )
+    steps = len(plan.splits.train) // plan.schedule.batch_size
+    history = RoundHistory(steps, plan.schedule.epochs, DEPTH_LOSSES)
+    tested = TestRound(plan.splits, plan.test)
+    trainer = train_rounds(
+        plan,
+        DepthModule(model, plan.schedule, plan.seed),
+        data,
+        folder,
+        history=history,
+        tested=tested,
+        frozen=model.encoder if model.freeze_backbone else None,
+        notes=[f"{plan.splits.name}: {note}." for note in plan.splits.notes],
+    )
+    metrics = tested.metrics()
+    if trainer.is_global_zero:
+        title = f"{plan.splits.name}, {plan.schedule.epochs} epochs, {backbone.source}"
+        tested.write_picture(folder / PICTURE, title=title)
+    protocol = _protocol(plan, backbone, model)
+    return Evaluation(metrics, protocol, history.curves, history.seconds)
+
+
+def _protocol(plan: DepthPlan, backbone: PretrainedBackbone, model: Monodepth) -> dict[str, Any]:
+    schedule = plan.schedule
+    return {
+        "depth": "Monodepth2's protocol, monocular",
+        "architecture": backbone.architecture,
+        "data": plan.splits.name,
+        "data_notes": "; ".join(plan.splits.notes) or "none",
+        "train_triplets": len(plan.splits.train),
+        "test_images": len(plan.splits.test),
+        "encoder": "frozen, with its BatchNorm" if model.freeze_backbone else "fine-tuned",
+        "pose_encoder": "the same ResNet, from random weights",
+        "view_filter": "none" if backbone.view_filter is None else str(backbone.view_filter),
+        "normalization": plan.model["normalization"],
+        "resolution": f"{model.size[1]}x{model.size[0]}",
+        "epochs": schedule.epochs,
+        "batch_size": schedule.batch_size,
+        "learning_rate": schedule.learning_rate,
+        "decay_every": schedule.decay_every,
+        "scale": "median of each image" if plan.test.median_scaling else "none",
+        "crop": plan.test.crop,
+        "depth_range": "0.001 to 80 m",
+        "unit": "mean of per-image values; rmse in metres, sq_rel in metres",
+    }
+
+
+DEPTH = Downstream(
+    name="depth",
+    network="depth",
+    part="encoder",
+    keys=frozenset({"data", "model", "schedule", "test"}),
+    read=plan_of,
+    build=model_of,
+    train_and_test=train_and_test,
+    picture=PICTURE,
+    digits=3,
+)

@@ -1,0 +1,194 @@
+"""Where detection and depth work, and where their results go."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from salmask_plugin.encoders import PretrainedBackbone
+from salmask_plugin.file_names import path_below, safe_name
+from salmask_plugin.json_files import COUNT, OBJECT, Shape
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results import Evaluation, read_record
+from salmask_plugin.lab.results.environment import environment
+from salmask_plugin.lab.results.store import RECORD_NAME, shortened, write_atomically
+from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, some_settings
+from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
+from salmask_plugin.lab.runs.progress import SHORTENING
+from salmask_plugin.lab.runs.recording import change_record, with_results
+from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.evaluation_request import Wanted
+
+ASKED: Shape = {"view_size": COUNT, "evaluation": OBJECT}
+"""What a result's settings take from the run it belongs to."""
+say = rank_zero_only(print)
+
+
+def train_once(
+    kind: str,
+    settings: Settings,
+    source: Path,
+    backbone: PretrainedBackbone,
+    work: Callable[[Path], Evaluation],
+    *,
+    picture: str,
+    digits: int,
+) -> None:
+    """Do the work in its folder unless its result is there; write and print the result.
+
+    Args:
+        kind: "detection" or "depth": the configuration's group, the record's task and the folder.
+        settings: of the command.
+        source: the checkpoint, or the run whose record gets the result.
+        backbone: of the source.
+        work: folder -> result; every process does it.
+        picture: its file in the folder.
+        digits: of the printed numbers.
+
+    Raises:
+        UserError: if the folder holds work of other settings or on another backbone.
+    """
+    folder = folder_of(kind, settings, source)
+    with alone_in(folder):
+        _train_once(kind, settings, source, backbone, folder, work, picture, digits)
+
+
+def _train_once(
+    kind: str,
+    settings: Settings,
+    source: Path,
+    backbone: PretrainedBackbone,
+    folder: Path,
+    work: Callable[[Path], Evaluation],
+    picture: str,
+    digits: int,
+) -> None:
+    if is_first_process():
+        values = {**settings.values, "backbone": backbone.fingerprint}
+        keep_settings(folder, Settings(values, settings.choices, ()))
+    if (folder / RESULT).is_file():
+        say(f"{folder} is already finished; its result is in {RESULT}.")
+        if is_first_process():
+            _recorded_again(kind, settings, folder, source)
+        return
+    started = time.perf_counter()
+    evaluation = work(folder)
+    if not is_first_process():
+        return
+    evaluation = replace(evaluation, seconds=time.perf_counter() - started)
+    name = settings.choices[kind]
+    _write(kind, name, settings[kind], evaluation, backbone, folder, source)
+    numbers = (f"{key} {value:.{digits}f}" for key, value in evaluation.metrics.items())
+    print(f"{name}: {'  '.join(numbers)}")
+    print(f"Written: {folder / RESULT}, {picture}")
+
+
+def folder_of(kind: str, settings: Settings, source: Path) -> Path:
+    """Return where the work goes: into the run's folder, or below ``out``."""
+    name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
+    if (source / RECORD_NAME).is_file():
+        some_settings(source, ASKED)  # refused now, not when the result is there
+        return _inside(source, kind, name)
+    return below_out(settings, settings["name"] or safe_name(f"{source.stem}-{name}"))
+
+
+def _inside(run: Path, kind: str, name: object) -> Path:
+    """Where a task works inside a run's folder, which may come from somebody else."""
+    try:
+        path_below(run / kind, name, "name")
+        return path_below(run, f"{kind}/{name}", "name")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _write(
+    kind: str,
+    name: str,
+    node: dict[str, Any],
+    evaluation: Evaluation,
+    backbone: PretrainedBackbone,
+    folder: Path,
+    source: Path,
+) -> None:
+    """Write the result beside its picture, then into the run's record where there is one."""
+    content = {
+        "metrics": dict(evaluation.metrics),
+        "protocol": dict(evaluation.protocol),
+        "curves": {key: list(values) for key, values in evaluation.curves.items()},
+        "seconds": evaluation.seconds,
+        "backbone": {"source": backbone.source, "fingerprint": backbone.fingerprint},
+        "environment": vars(environment()),
+    }
+    text = json.dumps(shortened(content), indent=2, default=str, allow_nan=False)
+    write_atomically(folder / RESULT, (text + "\n").encode())
+    _into_record(kind, name, node, evaluation, source)
+
+
+def _into_record(
+    kind: str, name: str, node: dict[str, Any], evaluation: Evaluation, source: Path
+) -> None:
+    """Add a result to the record of the run that the source is, if it is one."""
+    if (source / RECORD_NAME).is_file():
+        # What a comparison would have asked for: it finds the result and does not repeat it.
+        options = {key: value for key, value in node.items() if key != "task"}
+        run = some_settings(source, ASKED)
+        asked = Wanted(name, kind, options, {}, False, run).asked
+        evaluation = replace(evaluation, settings=dict(shortened(asked)))
+        change_record(source, lambda there: with_results(there, {name: evaluation}))
+
+
+def _recorded_again(kind: str, settings: Settings, folder: Path, source: Path) -> None:
+    """Bring a finished result into a record that lacks it, as after a kill between the two."""
+    name = settings.choices[kind]
+    if not (source / RECORD_NAME).is_file() or name in read_record(source).evaluations:
+        return
+    kept = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    curves = {key: tuple(values) for key, values in kept["curves"].items()}
+    found = Evaluation(kept["metrics"], kept["protocol"], curves, kept["seconds"])
+    _into_record(kind, name, settings[kind], found, source)
+    say(f"It was missing in {source / RECORD_NAME} and is there now.")
+
+
+def on_one_device(trainer: dict[str, Any]) -> dict[str, Any]:
+    """Return the trainer's settings for a task: other evaluations know of no second device.
+
+    What shortens a run's pretraining does not shorten its tasks.
+    """
+    whole = {key: value for key, value in trainer.items() if key not in SHORTENING}
+    return {**whole, "devices": 1, "num_nodes": 1, "strategy": "auto"}
+
+
+def task_folder(
+    wanted: Wanted, name: str, backbone: PretrainedBackbone, trainer: dict[str, Any]
+) -> Path:
+    """Return where a task trains below its run's folder, its settings kept there.
+
+    Args:
+        wanted: the task.
+        name: of the folder, "detection" or "depth".
+        backbone: whose work it is.
+        trainer: its settings.
+
+    Raises:
+        UserError: without a run's folder, or if this one holds work with other settings or on
+            another encoder.
+    """
+    if wanted.folder is None:
+        raise UserError(f"{name} keeps checkpoints and needs a folder.")
+    settings = wanted.settings
+    folder = _inside(wanted.folder, name, f"{wanted.name}-seed{settings['seed']}")
+    values = {
+        name: wanted.options,
+        "seed": settings["seed"],
+        "backbone": backbone.fingerprint,
+        "loader": settings["loader"],
+        "trainer": trainer,
+    }
+    keep_settings(folder, Settings(values, {name: wanted.name}, ()))
+    return folder

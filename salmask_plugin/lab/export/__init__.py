@@ -1,0 +1,1 @@
+"""A backbone in other libraries' formats, with a model card."""

@@ -1,0 +1,1 @@
+"""What needs no training: what masks remove, how views spread, pictures of both."""

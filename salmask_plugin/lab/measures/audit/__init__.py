@@ -1,0 +1,1 @@
+"""What recipes remove of the object and of the background."""

@@ -1,0 +1,72 @@
+"""``salmask preview``: the masks on the user's own images, before any training."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from salmask_plugin.lab.data import UnreadableImageError, list_images, read_image
+from salmask_plugin.lab.data.text_files import shown
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.measures.recipes import recipe_rows, with_embedded_localizer
+from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
+from salmask_plugin.lab.runs.folder import below_out
+
+RECIPES = ("mean", "blur", "highpass")
+COUNT = 8
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write one gallery per recipe and say where they are.
+
+    Without ``masking=`` all three recipes of the paper are shown, without ``localizer=`` the
+    embedded one is used.
+
+    Raises:
+        UserError: if no image can be read, or the recipe shows nothing.
+        ValueError: if the folder has no image.
+    """
+    paths, images = _some_images(Path(options.folder))
+    rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
+    for row in recipe_rows(options, rows, with_embedded_localizer(options.overrides)):
+        settings, masking = row.settings, row.masking
+        name, localizer = settings.choices["masking"], settings.choices["localizer"]
+        if masking is None or not can_be_shown(masking):
+            raise UserError(
+                f"masking={name} with localizer={localizer} has nothing to show on images alone."
+            )
+        path = write_gallery(
+            below_out(settings, f"{name}-{localizer}.png", "preview"),
+            masking,
+            images,
+            [shown(path.stem) for path in paths],
+            view_size=settings["view_size"],
+            seed=settings["seed"],
+            title=f"{name}, saliency from {localizer}",
+        )
+        print(path)
+
+
+def _some_images(folder: Path) -> tuple[list[Path], list[Image.Image]]:
+    """Up to COUNT images, evenly spread over the folder; an unreadable one is named and skipped."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder.")
+    found = list_images(folder)
+    paths: list[Path] = []
+    images: list[Image.Image] = []
+    order = found[:: max(1, len(found) // COUNT)] + found
+    for path in order:
+        if len(images) == COUNT or path in paths:
+            continue
+        try:
+            images.append(read_image(path))
+        except UnreadableImageError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        paths.append(path)
+    if not images:
+        raise UserError(f"none of the {len(found)} images in {folder} can be read.")
+    return paths, images

@@ -1,0 +1,77 @@
+"""Recipes that a command measures side by side, each composed from the user's settings."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.build import build_masking
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.masking import SaliencyMasking
+
+LOCALIZER = "localizer="
+MASKING = "masking="
+
+
+@dataclass(frozen=True)
+class RecipeRow:
+    """One recipe.
+
+    Attributes:
+        name: in words.
+        settings: composed.
+        masking: None where views stay as they are.
+    """
+
+    name: str
+    settings: Settings
+    masking: SaliencyMasking | None
+
+    @property
+    def localizer(self) -> str:
+        """The localizer's choice; "none" without masks, "uniform" where the recipe has its own."""
+        if self.masking is None or (self.masking.query is None and self.masking.negative is None):
+            return "none"
+        node = self.settings["masking"]["localizer"]
+        own = str(node.get("_target_", "")).endswith("UniformLocalizer")
+        return "uniform" if own else self.settings.choices["localizer"]
+
+
+def recipe_rows(
+    options: argparse.Namespace, rows: Mapping[str, Sequence[str]], given: Sequence[str]
+) -> list[RecipeRow]:
+    """Compose the rows with the user's overrides; ``masking=`` in these leaves one row, its own.
+
+    That row is called as ``recipe=`` says, or like the choice of ``masking``.
+
+    Args:
+        options: of the command line: ``config_dir`` and ``trust``.
+        rows: name -> overrides.
+        given: the user's overrides, with what the command adds.
+
+    Raises:
+        UserError: if a row does not compose.
+    """
+    named = [text for text in given if text.startswith(MASKING)]
+    chosen = {named[-1].removeprefix(MASKING): []} if named else rows
+    found = []
+    for name, overrides in chosen.items():
+        # The row's own choice of a recipe comes first, the user's changes to its parts after it.
+        try:
+            settings = compose_settings(
+                [*overrides, *given], config_dir=options.config_dir, trust=options.trust
+            )
+        except UserError as error:
+            raise UserError(f"row {name}: {error}") from error
+        label = str(settings["recipe"] or name) if named else name
+        found.append(RecipeRow(label, settings, build_masking(settings)))
+    return found
+
+
+def with_embedded_localizer(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides, with the embedded localizer where the user named none."""
+    if any(text.startswith(LOCALIZER) for text in overrides):
+        return list(overrides)
+    return [*overrides, f"{LOCALIZER}efficientnet_lite0"]

@@ -1,0 +1,1 @@
+"""How far an image's views spread in an encoder."""

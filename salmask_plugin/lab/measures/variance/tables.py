@@ -1,0 +1,81 @@
+"""The variance over views of several recipes: table, JSON and figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from salmask_plugin.lab.results.codec import encode
+from salmask_plugin.lab.results.drawing import PALETTE, drawing, new_figure, to_png
+from salmask_plugin.lab.results.estimate import Estimate, estimate_text, rows_markdown
+from salmask_plugin.lab.results.privacy import shortened
+
+UNIT = 1e-4
+UNIT_TEXT = "1e-4"
+
+
+@dataclass(frozen=True)
+class SpreadRow:
+    """Views of one recipe.
+
+    Attributes:
+        recipe: in words.
+        variance: over views, averaged over dimensions, of unit vectors; mean over images.
+        mean_cosine: of pairs of views; mean over images.
+        localizer: by its choice; "none" where nothing is masked.
+    """
+
+    recipe: str
+    variance: Estimate
+    mean_cosine: Estimate
+    localizer: str
+
+
+def spread_markdown(rows: Sequence[SpreadRow]) -> str:
+    """Return the table: mean ± 95 % interval over images, variances in ``UNIT``."""
+    titles = ["Views", "Localizer", f"Variance ({UNIT_TEXT})", "Mean cosine"]
+    cells = [
+        [
+            row.recipe,
+            row.localizer,
+            estimate_text(row.variance, scale=1 / UNIT),
+            estimate_text(row.mean_cosine),
+        ]
+        for row in rows
+    ]
+    return rows_markdown(titles, cells, left=2)
+
+
+def spread_json(rows: Sequence[SpreadRow], protocol: Mapping[str, Any]) -> str:
+    """Return the protocol and the rows as JSON; variances in units of 1."""
+    return (
+        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
+    )
+
+
+def draw_spread(rows: Sequence[SpreadRow], title: str) -> bytes:
+    """Draw the variances as bars with their intervals. A PNG."""
+    with drawing():
+        figure = new_figure(1.5 + 0.4 * len(rows))
+        axis = figure.subplots()
+        for place, row in enumerate(rows):
+            if row.variance.mean is not None:
+                interval = (row.variance.interval or 0.0) / UNIT
+                axis.barh(
+                    place,
+                    row.variance.mean / UNIT,
+                    height=0.7,
+                    xerr=interval,
+                    color=PALETTE[place % len(PALETTE)],
+                    alpha=0.6,
+                    error_kw={"capsize": 4, "linewidth": 1.3},
+                )
+        axis.set_yticks(range(len(rows)), [row.recipe for row in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_xlim(left=0)
+        axis.grid(visible=False, axis="y")
+        axis.set_xlabel(f"variance over views ({UNIT_TEXT}), mean over images, 95 % interval")
+        axis.set_title(title)
+        return to_png(figure)

@@ -1,0 +1,1 @@
+"""Classification on frozen and fine-tuned encoders, of a run or of any checkpoint."""

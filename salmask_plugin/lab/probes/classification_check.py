@@ -1,0 +1,90 @@
+"""What is looked at before a classification is evaluated."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+
+from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
+from salmask_plugin.adapters.lightly.evaluation.logistic_regression import check_weight_decays
+from salmask_plugin.json_files import (
+    BOOL,
+    COUNT,
+    LIST,
+    NULL,
+    NUMBER,
+    OBJECT,
+    SIZE,
+    TEXTS,
+    Shape,
+    check_shape,
+)
+from salmask_plugin.lab.probes.classification import FUNCTIONS, LOCALIZER, SHARE, splits_of
+from salmask_plugin.lab.settings.evaluation_request import Wanted
+
+OPTIONS: dict[str, Shape] = {
+    "knn": {"k": COUNT, "temperature?": NUMBER, f"{SHARE}?": NUMBER},
+    "linear": {
+        "batch_size": COUNT,
+        "augment": BOOL,
+        "epochs?": COUNT,
+        "learning_rate?": NUMBER,
+        "learning_rates?": LIST,
+        "milestones?": LIST,
+        f"{SHARE}?": NUMBER,
+    },
+    "logistic": {"weight_decays": LIST, "held_out": NUMBER, f"{SHARE}?": NUMBER},
+    "occlusion": {
+        "shares": LIST,
+        "fills": TEXTS,
+        "places": TEXTS,
+        "grid": LIST,
+        "classifiers": TEXTS,
+        "k": COUNT,
+        "temperature": NUMBER,
+        "weight_decays": LIST,
+        "held_out": NUMBER,
+        "seed": SIZE,
+        f"{LOCALIZER}?": OBJECT | NULL,
+        f"{SHARE}?": NUMBER,
+    },
+    "finetune": {
+        "batch_size": COUNT,
+        "epochs?": COUNT,
+        "learning_rate?": NUMBER,
+        f"{SHARE}?": NUMBER,
+    },
+}
+"""What is looked at before an evaluation starts; it checks the values itself."""
+
+
+def check(wanted: Wanted) -> None:
+    """Read the data set's lists and hold the settings against them.
+
+    Raises:
+        ValueError: for a setting that the evaluation does not know or that cannot work, a split
+            without images, a label without a class.
+    """
+    known = set(inspect.signature(FUNCTIONS[wanted.kind]).parameters) | {SHARE, LOCALIZER}
+    unknown = sorted(set(wanted.options) - known)
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is no setting of {wanted.kind}: {', '.join(known)}.")
+    check_shape(wanted.options, OPTIONS[wanted.kind], f"evaluation.{wanted.name}")
+    splits = splits_of(wanted)
+    images = len(splits.train)
+    if wanted.kind == "knn" and not 1 <= wanted.options["k"] <= images:
+        raise ValueError(
+            f"k={wanted.options['k']} must be in [1, {images}], the number of training images."
+        )
+    if wanted.kind == "finetune" and images % wanted.options["batch_size"] == 1:
+        raise ValueError(
+            f"batch_size={wanted.options['batch_size']} leaves a last batch of one of the {images} "
+            "images, which BatchNorm cannot normalise; choose another."
+        )
+    if "weight_decays" in wanted.options:
+        check_weight_decays(wanted.options["weight_decays"])
+        if len(wanted.options["weight_decays"]) > 1:
+            held_out_places(torch.tensor(splits.train.labels), wanted.options["held_out"])
+    if wanted.options.get("learning_rates") and wanted.options["augment"]:
+        raise ValueError("learning_rates needs augment=false.")

@@ -1,0 +1,83 @@
+"""Accuracy under occlusion as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from salmask_plugin.adapters.lightly.evaluation import occlusion_evaluation
+from salmask_plugin.adapters.lightly.evaluation.occlusion import check_conditions
+from salmask_plugin.encoders import PretrainedBackbone
+from salmask_plugin.lab.probes import classification_check
+from salmask_plugin.lab.probes.classification import (
+    LOCALIZER,
+    SHARE,
+    features_of,
+    protocol_of,
+    splits_of,
+    whole_pictures,
+)
+from salmask_plugin.lab.results import Evaluation
+from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.masks import foreground
+
+
+def check(wanted: Wanted) -> None:
+    """Hold settings and data against what the task needs.
+
+    Raises:
+        ValueError: for a setting that is unknown or cannot work.
+    """
+    classification_check.check(wanted)
+    options = wanted.options
+    if len(options["grid"]) != 2 or not all(type(n) is int and n > 0 for n in options["grid"]):
+        raise ValueError(f"grid={options['grid']} must be two numbers of cells.")
+    check_conditions(
+        options["shares"],
+        options["fills"],
+        options["places"],
+        options["classifiers"],
+        located=options[LOCALIZER] is not None,
+    )
+
+
+def occlusion(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+    """Fit classifiers on whole pictures and read them on partly hidden ones.
+
+    The metrics are those of the middle share; the curves run over all shares, from none on.
+    """
+    splits = splits_of(wanted)
+    _, val = whole_pictures(wanted, splits)
+    train, _ = features_of(wanted, backbone)
+    options = {key: value for key, value in wanted.options.items() if key not in (SHARE, LOCALIZER)}
+    node = wanted.options[LOCALIZER]
+    result = occlusion_evaluation(
+        backbone.filtered(),
+        train,
+        val,
+        num_classes=len(splits.classes),
+        foreground_of=None if node is None else _foreground_of(build(node)),
+        **{**options, "grid": tuple(options["grid"])},
+    )
+    shares = sorted(options["shares"])
+    middle = shares[len(shares) // 2]
+    metrics, curves = {}, {}
+    for classifier, clean in result.clean.items():
+        metrics[f"top1_{classifier}"] = clean
+        hidden = result.hidden[classifier]
+        for place in options["places"]:
+            for fill in options["fills"]:
+                accuracies = [hidden[place, fill, share] for share in shares]
+                curves[f"{classifier} {place} {fill}"] = (clean, *accuracies)
+                metrics[f"top1_{classifier}_{place}_{fill}"] = hidden[place, fill, middle]
+    protocol = protocol_of(wanted, splits, result.protocol)
+    protocol["metrics_at"] = middle
+    protocol["shares"] = ", ".join(f"{share:g}" for share in shares)
+    for (place, share), hidden_share in result.hidden_share.items():
+        protocol[f"hidden {place} {share:g}"] = round(hidden_share, 3)
+    return Evaluation(metrics, protocol, curves)
+
+
+def _foreground_of(localizer: Any) -> Callable[[Any], Any]:
+    return lambda images: foreground(localizer(images))

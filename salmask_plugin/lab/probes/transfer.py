@@ -1,0 +1,168 @@
+"""``salmask transfer``: evaluate any checkpoint on any data set."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from salmask_plugin.encoders import PretrainedBackbone, load_backbone
+from salmask_plugin.encoders.checkpoint_files import is_final
+from salmask_plugin.file_names import safe_name
+from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.json_files import COUNT
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.classification import checked_data
+from salmask_plugin.lab.probes.evaluate import device_for, evaluated, keep_result
+from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
+from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
+from salmask_plugin.lab.results.store import RECORD_NAME
+from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
+from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+
+VIEW_SIZE = 224
+FINGERPRINT = "fingerprint"
+"""Key of a foreign record's configuration: results of another encoder never mix with it."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate the checkpoint; results of a run of ours go into its record.
+
+    Raises:
+        UserError: before anything is computed, if checkpoint, data or a task cannot work.
+    """
+    path = Path(options.folder)
+    settings = compose_settings(
+        options.overrides, root="transfer", config_dir=options.config_dir, trust=options.trust
+    )
+    accelerator = settings["trainer"]["accelerator"]
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.accelerator={accelerator}: there is no GPU here.")
+    own = run_of(path)
+    settings = completed(settings, own)
+    check_tasks(settings)
+    backbone = load_backbone(
+        path,
+        architecture=settings["architecture"],
+        part=settings["part"],
+        view_filter=asked_filter(settings["filter"]),
+    )
+    print(f"Encoder: {backbone}")
+    folder = own or below_out(settings, settings["name"] or _name(path, settings))
+    with alone_in(folder):
+        record = read_record(folder) if own else _record(folder, path, settings, backbone)
+        backbone.network.to(device_for(settings))
+        for task in wanted_tasks(settings):
+            if options.only_missing and is_done(record, task):
+                continue
+            found = evaluated(replace(task, folder=folder), backbone)
+            record = keep_result(folder, record, task.name, found)
+    print(f"Written: {folder / RECORD_NAME}")
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the finished run of ours that a path is, or is the last checkpoint of.
+
+    An earlier checkpoint holds another encoder than the one that the run's record is about.
+    """
+    for folder in (path, path.parent.parent):
+        if (folder / SETTINGS_NAME).is_file() and (folder / RECORD_NAME).is_file():
+            return folder if folder == path or is_final(path, folder) else None
+    return None
+
+
+def view_size_of(own: Path) -> int:
+    """Return the side of a run's views. Read, not built: any ``_target_`` may stand there."""
+    size: int = some_settings(own, {"view_size": COUNT})["view_size"]
+    return size
+
+
+def completed(settings: Settings, own: Path | None) -> Settings:
+    """Fill in the view size; tasks on a run of ours carry the data set in their name.
+
+    Raises:
+        UserError: for settings that a transfer cannot have.
+    """
+    values = dict(settings.values)
+    evaluation = dict(values["evaluation"])
+    if evaluation["reestimate_batch_norm"]:
+        raise UserError(
+            "evaluation.reestimate_batch_norm needs the images the encoder was trained on: it is a "
+            "setting of `salmask evaluate`."
+        )
+    if values["view_size"] is None:
+        values["view_size"] = VIEW_SIZE if own is None else view_size_of(own)
+    if own is not None:
+        name = settings.choices["data"]
+        evaluation["data"] = {**evaluation["data"], name: values["data"]}
+        evaluation["tasks"] = [
+            task if "/" in task else f"{name}/{task}" for task in evaluation["tasks"]
+        ]
+    return replace(settings, values={**values, "evaluation": evaluation})
+
+
+def asked_filter(value: Any) -> HighPassFilter | Literal["auto"] | None:
+    """Return the filter of the setting ``filter``.
+
+    Raises:
+        UserError: if it is none of auto, null and [taps, sigma].
+    """
+    if value in ("auto", None):
+        return "auto" if value else None
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"filter={value!r} must be auto, null or [taps, sigma].")
+    return HighPassFilter(int(value[0]), float(value[1]))
+
+
+def _name(path: Path, settings: Settings) -> str:
+    return safe_name(f"{path.stem}-{settings.choices['data']}")
+
+
+def _record(
+    folder: Path, path: Path, settings: Settings, backbone: PretrainedBackbone
+) -> RunRecord:
+    """The record of a checkpoint of others: the one there already, or a new one."""
+    if (folder / RECORD_NAME).is_file():
+        there = read_record(folder)
+        if there.config.get(FINGERPRINT) != backbone.fingerprint:
+            raise UserError(
+                f"{folder} holds the results of another encoder (its fingerprint differs). Choose "
+                "another name=... or out=..., or delete that folder."
+            )
+        return there
+    splits = checked_data(settings["data"])
+    on_gpu = device_for(settings).type == "cuda"
+    return RunRecord(
+        name=folder.name,
+        host="other",
+        method=str(settings["method"] or backbone.source.partition(":")[0]),
+        recipe=str(settings["recipe"] or path.stem),
+        seed=settings["seed"],
+        data=DataSet(
+            name=splits.name,
+            train_images=len(splits.train),
+            val_images=len(splits.val),
+            classes=len(splits.classes),
+            view_size=settings["view_size"],
+        ),
+        backbone=backbone.architecture,
+        epochs=0,
+        batch_size=0,
+        environment=environment(
+            tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+            if on_gpu
+            else ()
+        ),
+        config={
+            **settings.values,
+            "choices": settings.choices,
+            FINGERPRINT: backbone.fingerprint,
+        },
+        notes=(f"Encoder: {backbone}.",),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

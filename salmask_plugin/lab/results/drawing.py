@@ -1,0 +1,91 @@
+"""How every figure of a report looks: fonts, colours, size; and a figure as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from salmask_plugin.lab.results.shown import shown
+from salmask_plugin.lab.results.table import Row
+
+WIDTH = 9.0
+"""Inches; with DPI, figures are 1350 pixels wide: sharp at the 900 pixels they are shown at."""
+DPI = 150
+BASELINE_COLOUR = "#4d4d4d"
+# Okabe and Ito's colours, told apart with every common colour vision deficiency; without the
+# yellow, which is too pale on white, and without the black, which is the baseline's grey here.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    # Names come from the user's files: a dollar sign in one is no formula.
+    "text.parse_math": False,
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the report's style; the user's own matplotlib settings come back afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH, *, constrained: bool = True) -> Any:
+    """Return an empty figure, in inches, that no window and no global list knows about."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained" if constrained else None)
+
+
+def to_png(figure: Any) -> bytes:
+    """Return a figure as PNG. The same figure gives the same bytes."""
+    from matplotlib.text import Text
+
+    out = io.BytesIO()
+    # Class and file names come from anywhere; a font has no shape for half of a sign.
+    for text in figure.findobj(Text):
+        text.set_text(shown(text.get_text(), breaks=True))
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def line_styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Return row name -> colour, dash and marker; a name looks alike in every panel and figure."""
+    names = dict.fromkeys(row.name for row in rows if not row.is_baseline)
+    styles = {
+        name: {
+            "color": PALETTE[index % len(PALETTE)],
+            "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+        }
+        for index, name in enumerate(names)
+    }
+    baselines = dict.fromkeys(row.name for row in rows if row.is_baseline)
+    for index, name in enumerate(baselines):
+        dash = _DASHES[index % len(_DASHES)]
+        styles[name] = {"color": BASELINE_COLOUR, "linestyle": dash, "marker": "X"}
+    return styles
+
+
+def families(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return "host, method" -> rows, in the table's order: one panel each."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(f"{row.setting.host}, {row.setting.method}", []).append(row)
+    return found

@@ -1,0 +1,213 @@
+"""The comparisons that a study registered before its runs, corrected for their number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from salmask_plugin.lab.results.acting import differing
+from salmask_plugin.lab.results.estimate import rows_markdown
+from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE, guesses, judge
+from salmask_plugin.lab.results.record import RunRecord, is_share
+from salmask_plugin.lab.results.statistics import CONFIDENCE, Difference, difference, holm
+from salmask_plugin.lab.results.study import Planned, Study, asked_gate, row_name
+from salmask_plugin.lab.results.table import metric_title
+from salmask_plugin.lab.results.text import NOTHING, escape_markdown
+
+NO_PLAN = (
+    "No comparison was registered before the runs (compare.plan), so every difference here is "
+    "exploratory: a question for further runs, not a result."
+)
+EXPLORATORY = "Every comparison but the primary ones is exploratory."
+HEADERS = [
+    "Primary comparison",
+    "Rows",
+    "Measure",
+    "Pairs",
+    "Difference",
+    "95 % interval",
+    "p",
+    "p (Holm)",
+    "Smallest shown",
+    "Verdict",
+    "Note",
+]
+EXPLAINED = (
+    "Primary comparisons were registered before the runs. Difference: mean over paired seeds, in "
+    "percentage points for shares; interval and p: Student's t over these pairs; p (Holm): "
+    "adjusted for the number of primary comparisons, and the verdict is by it; smallest shown: "
+    "half the width of the interval, the smallest difference that these seeds could have shown."
+)
+
+
+@dataclass(frozen=True)
+class Primary:
+    """One primary comparison.
+
+    Attributes:
+        name: in the plan.
+        planned: what was registered.
+        found: over the paired seeds; None where nothing can be compared.
+        adjusted: p by Holm over all primary comparisons of the plan.
+        flag: why it is not readable, or what is missing; empty if neither.
+    """
+
+    name: str
+    planned: Planned
+    found: Difference | None
+    adjusted: float | None = None
+    flag: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """One of above, below, undecided, or the flag."""
+        if self.flag or self.found is None:
+            return self.flag
+        if self.adjusted is None or not self.adjusted < 1 - CONFIDENCE:
+            return "undecided"
+        return "above" if self.found.mean > 0 else "below"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The plan of one study.
+
+    Attributes:
+        primaries: in the plan's order; empty without a plan that counts.
+        problem: why a plan does not count; empty if it does, or if there is none.
+    """
+
+    primaries: tuple[Primary, ...] = ()
+    problem: str = ""
+
+
+def registered(records: Sequence[RunRecord], baseline: str) -> list[Registered]:
+    """Return the plans of the studies that the records belong to, those without any left out.
+
+    A plan counts where every run of the study carries it: it was fixed before the first run.
+
+    Args:
+        records: of any studies; failed runs count nowhere.
+        baseline: the row, or recipe, that the gate is asked of.
+    """
+    studies: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda record: (record.finished_at or "", record.name)):
+        if Study.of(record).row is not None and record.status == "finished":
+            studies.setdefault(_study(record), []).append(record)
+    found = [_registered(runs, baseline) for runs in studies.values()]
+    return [entry for entry in found if entry.primaries or entry.problem]
+
+
+def primary_rows(primaries: Sequence[Primary]) -> list[list[str]]:
+    """Return the texts below ``HEADERS``, a row per comparison."""
+    return [_texts(primary) for primary in primaries]
+
+
+def primary_blocks(records: Sequence[RunRecord], baseline: str) -> list[str]:
+    """Return the primary comparisons as blocks of Markdown, or why there are none."""
+    plans = registered(records, baseline)
+    problems = [escape_markdown(plan.problem) for plan in plans if plan.problem]
+    rows = primary_rows([primary for plan in plans for primary in plan.primaries])
+    if not rows:
+        return [*problems, NO_PLAN]
+    return [*problems, rows_markdown(HEADERS, rows, left=3), f"{EXPLAINED} {EXPLORATORY}"]
+
+
+def _registered(records: Sequence[RunRecord], baseline: str) -> Registered:
+    plans = [Study.of(record).plan for record in records]
+    plan = next((entry for entry in plans if entry), None)
+    if plan is None:
+        return Registered()
+    without = [
+        record.name for record, own in zip(records, plans, strict=True) if dict(own) != dict(plan)
+    ]
+    if without:
+        names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
+        return Registered(
+            problem=f"The plan does not count: it was not fixed before the first run. "
+            f"{len(without)} of {len(records)} runs carry none or another ({names})."
+        )
+    rows: dict[str, dict[int, RunRecord]] = {}
+    for record in records:
+        rows.setdefault(row_name(record), {})[record.seed] = record
+    flag = _below_gate(rows, records, baseline)
+    primaries = [_primary(name, planned, rows, flag) for name, planned in plan.items()]
+    known = [1.0 if p.found is None or p.found.p is None else p.found.p for p in primaries]
+    return Registered(
+        tuple(
+            primary if primary.found is None else replace(primary, adjusted=adjusted)
+            for primary, adjusted in zip(primaries, holm(known), strict=True)
+        )
+    )
+
+
+def _primary(
+    name: str, planned: Planned, rows: Mapping[str, Mapping[int, RunRecord]], flag: str
+) -> Primary:
+    evaluation, metric = planned.result
+    values: list[dict[int, float]] = []
+    used: list[RunRecord] = []
+    for row in (planned.row, planned.against):
+        runs = list(rows.get(row, {}).values())
+        different = sorted({key for run in runs for key in differing(runs[0], run)})
+        if different:
+            return Primary(name, planned, None, flag=f"runs of {row} differ: {different[0]}")
+        measured = {
+            run.seed: run.evaluations[evaluation].metrics[metric]
+            for run in runs
+            if evaluation in run.evaluations and metric in run.evaluations[evaluation].metrics
+        }
+        if not measured:
+            return Primary(name, planned, None, flag=f"{row} has no {planned.measure} yet")
+        values.append(measured)
+        used += [run for run in runs if run.seed in measured]
+    if len({(run.data, repr(_protocol(run, evaluation))) for run in used}) > 1:
+        return Primary(name, planned, None, flag="other images or protocols")
+    if not set(values[0]) & set(values[1]):
+        return Primary(name, planned, None, flag="no common seed")
+    step = max(run.resolution(evaluation, metric) for run in used)
+    found = difference(values[0], values[1], step)
+    flag = flag or (AT_CHANCE if guesses(used, evaluation, metric) else "")
+    return Primary(name, planned, found, flag=flag)
+
+
+def _below_gate(
+    rows: Mapping[str, Mapping[int, RunRecord]], records: Sequence[RunRecord], baseline: str
+) -> str:
+    base = rows.get(baseline)
+    gate = judge(base, records, asked_gate(records)) if base else None
+    return BELOW_GATE if gate is not None and not gate.passed else ""
+
+
+def _texts(primary: Primary) -> list[str]:
+    planned, found = primary.planned, primary.found
+    evaluation, metric = planned.result
+    first = [
+        primary.name,
+        f"{planned.row} - {planned.against}",
+        metric_title(evaluation, metric).removesuffix(" (%)"),
+    ]
+    last = [primary.verdict, planned.note or NOTHING]
+    if found is None or primary.flag:
+        pairs = NOTHING if found is None else str(len(found.pairs))
+        return [*first, pairs, *[NOTHING] * 5, *last]
+    scale, form = (100, ".2f") if is_share(metric) else (1, ".4g")
+    mean, width = found.mean * scale, found.interval
+    texts = [format(mean, f"+{form}"), *[NOTHING] * 4]
+    if width is not None and found.p is not None and primary.adjusted is not None:
+        low, high = mean - width * scale, mean + width * scale
+        texts[1] = f"{format(low, f'+{form}')} to {format(high, f'+{form}')}"
+        texts[2:4] = (f"{found.p:.3g}", f"{primary.adjusted:.3g}")
+        texts[4] = format(width * scale, form)
+    return [*first, str(len(found.pairs)), *texts, *last]
+
+
+def _study(record: RunRecord) -> str:
+    """The study that a run belongs to: its name, or else the experiment that it was composed of."""
+    choices = record.config.get("choices")
+    chosen = choices.get("experiment") if isinstance(choices, Mapping) else None
+    return str(record.study.get("study") or chosen)
+
+
+def _protocol(record: RunRecord, evaluation: str) -> list[tuple[str, object]]:
+    return sorted(record.evaluations[evaluation].protocol.items())

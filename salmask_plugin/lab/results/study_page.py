@@ -1,0 +1,213 @@
+"""What the records of one study say: settings, primary comparisons, rows, orders and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from salmask_plugin.lab.results.baseline import mean_minutes, time_ratio
+from salmask_plugin.lab.results.comparison import compare
+from salmask_plugin.lab.results.curves import accuracy_curves, loss_curves
+from salmask_plugin.lab.results.estimate import rows_markdown
+from salmask_plugin.lab.results.gate import (
+    AT_CHANCE,
+    BELOW_GATE,
+    Gate,
+    guess_sentence,
+    guesses,
+    judge,
+)
+from salmask_plugin.lab.results.grouping import Conditions, optimizer_of
+from salmask_plugin.lab.results.occlusion import occlusion_curves
+from salmask_plugin.lab.results.occlusion_names import OCCLUSION
+from salmask_plugin.lab.results.paired import Arm, against, arms_of, orders
+from salmask_plugin.lab.results.paired_dots import Metric, paired_dots
+from salmask_plugin.lab.results.primary import primary_blocks
+from salmask_plugin.lab.results.record import RunRecord
+from salmask_plugin.lab.results.statistics import EXPLAINED, Difference, summarize
+from salmask_plugin.lab.results.study import asked_gate
+from salmask_plugin.lab.results.text import NOTHING, VS_BASELINE, escape_markdown
+
+METRICS = (
+    ("linear", "top1_last", "linear top-1 (%)"),
+    ("logistic", "top1", "logistic top-1 (%)"),
+    ("knn", "top1", "kNN top-1 (%)"),
+    (OCCLUSION, "top1_linear_anywhere_picture", "partly hidden, top-1 (%)"),
+)
+"""Shown where some run has them; the first of those is what orders are judged by."""
+
+
+def study_results(
+    records: Sequence[RunRecord], name: str, *, baseline: str
+) -> tuple[str, dict[str, bytes]]:
+    """Return the Markdown and the figures of one study, these by their path below its folder."""
+    arms = arms_of(records, baseline)
+    metrics = [
+        metric for metric in METRICS if any(arm.values(metric[0], metric[1]) for arm in arms)
+    ]
+    figures: dict[str, bytes] = {}
+    gate = judge(arms[0].runs, records, asked_gate(records))
+    flags = _flags(arms, metrics, gate)
+    blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, metrics, flags)]
+    blocks += [f"SD: sample standard deviation over seeds. ±: {EXPLAINED}.", *_times(arms)]
+    blocks += [] if gate is None else [escape_markdown(gate.sentence(arms[0].name))]
+    blocks += [
+        guess_sentence(evaluation, metric)
+        for evaluation, metric, title in metrics
+        if flags.get(title) == AT_CHANCE
+    ]
+    blocks += [*_decided(arms, metrics, flags), *_orders(arms, metrics, flags)]
+    readable = [metric for metric in metrics if metric[2] not in flags]
+    pictures = {"differences": paired_dots(arms, readable)}
+    table = max(compare(records, baseline=baseline).tables, key=lambda table: len(table.rows))
+    pictures |= {"loss": loss_curves(table), "probe": accuracy_curves(table)}
+    pictures |= {"occlusion": occlusion_curves(table)}
+    for title, png in pictures.items():
+        if png is not None:
+            path = f"{name}/{title}.png"
+            figures[path] = png
+            blocks.append(f"![{_CAPTIONS[title]}](results/{path})")
+    return "\n\n".join(blocks), figures
+
+
+def _flags(arms: Sequence[Arm], metrics: Sequence[Metric], gate: Gate | None) -> dict[str, str]:
+    """Return title of a metric -> why its differences are not readable."""
+    if gate is not None and not gate.passed:
+        return {title: BELOW_GATE for _, _, title in metrics}
+    runs = [run for arm in arms for run in arm.runs.values()]
+    return {
+        title: AT_CHANCE
+        for evaluation, metric, title in metrics
+        if guesses(runs, evaluation, metric)
+    }
+
+
+_CAPTIONS = {
+    "differences": f"Differences to the baseline: seeds as dots, mean with the {EXPLAINED}",
+    "loss": "Pretraining loss over epochs; with hard negatives it has another scale than without",
+    "probe": "Accuracy of the linear classifier over its epochs",
+    "occlusion": "Accuracy on partly hidden pictures, by classifiers fitted on whole ones",
+}
+
+
+def _settings(records: Sequence[RunRecord]) -> str:
+    conditions = dict.fromkeys(Conditions.of(record).title for record in records)
+    methods = dict.fromkeys(
+        f"{run.host} {run.method}, batch {run.batch_size}, "
+        + (f"queue {run.queue_size}, " if run.queue_size is not None else "")
+        + f"temperature {run.temperature:g}, "
+        + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in optimizer_of(run).items())
+        for run in records
+    )
+    localizers = dict.fromkeys(
+        f"{run.localizer} ({run.localizer_trained_on})"
+        for run in records
+        if run.localizer != "none"
+    )
+    protocols = dict.fromkeys(
+        f"{name}: " + ", ".join(f"{key} {value}" for key, value in evaluation.protocol.items())
+        for run in records
+        for name, evaluation in run.evaluations.items()
+    )
+    machines = dict.fromkeys(
+        f"{run.environment.device}, torch {run.environment.versions.get('torch', 'unknown')}, "
+        f"commit {run.environment.commit or 'unknown'}"
+        for run in records
+    )
+    titled = {
+        "Images": conditions,
+        "Training": methods,
+        "Saliency": localizers,
+        "Evaluation": protocols,
+        "Machine": machines,
+    }
+    return "\n".join(
+        f"- {title}: {escape_markdown('; '.join(texts))}."
+        for title, texts in titled.items()
+        if texts
+    )
+
+
+def _table(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> str:
+    titles = ["row", "epochs", "seeds"]
+    for _, _, title in metrics:
+        titles += [title, VS_BASELINE]
+    titles += ["minutes", "time ratio"]
+    base = arms[0]
+    rows = []
+    for arm in arms:
+        cells = [arm.name, str(arm.epochs), str(len(arm.runs))]
+        for evaluation, metric, title in metrics:
+            found = None if arm is base else against(arm, base, evaluation, metric)
+            values = list(arm.values(evaluation, metric).values())
+            cells += [_mean(values), paired_text(found, flags.get(title, ""))]
+        minutes, (ratio, _) = mean_minutes(arm.runs), time_ratio(arm.runs, base.runs)
+        cells += [f"{minutes:.1f}" if minutes else NOTHING]
+        rows.append([*cells, NOTHING if ratio is None else f"{ratio:.2f}"])
+    return rows_markdown(titles, rows, left=1)
+
+
+def _times(arms: Sequence[Arm]) -> list[str]:
+    """Say which rows have no time ratio, and why."""
+    words = {arm.name: time_ratio(arm.runs, arms[0].runs)[1] for arm in arms[1:]}
+    return [
+        f"No time ratio: {escape_markdown(name)} and the baseline {why}."
+        for name, why in words.items()
+        if why
+    ]
+
+
+def _decided(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> list[str]:
+    """Say which rows the seeds tell from the baseline, and which they do not."""
+    texts = []
+    for evaluation, metric, title in metrics:
+        found: dict[str, list[str]] = {"above": [], "below": [], "undecided": []}
+        for arm in arms[1:] if title not in flags else ():
+            difference = against(arm, arms[0], evaluation, metric)
+            if difference is not None:
+                found[difference.verdict].append(arm.name)
+        if any(found.values()):
+            said = [f"{key}: {', '.join(names) or 'none'}" for key, names in found.items()]
+            texts.append(
+                escape_markdown(
+                    f"Exploratory. By {title.removesuffix(' (%)')} against the baseline, "
+                    f"{'; '.join(said)}."
+                )
+            )
+    return texts
+
+
+def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> list[str]:
+    evaluation, metric, title = metrics[0]
+    flag = flags.get(title, "")
+    rows = [
+        [
+            order.title.removesuffix(" (%)"),
+            f"{order.row} - {order.reference}",
+            f"{order.reported:+.2f}",
+            paired_text(order.found, flag),
+            "not readable" if flag else order.verdict,
+        ]
+        for order in orders(arms, evaluation, metric)
+    ]
+    if not rows:
+        return []
+    table = rows_markdown(
+        ["paper", "rows", "its difference", f"ours, {title}, ± 95 %", "order"], rows, left=2
+    )
+    return ["The order that the paper reports, and ours:", table]
+
+
+def paired_text(found: Difference | None, flag: str = "") -> str:
+    """Return "+1.20 ± 0.80" in percentage points, or why it is not readable."""
+    if found is None:
+        return NOTHING
+    interval = "" if found.interval is None else f" ± {100 * found.interval:.2f}"
+    return flag or f"{100 * found.mean:+.2f}{interval}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return NOTHING
+    summary = summarize(values)
+    spread = "" if summary.spread is None else f" (SD {100 * summary.spread:.2f})"
+    return f"{100 * summary.mean:.2f}{spread}"

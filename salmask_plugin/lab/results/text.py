@@ -1,0 +1,198 @@
+"""Comparison tables as text: Markdown and HTML cells for people, dicts and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from salmask_plugin.lab.results.shown import csv_cell, shown
+from salmask_plugin.lab.results.statistics import Summary
+from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
+
+NOTHING = "–"  # noqa: RUF001
+"""Stands where there is no value: one seed has no spread, a missing evaluation no mean."""
+VS_BASELINE = "vs baseline (± 95 %)"
+"""The sign ± stands before intervals alone; a spread is called SD."""
+
+
+def headers(table: Table) -> list[str]:
+    """Return the column titles for people."""
+    titles = ["Host", "Method", "Recipe", "Localizer"]
+    titles += ["Setting"] if _has_variants(table) else []
+    titles += ["Seeds"]
+    for column in table.columns:
+        titles += [column.title, VS_BASELINE] if column.is_compared else [column.title]
+    return [*titles, "Pretraining (min)", "Time ratio", *table.extra_columns]
+
+
+def cells(table: Table) -> list[list[str]]:
+    """Return one list of texts per row, as long as :func:`headers`."""
+    return [_row_cells(table, row) for row in table.rows]
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Return all tables with their conditions and notes."""
+    blocks = [table_markdown(table) for table in comparison.tables]
+    if not blocks:
+        blocks = ["No finished run to compare."]
+    return "\n\n".join([*blocks, *bullets(comparison.notes)]) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """Return one table: its conditions as a bold line, the rows, the notes."""
+    titles = headers(table)
+    left = titles.index("Seeds")
+    rule = [":--" if index < left else "--:" for index in range(len(titles))]
+    lines = [f"| {' | '.join(map(escape_markdown, row))} |" for row in (titles, *cells(table))]
+    lines.insert(1, f"| {' | '.join(rule)} |")
+    blocks = [f"**{escape_markdown(table.conditions.title)}**", "\n".join(lines)]
+    return "\n\n".join([*blocks, *bullets(table.notes)])
+
+
+def bullets(texts: Sequence[str]) -> list[str]:
+    """Return a Markdown list as one block, or no block."""
+    return ["\n".join(f"- {escape_block(text)}" for text in texts)] if texts else []
+
+
+def escape_markdown(text: str) -> str:
+    """Keep a name from ending a table cell, opening a tag or marking up the text around it."""
+    text = " ".join(shown(text).split())
+    for sign in "\\`*_[]|~$":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_block(text: str) -> str:
+    """Escape a text that stands at the beginning of a paragraph or of a list's point."""
+    escaped = escape_markdown(text)
+    if escaped.startswith(("#", "+", "-", "=", ":")):
+        return f"\\{escaped}"
+    # "1." and "1)" begin a numbered list.
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", escaped)
+
+
+def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
+    """Return one flat dict per row. Shares are in percent, as in the tables; None is no value."""
+    rows = []
+    for table in comparison.tables:
+        data = table.conditions.data
+        for row in table.rows:
+            setting = row.setting
+            flat: dict[str, object] = {
+                "data": data.name,
+                "train_images": data.train_images,
+                "val_images": data.val_images,
+                "classes": data.classes,
+                "view_size": data.view_size,
+                "backbone": table.conditions.backbone,
+                "epochs": table.conditions.epochs,
+                "host": setting.host,
+                "method": setting.method,
+                "recipe": setting.recipe,
+                "localizer": setting.localizer,
+                "localizer_trained_on": setting.localizer_trained_on,
+                "variant": row.variant,
+                "seeds": " ".join(map(str, row.runs)),
+            }
+            for column in table.columns:
+                flat |= _numbers(column, row)
+            minutes = row.minutes
+            flat["pretrain minutes"] = minutes.mean if minutes else None
+            flat["pretrain minutes spread"] = minutes.spread if minutes else None
+            flat["time ratio"] = row.time_ratio
+            rows.append(flat | {title: row.extra.get(title) for title in table.extra_columns})
+    return rows
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return :func:`to_dicts` as CSV; an empty cell is no value."""
+    rows = to_dicts(comparison)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
+    writer.writerow({name: csv_cell(name) for name in names})
+    writer.writerows([{name: csv_cell(value) for name, value in row.items()} for row in rows])
+    return out.getvalue()
+
+
+def _numbers(column: Column, row: Row) -> dict[str, object]:
+    key, scale = column.key, column.scale
+    result, found = row.results.get(column), row.differences.get(column)
+    return {
+        f"{key} mean": result.mean * scale if result else None,
+        f"{key} spread": _scaled(result.spread, scale) if result else None,
+        f"{key} n": result.count if result else 0,
+        f"{key} difference": found.mean * scale if found else None,
+        f"{key} difference interval": _scaled(found.interval, scale) if found else None,
+        f"{key} difference flag": row.unread.get(column),
+        f"{key} pairs": len(found.pairs) if found else 0,
+    }
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else value * scale
+
+
+def _row_cells(table: Table, row: Row) -> list[str]:
+    setting = row.setting
+    texts = [setting.host, setting.method, setting.recipe, _localizer(table, row)]
+    texts += [row.variant or NOTHING] if _has_variants(table) else []
+    texts += [str(len(row.runs))]
+    for column in table.columns:
+        texts += [_result(column, row)]
+        texts += [_difference(column, row)] if column.is_compared else []
+    texts += [_minutes(row.minutes), NOTHING if row.time_ratio is None else f"{row.time_ratio:.2f}"]
+    return texts + [row.extra.get(title, NOTHING) for title in table.extra_columns]
+
+
+def _localizer(table: Table, row: Row) -> str:
+    """Name the localizer; what it was trained on is said where the name alone is ambiguous."""
+    name, source = row.setting.localizer, row.setting.localizer_trained_on
+    if name == "none":
+        return NOTHING
+    sources = {
+        other.setting.localizer_trained_on
+        for other in table.rows
+        if other.setting.localizer == name
+    }
+    return name if len(sources) == 1 else f"{name} ({source})"
+
+
+def _result(column: Column, row: Row) -> str:
+    result = row.results.get(column)
+    if result is None:
+        return NOTHING
+    text = f"{number(result.mean, column)} (SD {number(result.spread, column)})"
+    # Said only where some seeds of the row lack this value.
+    return text if result.count == len(row.runs) else f"{text} (n={result.count})"
+
+
+def _difference(column: Column, row: Row) -> str:
+    found = row.differences.get(column)
+    if found is None:
+        return NOTHING
+    if column in row.unread:
+        return row.unread[column]
+    mean = number(found.mean, column, sign=True)
+    return f"{mean} ± {number(found.interval, column)}" if found.pairs else f"{mean} †"
+
+
+def number(value: float | None, column: Column, *, sign: bool = False) -> str:
+    """Return a value in its column's unit: two decimals for percent, else four digits."""
+    if value is None:
+        return NOTHING
+    form = ("+" if sign else "") + (".2f" if column.scale == 100 else ".4g")
+    return format(value * column.scale, form).replace("-", "−")  # noqa: RUF001
+
+
+def _minutes(minutes: Summary | None) -> str:
+    if minutes is None:
+        return NOTHING
+    spread = NOTHING if minutes.spread is None else f"{minutes.spread:.1f}"
+    return f"{minutes.mean:.1f} (SD {spread})"
+
+
+def _has_variants(table: Table) -> bool:
+    return any(row.variant for row in table.rows)

@@ -1,0 +1,236 @@
+"""From settings to objects: data, module, trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
+from salmask_plugin.adapters.lightly.placements import PlacedViews
+from salmask_plugin.lab.data import (
+    DeviceViewData,
+    ImageSplits,
+    OneViewData,
+    PictureBatch,
+    TwoViewData,
+    device_view_data,
+)
+from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
+from salmask_plugin.lab.data.masked_views import with_masks
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.cached_data import check_cached
+from salmask_plugin.lab.runs.metrics_log import MetricsLog
+from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.input_path import check_input
+from salmask_plugin.localizers import (
+    CenterLocalizer,
+    GivenLocalizer,
+    SCDALocalizer,
+    UniformLocalizer,
+)
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.seeding import step_generator
+
+
+def build(node: dict[str, Any], **arguments: Any) -> Any:
+    """Build the object that a configuration node describes; ``arguments`` are added as they are.
+
+    Raises:
+        UserError: with the message of whatever a part of the node refuses, if it is no node, or if
+            it sets one of ``arguments``: it would be lost.
+    """
+    # A text would be read as YAML, and a node come out of it that nobody has checked.
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{node!r:.200} must be a node with a _target_, which says what is built.")
+    for key in sorted(arguments.keys() & node.keys()):
+        raise UserError(
+            f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
+        )
+    try:
+        # As a partial: merged into the node, arguments that are dataclasses would become
+        # configuration themselves.
+        factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
+    except InstantiationException as error:
+        raise UserError(str(error.__cause__ or error)) from error
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        if "keyword argument" in str(error) or "required positional" in str(error):
+            raise UserError(f"{node['_target_']}: {error}") from error
+        raise
+
+
+def build_splits(settings: Settings) -> ImageSplits:
+    """Return the data set.
+
+    Raises:
+        UserError: if there is only one class, which nothing can be evaluated on.
+    """
+    return checked_splits(build(settings["data"]))
+
+
+def checked_splits(splits: ImageSplits) -> ImageSplits:
+    """Return the splits as they are.
+
+    Raises:
+        UserError: if there is only one class.
+    """
+    if len(splits.classes) < 2:
+        raise UserError(
+            f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "
+            "need at least two."
+        )
+    return splits
+
+
+def build_masking(settings: Settings) -> SaliencyMasking | None:
+    """Return the recipe, or None for the host's baseline. Draws nothing from global generators.
+
+    The recipe is tried once on blank views, so that what cannot work fails before training.
+
+    Raises:
+        ValueError: for example if a view is too small for the blur.
+    """
+    node = settings["masking"]
+    if not node or "_target_" not in node:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        masking: SaliencyMasking = build(node)
+        blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
+        if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
+            masking(blank, blank, step_generator(settings["seed"], 0, 0))
+        elif (cached := cached_localizer(masking.localizer)) is not None:
+            maps = torch.rand(2, *cached.grid)
+            masking(blank, blank, step_generator(settings["seed"], 0, 0), (maps, maps))
+    return masking
+
+
+def build_module(
+    settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
+) -> pl.LightningModule:
+    """Return the method's module with its encoder, initialised from the seed alone."""
+    pl.seed_everything(settings["seed"], verbose=False)
+    backbone, feature_dim = build(settings["backbone"])
+    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
+    module: pl.LightningModule = build(
+        settings["method"],
+        backbone=backbone,
+        feature_dim=feature_dim,
+        masking=masking,
+        seed=settings["seed"],
+        **labels,
+    )
+    return module.to(memory_format=memory_format(settings))
+
+
+def memory_format(settings: Settings) -> torch.memory_format:
+    """Return how the networks' weights lie in memory; runs of before the setting lack it.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    name = settings.values.get("memory_format", "contiguous")
+    formats = {"contiguous": torch.preserve_format, "channels_last": torch.channels_last}
+    if name not in formats:
+        raise UserError(f"memory_format={name!r} must be one of {', '.join(formats)}.")
+    return formats[name]
+
+
+def is_supervised(settings: Settings) -> bool:
+    """Whether the method trains on labels, one view per image."""
+    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
+
+
+def build_data(
+    settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
+) -> TwoViewData | OneViewData | DeviceViewData:
+    """Return what makes the training loader; object masks travel along where they are used.
+
+    Raises:
+        UserError: if the localizer or the input path cannot work with the rest.
+    """
+    masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    cached = None if masking is None else cached_localizer(masking.localizer)
+    if masks and not splits.has_masks:
+        raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
+    if settings["loader"]["batch_size"] < 2:
+        raise UserError(
+            f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
+            "normalisation needs other images."
+        )
+    if is_supervised(settings):
+        if settings["loader"]["input"] != "host":
+            raise UserError("method=supervised needs loader.input=host: it trains on one view.")
+        return OneViewData(
+            splits=splits,
+            transform=build(settings["views"]),
+            batch_size=settings["loader"]["batch_size"],
+            seed=settings["seed"],
+            workers=settings["loader"]["workers"],
+        )
+    if cached is not None:
+        check_cached(cached, splits)
+    if check_input(settings, masks=masks) == "device":
+        return device_view_data(
+            splits.train,
+            recipe_of(build(settings["views"])),
+            placements=cached is not None,
+            seed=settings["seed"],
+            **{key: value for key, value in settings["loader"].items() if key != "input"},
+        )
+    transform: Any = build(settings["views"])
+    if masks:
+        transform = with_masks(transform)
+    if cached is not None:
+        transform = PlacedViews(transform)
+    return TwoViewData(
+        splits=splits,
+        transform=transform,
+        batch_size=settings["loader"]["batch_size"],
+        seed=settings["seed"],
+        workers=settings["loader"]["workers"],
+        masks=masks,
+        collate=None if cached is None else MapsOfViews(cached),
+    )
+
+
+class PretrainData(pl.LightningDataModule):
+    """Hand the trainer a loader that starts at the epoch it is at, after a resume too."""
+
+    def __init__(self, data: TwoViewData | OneViewData | DeviceViewData) -> None:
+        super().__init__()
+        self._data = data
+
+    def train_dataloader(self) -> Any:
+        """Return the loader; Lightning makes its first iterator before ``set_epoch``."""
+        assert self.trainer is not None
+        finished: int = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return self._data.train_loader(
+            epoch=finished, rank=self.trainer.global_rank, world_size=self.trainer.world_size
+        )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Make the views of a batch of whole pictures where it is; leave other batches alone."""
+        if isinstance(batch, PictureBatch):
+            assert isinstance(self._data, DeviceViewData)
+            return self._data.views(batch)
+        return batch
+
+
+def build_logger(settings: Settings, folder: Path) -> Logger:
+    """Return the logger of the chosen kind, writing below the run's folder."""
+    kind = settings["logger"]
+    if kind == "csv":
+        return MetricsLog(folder / "metrics")
+    if kind == "tensorboard":
+        return TensorBoardLogger(folder, name="metrics", version="")
+    if kind == "wandb":
+        return WandbLogger(save_dir=folder, name=folder.name)
+    raise UserError(f"logger={kind!r} must be csv, tensorboard or wandb.")

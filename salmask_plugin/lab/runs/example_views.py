@@ -1,0 +1,88 @@
+"""Pictures of what the encoders are shown: gallery rows from images and a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.lab.results import GalleryRow, display_filtered, display_view, draw_gallery
+from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.localizers import CachedLocalizer, GivenLocalizer, MomentumLocalizer
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
+from salmask_plugin.masks import foreground
+from salmask_plugin.seeding import step_generator
+
+
+def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
+    """Return the images' centres as normalised views, (B, 3, view_size, view_size).
+
+    No augmentation: a gallery should show the image that its reader knows.
+    """
+    transform = v2.Compose(
+        [
+            v2.Resize(view_size, antialias=True),
+            v2.CenterCrop(view_size),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    return torch.stack([torch.as_tensor(transform(image)) for image in images])
+
+
+def gallery_rows(
+    masking: SaliencyMasking, views: Tensor, labels: Sequence[str], *, seed: int
+) -> list[GalleryRow]:
+    """Return one row per view (B, 3, H, W): image, saliency, foreground, query, key, negative."""
+    masked = masking(views, views, step_generator(seed, 0, 0, views.device))
+    filtered = masking.view_filter is not None
+    show = display_filtered if filtered else display_view
+    objects = partial(foreground, tolerance=foreground_tolerance(masking))
+    rows = []
+    for index, label in enumerate(labels):
+        maps = masked.saliency
+        negatives = masked.negatives
+        rows.append(
+            GalleryRow(
+                image=display_view(views[index].numpy()),
+                saliency=None if maps is None else maps[0][index].numpy(),
+                foreground=None if maps is None else objects(maps[0])[index].numpy(),
+                query=show(masked.query[index].numpy()),
+                key=show(masked.key[index].numpy()),
+                negative=None if negatives is None else show(negatives[index, 0].numpy()),
+                label=label,
+            )
+        )
+    return rows
+
+
+def write_gallery(
+    path: Path,
+    masking: SaliencyMasking,
+    images: Sequence[Image.Image],
+    labels: Sequence[str],
+    *,
+    view_size: int,
+    seed: int,
+    title: str,
+) -> Path:
+    """Write the gallery of ``images`` under a recipe as a PNG, and return its path."""
+    rows = gallery_rows(masking, clean_views(images, view_size), labels, seed=seed)
+    filtered = masking.view_filter is not None
+    write_atomically(path, draw_gallery(rows, filtered=filtered, title=title))
+    return path
+
+
+def can_be_shown(masking: SaliencyMasking | None) -> bool:
+    """Whether a gallery needs nothing but images: no encoder in training, no masks of the user."""
+    return masking is not None and not (
+        isinstance(masking.localizer, CachedLocalizer | MomentumLocalizer | GivenLocalizer)
+        or not hasattr(masking.localizer, "trained_on")
+    )

@@ -1,0 +1,213 @@
+"""Run folders: their names, the settings kept in them, and the refusal to mix two runs in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from salmask_plugin.encoders.checkpoint_files import checkpoints_in
+from salmask_plugin.file_names import path_below
+from salmask_plugin.json_files import (
+    BOOL,
+    COUNT,
+    NODE,
+    NULL,
+    NUMBER,
+    OBJECT,
+    SIZE,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Shape,
+    check_shape,
+    read_object,
+)
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
+from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
+from salmask_plugin.lab.settings.compose import Settings
+
+SETTINGS_NAME = "settings.json"
+RESULT = "result.json"
+"""Of detection and depth, in their folders."""
+CHECKPOINTS = "checkpoints"
+VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
+"""Settings that may change between a run and its resume without making it another run."""
+VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps",)}
+
+
+def run_folder(settings: Settings) -> Path:
+    """Return the folder of a run: ``out/name``, the name made from the choices by default.
+
+    Raises:
+        UserError: if the name leads out of ``out``.
+    """
+    return below_out(settings, settings["name"] or default_name(settings))
+
+
+def below_out(settings: Settings, name: object, folder: str = "") -> Path:
+    """Return what the settings call ``name``, below ``out``.
+
+    Args:
+        settings: say ``out``.
+        name: of a folder or file; may have several parts.
+        folder: below ``out``, that it stays in.
+
+    Raises:
+        UserError: if the name leads out of it.
+    """
+    try:
+        return path_below(Path(settings["out"]) / folder, name, "name", follow_links=True)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def default_name(settings: Settings) -> str:
+    """Return a name that says what ran, with the seed last."""
+    choices = settings.choices
+    localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
+    parts = [choices["data"], choices["backbone"], choices["method"], choices["masking"]]
+    parts += [*localizer, f"e{settings['trainer']['max_epochs']}", f"seed{settings['seed']}"]
+    return "-".join(parts)
+
+
+RUN: Shape = {
+    "seed": SIZE,
+    "view_size": COUNT,
+    "localizer_size?": COUNT,
+    "name?": TEXT | NUMBER | NULL,
+    "recipe?": TEXT | NUMBER | NULL,
+    "data": NODE,
+    "backbone": NODE,
+    "method": NODE,
+    "views": NODE,
+    "masking": OBJECT | NULL,
+    "loader": {"batch_size": COUNT, "workers": SIZE},
+    "trainer": {**NODE, "accelerator": TEXT, "max_epochs": WHOLE},
+    "evaluation": {"tasks?": TEXTS, "data?": OBJECT | NULL, "reestimate_batch_norm?": BOOL},
+    "compare?": OBJECT,
+}
+"""What commands take from the settings of a run; what a node's object takes, it checks itself."""
+NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
+"""Keys of ``evaluation`` that are no tasks."""
+CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), TEXT)
+
+
+def keep_settings(folder: Path, settings: Settings) -> None:
+    """Write the settings into the run's folder, or check them against those already there.
+
+    What may change without making it another run is then kept as it is asked for now. Settings
+    that nothing has come of, as a failed start leaves them, are replaced.
+
+    Raises:
+        UserError: if the folder holds a run with other settings.
+    """
+    path = folder / SETTINGS_NAME
+    if path.is_file() and holds_work(folder):
+        # Compared, not built: what --trust has allowed need not be allowed again.
+        kept = _kept(folder)
+        different = sorted(_differences(_identity(kept), _identity(settings)))
+        if different:
+            raise UserError(
+                f"{folder} holds a run with other settings ({'; '.join(different)}). "
+                "Choose another name=... or out=..., or delete that folder."
+            )
+        if (kept.values, kept.choices) == (settings.values, settings.choices):
+            return
+    content = {"values": settings.values, "choices": settings.choices}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def holds_work(folder: Path) -> bool:
+    """Whether a folder has a checkpoint, whole or damaged, or a result that could be mixed up."""
+    results = any((folder / name).is_file() for name in (RECORD_NAME, RESULT))
+    return results or bool(checkpoints_in(folder / CHECKPOINTS))
+
+
+def read_settings(folder: Path, *, trust: Trust = False) -> Settings:
+    """Return the settings of the run in ``folder``, which may come from somebody else.
+
+    Args:
+        folder: of the run.
+        trust: what the command line allows besides what our configurations name.
+
+    Raises:
+        UserError: if the folder holds no run, or its settings would build or fetch what is not
+            allowed.
+    """
+    settings = _kept(folder)
+    check_targets(settings.values, trust=trust, foreign=True)
+    check_run(settings, str(folder / SETTINGS_NAME))
+    return settings
+
+
+def some_settings(folder: Path, shape: Shape) -> Settings:
+    """Return the settings of a run of which a few values are looked at, and nothing is built.
+
+    Args:
+        folder: of the run.
+        shape: of these values.
+
+    Raises:
+        UserError: if the folder holds no run, or the values are of another form.
+    """
+    settings = _kept(folder)
+    try:
+        check_shape({"values": settings.values}, {"values": shape}, str(folder / SETTINGS_NAME))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return settings
+
+
+def check_run(settings: Settings, where: str) -> None:
+    """Raise UserError if the settings are not of the form that a run's have.
+
+    Args:
+        settings: whose keys and types are looked at.
+        where: they come from, for the error.
+    """
+    try:
+        check_shape({"values": settings.values}, {"values": RUN}, where)
+        check_shape({"choices": settings.choices}, {"choices": CHOICES}, where)
+        evaluation = settings["evaluation"]
+        tasks = {key: value for key, value in evaluation.items() if key not in NO_TASKS and value}
+        check_shape(tasks, {key: {"task?": TEXT} for key in tasks}, where, "values.evaluation")
+        sets = evaluation.get("data") or {}
+        check_shape(sets, dict.fromkeys(sets, NODE), where, "values.evaluation.data")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _kept(folder: Path) -> Settings:
+    """The settings in a folder, of a run or of a task inside of one."""
+    path = folder / SETTINGS_NAME
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run folder: it has no {SETTINGS_NAME}.")
+    try:
+        content = read_object(path, {"values": OBJECT, "choices": OBJECT})
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return Settings(content["values"], content["choices"], ())
+
+
+def _identity(settings: Settings) -> dict[str, Any]:
+    values = {key: value for key, value in settings.values.items() if key not in VOLATILE}
+    for group, keys in VOLATILE_PARTS.items():
+        if isinstance(part := values.get(group), dict):
+            values[group] = {key: value for key, value in part.items() if key not in keys}
+    if isinstance(loader := values.get("loader"), dict):
+        # Runs from before there was a choice were made on the host.
+        values["loader"] = {"input": "host", **loader}
+    return values
+
+
+def _differences(kept: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(kept, dict) and isinstance(new, dict):
+        keys = {**kept, **new}
+        return [
+            line
+            for key in keys
+            for line in _differences(kept.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if kept == new else [f"{path}: {kept} there, {new} here"]

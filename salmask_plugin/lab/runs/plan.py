@@ -1,0 +1,103 @@
+"""``salmask plan``: what a run will cost, from a few timed steps, before it starts."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from salmask_plugin.lab.runs.build import (
+    PretrainData,
+    build,
+    build_data,
+    build_masking,
+    build_module,
+    build_splits,
+)
+from salmask_plugin.lab.runs.expected_warnings import expected_warnings
+from salmask_plugin.lab.runs.launcher import check_world
+from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
+from salmask_plugin.lab.settings.compose import compose_settings
+
+WARM_UP, TIMED = 2, 5
+
+
+def run(options: argparse.Namespace) -> None:
+    """Time a few real steps, loader included, and extrapolate."""
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    check_world(settings["trainer"])
+    check_trainer(settings)
+    splits = build_splits(settings)
+    masking = build_masking(settings)
+    data = build_data(settings, splits, masking)
+    module = build_module(settings, splits, masking)
+    clock = _StepClock()
+    with tempfile.TemporaryDirectory() as folder, expected_warnings(), refused_in_words():
+        trainer = build(
+            {**settings["trainer"], "max_steps": WARM_UP + TIMED},
+            callbacks=[clock],
+            logger=False,
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, datamodule=PretrainData(data))
+    if not trainer.is_global_zero:
+        return
+    seconds = clock.seconds()
+    step = statistics.median(seconds)
+    epochs = settings["trainer"]["max_epochs"]
+    batch = data.batch_size * trainer.world_size
+    steps = len(splits.train) // batch * epochs
+    images = len(splits.train)
+    print(f"{splits.name}: {images} images, batch {batch}, {epochs} epochs, {steps} steps")
+    print(
+        f"step        {step:.3f} s, median of {len(seconds)} ({min(seconds):.3f} to "
+        f"{max(seconds):.3f}): {batch / step:.0f} images/s"
+    )
+    print(f"memory      {_peak_memory()}")
+    print(f"pretraining about {_duration(steps * step / 3600)}; evaluation comes on top")
+
+
+class _StepClock(pl.Callback):
+    """Time between the ends of consecutive steps: what a step costs, waiting for data included."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._ends.append(time.perf_counter())
+
+    def seconds(self) -> list[float]:
+        pairs = zip(self._ends[:-1], self._ends[1:], strict=True)
+        return [end - start for start, end in pairs][WARM_UP - 1 :]
+
+
+def _peak_memory() -> str:
+    unit = 1 if sys.platform == "darwin" else 1024
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    if torch.cuda.is_available():
+        return (
+            f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU, {host:.1f} GiB here"
+        )
+    return f"{host:.1f} GiB"
+
+
+def _duration(hours: float) -> str:
+    if hours < 1:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

@@ -1,0 +1,205 @@
+"""From solo-learn's run folders to the record that ``salmask compare`` reads.
+
+``python -m salmask_plugin.lab.runs.solo_learn_records --pretrain RUN --linear RUN --to results/x``
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from salmask_plugin.adapters.solo_learn.arguments import LINEAR, PRETRAIN, read_arguments
+from salmask_plugin.lab.results import (
+    DataSet,
+    Evaluation,
+    RunRecord,
+    Timing,
+    environment,
+    write_record,
+)
+from salmask_plugin.lab.runs.solo_learn_curves import Curves, log_folder, read_curves
+from salmask_plugin.localizers.weights import check_stored
+
+IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000)}
+"""(train, val) of the data sets solo-learn does not read from class folders."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
+HISTORY = {
+    "train_nce_loss_epoch": "loss",
+    "mask_ratio": "mask_ratio",
+    "adios_penalty": "adios_penalty",
+    "foreground_share": "foreground_share",
+    "similarity_positive": "similarity_positive",
+    "similarity_hard": "similarity_hard",
+    "hard_negative_share": "hard_negative_share",
+}
+"""Our name of each curve that a pretraining logs."""
+
+
+def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
+    """Read a pretraining, masked or not, and its linear evaluation.
+
+    The environment is that of the reading process: make the record where the run took place.
+
+    Args:
+        pretrain: solo-learn's folder of the run, with ``args.json`` and the checkpoint.
+        linear: the folder of ``main_linear.py``'s run on that checkpoint.
+
+    Raises:
+        FileNotFoundError: if a folder lacks its arguments, checkpoint or curves.
+        ValueError: if the linear evaluation was made on another run's checkpoint.
+    """
+    arguments, checkpoint = read_arguments(pretrain, PRETRAIN), _checkpoint(pretrain)
+    settings: Mapping[str, Any] = arguments.get("salmask") or {}
+    curves = read_curves(log_folder(pretrain, arguments))
+    epochs = int(arguments["max_epochs"])
+    finished = f"-ep={epochs - 1}." in checkpoint.name
+    method_settings = arguments["method_kwargs"]
+    masked = settings.get("query") is not None
+    hard = settings.get("negative") is not None
+    gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    record = RunRecord(
+        name=str(arguments["name"]),
+        host="solo-learn",
+        method=str(arguments["method"]).removeprefix("salmask_").removeprefix("adios_"),
+        recipe=str(settings.get("recipe", "none")),
+        seed=int(arguments["seed"]),
+        data=_data(arguments),
+        backbone=str(arguments["backbone"]["name"]),
+        epochs=epochs,
+        batch_size=_batch_size(arguments),
+        localizer=str(settings["localizer"]) if masked or hard else "none",
+        localizer_trained_on=_trained_on(checkpoint) if masked or hard else "none",
+        branch=settings["branch"] if masked else None,
+        rho=float(settings["rho"]) if hard else None,
+        temperature=method_settings.get("temperature"),
+        queue_size=method_settings.get("queue_size"),
+        masking={
+            key: value
+            for key, value in settings.items()
+            if isinstance(value, bool | int | float | str)
+            and key not in ("recipe", "branch", "rho")
+        },
+        optimizer=_plain(arguments["optimizer"]) | _plain(arguments["scheduler"], "schedule_"),
+        history={
+            ours: curves[theirs][:epochs] for theirs, ours in HISTORY.items() if theirs in curves
+        },
+        timing=Timing(pretrain_seconds=_seconds(pretrain, checkpoint)),
+        environment=environment(gpus),
+        config=arguments,
+        status="finished" if finished else "failed",
+        warnings=()
+        if finished
+        else (f"The checkpoint {checkpoint.name} is not the last epoch's.",),
+        finished_at=datetime.fromtimestamp(checkpoint.stat().st_mtime, UTC).isoformat(),
+    )
+    if linear is None:
+        return record
+    record = record.with_evaluation("linear", _linear(linear, checkpoint))
+    seconds = record.evaluations["linear"].seconds
+    return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
+
+
+def _linear(run: Path, pretrained: Path) -> Evaluation:
+    arguments = read_arguments(run, LINEAR)
+    source = Path(arguments["pretrained_feature_extractor"])
+    if source.name != pretrained.name:
+        raise ValueError(f"{run} evaluated {source.name}, not {pretrained.name}.")
+    curves: Curves = read_curves(log_folder(run, arguments))
+    top1 = tuple(value / 100 for value in curves["val_acc1"])
+    top5 = tuple(value / 100 for value in curves["val_acc5"])
+    protocol: dict[str, bool | int | float | str] = {
+        "program": "solo-learn main_linear.py",
+        "epochs": int(arguments["max_epochs"]),
+        "batch_size": _batch_size(arguments),
+        "view_size": 32 if arguments["data"]["dataset"] in IMAGES else 224,
+        **_plain(arguments["optimizer"], leave=("batch_size",)),
+        **_plain(arguments["scheduler"], "schedule_"),
+    }
+    return Evaluation(
+        metrics={
+            "top1": top1[-1],
+            "top1_last": top1[-1],
+            "top1_best": max(top1),
+            "top5": top5[-1],
+        },
+        protocol=protocol,
+        curves={"top1": top1, "top5": top5},
+        seconds=_seconds(run, _checkpoint(run)),
+    )
+
+
+def _checkpoint(run: Path) -> Path:
+    files = sorted(run.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise FileNotFoundError(f"{run} holds no checkpoint.")
+    return files[-1]
+
+
+def _trained_on(checkpoint: Path) -> str:
+    check_stored(checkpoint)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return str(state["salmask"]["localizer_trained_on"])
+
+
+def _batch_size(arguments: Mapping[str, Any]) -> int:
+    # solo-learn's own count of processes: the length of devices, a list or a string such as "02".
+    processes = len(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
+    batches = int(arguments.get("accumulate_grad_batches") or 1)
+    return int(arguments["optimizer"]["batch_size"]) * processes * batches
+
+
+def _data(arguments: Mapping[str, Any]) -> DataSet:
+    data = arguments["data"]
+    name = str(data["dataset"])
+    if name in IMAGES:
+        train, val = IMAGES[name]
+    else:
+        train, val = _count(data["train_path"]), _count(data["val_path"])
+        if name == "custom":
+            name = Path(data["train_path"]).resolve().parent.name
+    view = int(arguments["augmentations"][0]["crop_size"])
+    return DataSet(name, train, val, int(data["num_classes"]), view)
+
+
+def _count(folder: str | None) -> int:
+    path = Path(folder or "")
+    if folder is None or not path.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: the images of the run cannot be counted.")
+    return sum(file.suffix.lower() in SUFFIXES for file in path.rglob("*"))
+
+
+def _seconds(run: Path, checkpoint: Path) -> float:
+    """Wall-clock from the start of training, when args.json is written, to the last checkpoint."""
+    return checkpoint.stat().st_mtime - (run / "args.json").stat().st_mtime
+
+
+def _plain(
+    node: Mapping[str, Any], prefix: str = "", leave: tuple[str, ...] = ()
+) -> dict[str, bool | int | float | str]:
+    flat = {**{k: v for k, v in node.items() if k != "kwargs"}, **(node.get("kwargs") or {})}
+    return {
+        prefix + key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in flat.items()
+        if value is not None and key not in leave
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write one record from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m salmask_plugin.lab.runs.solo_learn_records")
+    parser.add_argument("--pretrain", type=Path, required=True, help="run folder of main_pretrain")
+    parser.add_argument("--linear", type=Path, help="run folder of main_linear")
+    parser.add_argument("--to", type=Path, required=True, help="folder of the record")
+    options = parser.parse_args(arguments)
+    path = write_record(options.to, record_run(options.pretrain, options.linear))
+    print(f"salmask: record written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What was asked for: composed, checked, explained; the rows of a study."""

@@ -1,0 +1,225 @@
+"""From overrides to a checked configuration: Hydra composition and our resolvers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import salmask_plugin
+from salmask_plugin.filters import kernel_for_view
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
+from salmask_plugin.lab.settings.checks import Fault, judge
+from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
+from salmask_plugin.lab.settings.processor import fastest_memory_format, fastest_precision
+from salmask_plugin.lab.settings.reserved_arguments import SET_BY_SCHEDULE
+from salmask_plugin.lab.settings.study_rows import expand_row
+
+CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
+PAPER_QUEUE = 65536
+STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
+"""What an evaluation of a finished run reads anew."""
+FIXED = ("trainer.max_epochs", "loader.input", "loader.decode_size", "loader.keep")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A composed configuration.
+
+    Attributes:
+        values: the resolved configuration as plain containers.
+        choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
+        overrides: what the user typed.
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a top-level value."""
+        return self.values[key]
+
+
+def compose_settings(
+    overrides: Sequence[str],
+    *,
+    root: str = "run",
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> Settings:
+    """Compose ``configs/run.yaml`` with the user's overrides and check it.
+
+    Values are taken as people type them: what Hydra's grammar cannot read is a text, ``~`` at the
+    beginning of a path is the user's folder. ``key=value`` and ``+key=value`` are held to the same
+    keys, and so are the files of ``config_dir``.
+
+    Args:
+        overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
+        root: another file of ``configs/``, such as "transfer".
+        config_dir: a folder whose groups come before ours.
+        trust: what may be built besides what our configurations name.
+
+    Raises:
+        UserError: for an unknown key or choice, a missing value, a value of another type, a
+            setting that the command sets itself, a target that is not allowed.
+    """
+    own = None if config_dir is None else Path(config_dir).expanduser().resolve()
+
+    def composed(given: Sequence[str], *, complete: bool = True) -> Settings:
+        return _compose(given, own, root=root, trust=trust, complete=complete)
+
+    folders = [CONFIGS] if own is None else [own, CONFIGS]
+    # A study says its rows although values that every run needs are given to the row alone.
+    given = expand_row(overrides, folders, partial(composed, complete=False))
+    return replace(composed(given), overrides=tuple(overrides))
+
+
+def _compose(
+    overrides: Sequence[str],
+    own: Path | None,
+    *,
+    root: str,
+    trust: Trust,
+    complete: bool,
+    as_text: frozenset[str] = frozenset(),
+) -> Settings:
+    folders = [CONFIGS] if own is None else [own, CONFIGS]
+    typed = read_typed(
+        overrides, lambda name: any((folder / name).is_dir() for folder in folders), as_text
+    )
+    for entry in typed:
+        if (decided := SET_BY_SCHEDULE.get(root, {}).get(entry.key)) is not None:
+            raise UserError(f"{entry.key} would be lost: {decided}.")
+    values, choices = _composed([entry.hydra for entry in typed], own, root)
+    missing = sorted(_missing(values)) if complete else []
+    if missing:
+        raise UserError(
+            "these settings have no value yet; give them on the command line: "
+            + " ".join(f"{key}=VALUE" for key in missing)
+        )
+    check_targets(values, trust=trust)
+    judged = judge(values, root)
+    if texts := _typed_texts(judged.faults, typed) - as_text:
+        return _compose(
+            overrides, own, root=root, trust=trust, complete=complete, as_text=as_text | texts
+        )
+    if judged.faults:
+        raise UserError(judged.faults[0].message)
+    ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
+    return Settings(judged.values, ours, tuple(overrides))
+
+
+def _composed(
+    overrides: Sequence[str], own: Path | None, root: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    register_resolvers()
+    extra = [] if own is None else [f"hydra.searchpath=[{quoted(f'file://{own}')}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            composed = compose(root, [*extra, *overrides], return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        return _without_hydra(composed), choices
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+
+
+def _typed_texts(faults: Sequence[Fault], typed: Sequence[Typed]) -> frozenset[str]:
+    """Settings that are a text, and were typed as something that looks like a number or a list."""
+    keys = {entry.key for entry in typed if not entry.is_choice and entry.value is not None}
+    return frozenset(fault.path for fault in faults if fault.is_text and fault.path in keys)
+
+
+def register_resolvers() -> None:
+    """Make our interpolations known to OmegaConf; safe to call again."""
+    resolvers: dict[str, Callable[..., Any]] = {
+        "kernel_size_for_view": lambda size, view: kernel_for_view(int(size), 1.0, int(view))[0],
+        "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
+        "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
+        "bias_for_batch": lambda batch: math.log((2 * int(batch) - 2) / PAPER_QUEUE),
+        "fastest_precision": fastest_precision,
+        "fastest_memory_format": fastest_memory_format,
+    }
+    for name, function in resolvers.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def _without_hydra(composed: DictConfig) -> dict[str, Any]:
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    values = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _missing(node: Any, path: str = "") -> list[str]:
+    if node == "???":
+        return [path]
+    items = node.items() if isinstance(node, dict) else ()
+    return [key for name, value in items for key in _missing(value, f"{path}.{name}".lstrip("."))]
+
+
+def _explain(error: Exception) -> str:
+    text = " ".join(str(error).split()).split(" Config search path:")[0]
+    return text.split(" To append to your ")[0]
+
+
+def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: Trust) -> Settings:
+    """Return kept settings with plain ``key=value`` changes to keys that exist and still act.
+
+    Raises:
+        UserError: for a key that does not exist, a group's choice or whatever the run has fixed by
+            then, a value of another type.
+    """
+    return _applied(settings, overrides, trust=trust)
+
+
+def _applied(
+    settings: Settings,
+    overrides: Sequence[str],
+    *,
+    trust: Trust,
+    as_text: frozenset[str] = frozenset(),
+) -> Settings:
+    typed = read_typed(overrides, lambda name: (CONFIGS / name).is_dir(), as_text)
+    config = OmegaConf.create(settings.values)
+    for text, entry in zip(overrides, typed, strict=True):
+        plain = not entry.is_choice and text.startswith(f"{entry.key}=")
+        if not plain or not entry.key.startswith(STILL_ACT) or entry.key in FIXED:
+            raise UserError(
+                f"'{text}' is not a setting of this run that can still change: it must be "
+                f"key=value below {', '.join(name.rstrip('.') for name in STILL_ACT)}."
+            )
+        value = parse_value(entry)
+        OmegaConf.update(config, entry.key, value, merge=True, force_add=True)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_explain(error)) from error
+    assert isinstance(values, dict)
+    plain_values = {str(key): value for key, value in values.items()}
+    check_targets(plain_values, trust=trust)
+    judged = judge(plain_values, "run")
+    keys = tuple(entry.key for entry in typed)
+    # What an older version has kept is its own affair: judged is what was typed now.
+    faults = [fault for fault in judged.faults if f"{fault.path}.".startswith(_below(keys))]
+    if texts := _typed_texts(faults, typed) - as_text:
+        return _applied(settings, overrides, trust=trust, as_text=as_text | texts)
+    if faults:
+        raise UserError(f"not a setting of this run: {faults[0].message}")
+    return Settings({**plain_values, **judged.values}, settings.choices, tuple(overrides))
+
+
+def _below(keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{key}." for key in keys)

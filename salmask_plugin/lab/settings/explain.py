@@ -1,0 +1,218 @@
+"""``salmask explain``: the resolved recipe in plain words, and every departure from the paper."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.input_path import made_on_the_device
+from salmask_plugin.lab.settings.paper_values import written
+
+PAPER: dict[str, Any] = {
+    "view_size": 224,
+    "loader.batch_size": 128,
+    "trainer.max_epochs": 200,
+    "masking.query.sampler.ratio": [0.05, 0.25],
+    "masking.negative.sampler.ratio": [0.4, 0.7],
+    "masking.num_negatives": 1,
+    "masking.negative_source": "key",
+    "masking.branch": "query",
+    "masking.probability": 1.0,
+    "method.rho": 2.0,
+    "method.temperature": 0.2,
+    "method.hard_negative_bias": 0.0,
+    "method.queue_size": 65536,
+    "method.momentum": 0.999,
+    "method.learning_rate": 0.015,
+    "method.weight_decay": 1e-4,
+    "method.warm_up": None,
+}
+"""The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
+SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
+SUPERVISED = {
+    "loader.batch_size": 256,
+    "method.learning_rate": 0.1,
+    "method.decay_every": 30,
+    "trainer.max_epochs": 100,
+}
+PAPER_LOCALIZER = "resnet50"
+BRANCHES = {"query": "the query", "key": "the key", "both": "both views"}
+FILLS = {
+    "MeanFill": "the view's mean colour",
+    "BlurFill": "the view's blurred content",
+    "NoiseFill": "Gaussian noise",
+    "TileFill": "small tiles of the view at random places",
+}
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the explanation and the resolved settings."""
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    print("\n".join([*explain(settings), *_study(settings)]))
+    print("\nAll settings:")
+    print(json.dumps(settings.values, indent=2))
+
+
+def explain(settings: Settings) -> list[str]:
+    """Return the recipe in sentences, then the departures from the paper's settings."""
+    choices = settings.choices
+    lines = _row(settings["compare"], choices)
+    lines += [
+        f"Method: {choices['method']} on {choices['backbone']}, {settings['view_size']} px views "
+        f"of {choices['data']}, {settings['trainer']['max_epochs']} epochs, batch "
+        f"{settings['loader']['batch_size']} per process, seed {settings['seed']}."
+    ]
+    method = settings["method"]
+    if "ADIOS" in method["_target_"]:
+        lines.append(
+            f"Masking: learned. An occlusion model makes {method['num_masks']} soft masks and is "
+            f"trained against the encoder (ADIOS, masks per step: {method['masks_per_step']})."
+        )
+    elif method["_target_"].endswith(".SupervisedClassifier"):
+        lines.append(
+            "Masking: none. The encoder and a classifier are trained on labels, one view per image."
+        )
+    else:
+        lines += _masking(settings["masking"] or {}, choices)
+    if method.get("warm_up"):
+        lines.append(
+            "Warm-up: masks fall anywhere and there are no hard negatives for the first "
+            f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
+            f"{method['warm_up']['ramp']:.0%}."
+        )
+    known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
+    values = ", ".join(f"{key} {method[key]:g}" for key in known if key in method)
+    lines.append(f"Loss: {values or 'cross-entropy'}")
+    departures = departures_from_paper(settings)
+    lines.append("")
+    lines.append("Departures from the paper's setting:" if departures else "The paper's setting.")
+    return lines + [f"  - {line}" for line in departures]
+
+
+def departures_from_paper(settings: Settings) -> list[str]:
+    """Return one sentence per setting that differs from the paper's."""
+    own = {"simclr": SIMCLR, "supervised": SUPERVISED}
+    paper = PAPER | own.get(settings.choices["method"].split("_")[0], {})
+    found = []
+    for key, expected in paper.items():
+        value = _lookup(settings.values, key)
+        if value is not _ABSENT and value != expected:
+            found.append(f"{key} is {value}; the paper's is {expected}")
+    masking = settings["masking"] or {}
+    if "_target_" in masking and settings.choices["localizer"] != PAPER_LOCALIZER:
+        found.append(
+            f"localizer is {settings.choices['localizer']}; the paper's is torchvision's "
+            "ResNet-50 (IMAGENET1K_V2)"
+        )
+    if settings.choices["backbone"] != "resnet50":
+        found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
+    if settings["loader"]["input"] == "device":
+        found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
+    if settings.choices["data"] != "imagenet100":
+        found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
+    return found
+
+
+def _row(study: dict[str, Any], choices: dict[str, str]) -> list[str]:
+    """Return which row of a study this is, with the paper's values."""
+    if study["row"] is None:
+        return []
+    targets = study["targets"].get(study["row"], {})
+    values = "".join(f" {title}: {written(value)}." for title, value in targets.items())
+    return [f"Row {study['row']} of {choices.get('experiment')}.{values}"]
+
+
+def _study(settings: Settings) -> list[str]:
+    """Return what the paper leaves open about the study, and where its rows are."""
+    study, experiment = settings["compare"], settings.choices.get("experiment")
+    lines = [f"  - {point}" for point in study["open"]]
+    if lines:
+        lines = ["", "Left open by the paper:", *lines]
+    if experiment not in ("None", "null") and study["row"] is None:
+        rows = ", ".join(name for name in study["rows"] if name not in study["left_out"])
+        lines += ["", f"Rows, each an experiment={experiment}/ROW of its own: {rows}."]
+    return lines
+
+
+def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
+    if "_target_" not in masking:
+        return ["Masking: none. This is the host's baseline."]
+    lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("open_cache"):
+        lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
+        lines = ["Saliency: none; masks fall anywhere."]
+    if masking.get("localizer", {}).get("_target_", "").endswith("RowSortedLocalizer"):
+        lines.append("Released code: the rows of the saliency map are sorted (defect B1).")
+    view_filter, query, negative = (
+        masking.get(part) for part in ("view_filter", "query", "negative")
+    )
+    if view_filter:
+        taps, sigma = view_filter["kernel_size"], view_filter["sigma"]
+        lines.append(
+            f"Filter: whole views are high-passed first ({taps} taps, sigma {sigma:.3g} px); "
+            "every evaluation does so too."
+        )
+    if query:
+        which = BRANCHES.get(masking["branch"], masking["branch"])
+        chance = masking["probability"]
+        lines.append(
+            f"Mask: {which} loses {_sampler(query['sampler'])}"
+            + ("" if chance == 1 else f" with probability {chance}")
+            + f"; shown instead: {_fill(query['fill'])}."
+        )
+    if negative:
+        count, source = masking["num_negatives"], masking["negative_source"]
+        lines.append(
+            f"Hard negatives: {count} per image, the {source} view without "
+            f"{_sampler(negative['sampler'])}; shown instead: {_fill(negative['fill'])}."
+        )
+        if negative["_target_"].endswith("FirstNegative"):
+            lines.append("Released code: the first image's negative serves the batch (defect B2).")
+    else:
+        lines.append("Hard negatives: none.")
+    return lines
+
+
+def _sampler(node: dict[str, Any]) -> str:
+    name = node["_target_"].rsplit(".", 1)[-1]
+    if name == "MaskMixture":
+        parts = [
+            f"{weight:.0%}: {_sampler(part)}"
+            for weight, part in zip(node["weights"], node["samplers"], strict=True)
+        ]
+        return "one of (" + "; ".join(parts) + ")"
+    if name == "FocalMask":
+        place = "the inside" if node["inside"] else "everything outside"
+        return f"{place} of a random window of {node['size']:.0%} of the side"
+    low, high = node.get("ratio", (0, 0))
+    share = (f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}") + " of the"
+    if name == "GridMask":
+        channels = ", drawn per channel" if node["per_channel"] else ""
+        pool = "cells, object and background alike" if node["background"] else "object's cells"
+        return f"{share} {pool}{channels}"
+    if name == "MatchedMask":
+        pool = "all cells" if node["pool"] == "anywhere" else "the background's"
+        return f"as many cells as {low:.0%} to {high:.0%} of the object's, drawn from {pool}"
+    kinds = {"TopMask": "most salient cells", "SystematicMask": "cells, evenly along the saliency"}
+    return f"{share} {kinds.get(name, 'cells (' + name + ')')}"
+
+
+def _fill(node: dict[str, Any]) -> str:
+    name = node["_target_"].rsplit(".", 1)[-1]
+    return FILLS.get(name, name)
+
+
+_ABSENT = object()
+
+
+def _lookup(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return _ABSENT
+        values = values[part]
+    return values

@@ -1,0 +1,1 @@
+"""Rows times seeds to finished runs, one table and one report."""

@@ -1,0 +1,182 @@
+"""``salmask compare``: rows x seeds -> finished runs -> one table and one report."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
+from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
+from salmask_plugin.lab.runs.folder import below_out, run_folder
+from salmask_plugin.lab.runs.refusals import check_trainer
+from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
+from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.paper_values import left_out_rows
+from salmask_plugin.lab.settings.study_rows import (
+    EXPERIMENT,
+    IDENTITY,
+    check_plan,
+    row_of,
+    row_settings,
+    study_name,
+)
+from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.side_by_side import Job, run_jobs
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the comparison.
+
+    Attributes:
+        name: of the row, with the seed.
+        settings: composed.
+        arguments: for ``salmask pretrain``.
+    """
+
+    name: str
+    settings: Settings
+    arguments: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes."""
+        return run_folder(self.settings)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run what is not finished yet, then print the table and write the report.
+
+    Raises:
+        UserError: before any run starts, if a row does not compose; after all runs, if one failed.
+    """
+    settings = compose_settings(
+        options.overrides, config_dir=options.config_dir, trust=options.trust
+    )
+    rows = plan_rows(settings, options)
+    parallel = _parallel(settings)
+    study = below_out(settings, study_name(settings))
+    print(f"{len(rows)} runs in {study}:")
+    for row in rows:
+        print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
+    if settings["compare"]["duration"]:
+        print(f"All of them take {settings['compare']['duration']}.")
+    for note in (*settings["compare"]["notes"], *left_out_rows(settings["compare"])):
+        print(note)
+    include = [Path(place) for place in settings["compare"]["include"]]
+    for place in include:
+        if not place.is_dir():
+            raise UserError(f"compare.include: {place} is not a folder.")
+    for row in rows:
+        if not is_finished(row):
+            check_trainer(row.settings)
+            check_tasks(row.settings)
+    todo = [row for row in rows if not is_finished(row)]
+    failed = run_jobs(_jobs(todo, options), parallel=parallel)
+    written = report_folder(
+        study,
+        title=f"Comparison {study.name}",
+        baseline=settings["compare"]["baseline"],
+        notes=tuple(settings["compare"]["notes"]),
+        include=include,
+    )
+    print("\n" + written.table)
+    print(f"\nReport: {written.html}\n        {written.markdown}")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}. The others are in the "
+            "report; the same command runs the failed ones again."
+        )
+
+
+def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
+    """Compose every row with every seed.
+
+    Raises:
+        UserError: naming the row that does not compose or is left out, a baseline that is no row,
+            or a planned comparison of one.
+    """
+    wanted = settings["compare"]
+    if wanted["row"] is not None:
+        raise UserError(
+            f"row {wanted['row']} alone is no comparison: `salmask pretrain --evaluate` runs it, "
+            f"and `salmask compare {EXPERIMENT}{settings.choices['experiment']}` then counts it."
+        )
+    if wanted["baseline"] is not None and wanted["baseline"] not in wanted["rows"]:
+        raise UserError(
+            f"compare.baseline={wanted['baseline']!r} is none of the rows: "
+            f"{', '.join(wanted['rows'])}."
+        )
+    check_plan(settings)
+    chosen = wanted["only"]
+    if chosen is None:
+        chosen = [name for name in wanted["rows"] if name not in wanted["left_out"]]
+    for name in chosen:
+        try:
+            row_of(settings, name)
+        except UserError as error:
+            raise UserError(f"compare.only: {error}") from error
+    if not wanted["seeds"] or not chosen:
+        raise UserError("compare.seeds and the rows must not be empty.")
+    rows = []
+    given = [text for text in options.overrides if not text.startswith(IDENTITY)]
+    for seed in wanted["seeds"]:
+        for name in chosen:
+            label = f"{name}, seed {seed}"
+            arguments = [*given, *row_settings(settings, name, seed)]
+            try:
+                composed = compose_settings(
+                    arguments, config_dir=options.config_dir, trust=options.trust
+                )
+            except UserError as error:
+                raise UserError(f"row {label}: {error}") from error
+            rows.append(Row(label, composed, arguments))
+    return rows
+
+
+def is_finished(row: Row) -> bool:
+    """Whether the row is pretrained, and evaluated as its settings ask for now."""
+    if not (row.folder / RECORD_NAME).is_file():
+        return False
+    try:
+        record = read_record(row.folder)
+    except RecordError:
+        return False
+    return record.status in ("finished", "stopped") and all(
+        is_done(record, task) for task in wanted_tasks(row.settings)
+    )
+
+
+def flags_for_children(trust: Trust) -> list[str]:
+    """Return the flags that give another command the trust that this one was given."""
+    if trust is True:
+        return ["--trust"]
+    return [f"--allow={name}" for name in sorted(trust or ())]
+
+
+def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
+    """What has to be run, a job a row."""
+    flags = flags_for_children(options.trust)
+    flags += ["--config-dir", options.config_dir] if options.config_dir else []
+    jobs = []
+    for row in rows:
+        # The run folder holds what was composed here: what it fetches, the user has asked for.
+        own = [f"--allow={word}" for word in fetches(row.settings.values)]
+        commands = [
+            ["pretrain", *flags, *row.arguments],
+            ["evaluate", "--only-missing", *flags, *own, str(row.folder)],
+        ]
+        if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
+            # One process serves both: the second interpreter start is saved.
+            commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
+        jobs.append(Job(row.name, commands))
+    return jobs
+
+
+def _parallel(settings: Settings) -> int:
+    parallel = settings["compare"]["parallel"]
+    if not isinstance(parallel, int) or isinstance(parallel, bool) or parallel < 1:
+        raise UserError(f"compare.parallel={parallel!r} must be a whole number, at least 1.")
+    return parallel

@@ -1,0 +1,223 @@
+"""Commands of this package in processes of their own, one after the other or side by side."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from salmask_plugin.lab.errors import RunStopped
+
+WITH_PARENT = "SALMASK_ENDS_WITH_PARENT"
+"""Set for the processes: they end when their standard input does, which is when we end."""
+COMMAND = [sys.executable, "-m", "salmask_plugin.cli"]
+PATIENCE = 30.0
+"""Seconds that an interrupted process has to write what it holds, before it is killed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands that follow each other; one that fails ends the job.
+
+    Attributes:
+        name: for people.
+        commands: arguments of ``salmask``.
+    """
+
+    name: str
+    commands: Sequence[Sequence[str]]
+
+
+@dataclass
+class _Running:
+    job: Job
+    place: int
+    slot: int
+    process: subprocess.Popen[str]
+
+
+def run_jobs(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
+    """Run all jobs, at most ``parallel`` at a time; return the names of those that failed.
+
+    One that fails ends no other. Side by side, each line of output says whose it is, each process
+    gets its share of the cores (unless OMP_NUM_THREADS is set) and, where there are several GPUs,
+    one of its own. An interrupt or SIGTERM is handed to all; if this process is killed, they end.
+
+    Args:
+        jobs: in the order in which they start.
+        parallel: processes at a time, at least 1.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, here or in a process, once all have ended.
+        RunStopped: on SIGTERM, likewise; its code is a shell's for that signal.
+    """
+    waiting = deque(jobs)
+    free = list(range(parallel))
+    ended: queue.Queue[_Running] = queue.Queue()
+    running: list[_Running] = []
+    failed = []
+    started, done = time.perf_counter(), 0
+    with _sigterm_raises():
+        try:
+            while waiting or running:
+                while waiting and free:
+                    job = waiting.popleft()
+                    number = len(jobs) - len(waiting)
+                    left = _left(started, done, len(jobs))
+                    print(f"\n=== {job.name} ({number} of {len(jobs)}){left}", flush=True)
+                    running.append(_start(job, 0, free.pop(0), parallel, ended))
+                found = _next(ended)
+                running.remove(found)
+                code = found.process.returncode
+                if code in (130, -signal.SIGINT):
+                    raise KeyboardInterrupt
+                if code == 0 and found.place + 1 < len(found.job.commands):
+                    running.append(_start(found.job, found.place + 1, found.slot, parallel, ended))
+                    continue
+                if code != 0:
+                    failed.append(found.job.name)
+                    print(
+                        f"salmask: {found.job.name} failed with exit code {code}", file=sys.stderr
+                    )
+                done += 1
+                free.append(found.slot)
+        except BaseException:
+            _end([entry.process for entry in running])
+            raise
+    return failed
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, if that asked for it."""
+    if os.environ.get(WITH_PARENT) != "1":
+        return
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def environment_of(
+    slot: int, parallel: int, *, gpus: Sequence[str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a process.
+
+    Args:
+        slot: which of the ``parallel`` places it has.
+        parallel: processes at a time.
+        gpus: names of the GPUs as CUDA_VISIBLE_DEVICES takes them.
+        environment: of this process.
+    """
+    # Waiting threads that spin take the cores from others; it must be said before torch is there.
+    own = {"OMP_WAIT_POLICY": "passive", **environment, WITH_PARENT: "1"}
+    if parallel > 1:
+        own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // parallel)))
+        if len(gpus) > 1:
+            own["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    return own
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _start(
+    job: Job, place: int, slot: int, parallel: int, ended: queue.Queue[_Running]
+) -> _Running:
+    apart = parallel > 1
+    gpus = visible_gpus() if apart else []
+    process = subprocess.Popen(
+        [*COMMAND, *job.commands[place]],
+        env=environment_of(slot, parallel, gpus=gpus, environment=os.environ),
+        stdin=subprocess.PIPE,  # stays open until this process ends
+        stdout=subprocess.PIPE if apart else None,
+        stderr=subprocess.PIPE if apart else None,
+        text=True,
+        errors="backslashreplace",
+    )
+    running = _Running(job, place, slot, process)
+    streams = ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+    copying = [
+        threading.Thread(target=_copy, args=(source, target, f"[{job.name}] "), daemon=True)
+        for source, target in streams
+        if source is not None
+    ]
+
+    def wait() -> None:
+        for thread in copying:
+            thread.join()
+        with process:  # closes its streams
+            process.wait()
+        ended.put(running)
+
+    for thread in [*copying, threading.Thread(target=wait, daemon=True)]:
+        thread.start()
+    return running
+
+
+def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
+    for line in source:
+        target.write(prefix + line.rstrip("\n") + "\n")
+        target.flush()
+
+
+def _next(ended: queue.Queue[_Running]) -> _Running:
+    while True:
+        try:
+            return ended.get(timeout=0.5)  # a wait without end would hold back signals
+        except queue.Empty:
+            continue
+
+
+def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    until = time.monotonic() + PATIENCE
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM, a scheduler's way to end a job, into an exception."""
+
+    def stop(number: int, frame: object) -> None:
+        raise RunStopped("interrupted; what was finished is kept.", 128 + number)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _left(started: float, done: int, total: int) -> str:
+    if done == 0:
+        return ""
+    minutes = (time.perf_counter() - started) / done * (total - done) / 60
+    return f", about {minutes:.0f} min left"

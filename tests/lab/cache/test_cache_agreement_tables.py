@@ -1,0 +1,42 @@
+"""The table of agreement: every view in one class, and all of them in the last row."""
+
+import json
+
+import numpy as np
+import pytest
+
+from salmask_plugin.lab.cache.agreement_tables import (
+    agreement_json,
+    agreement_markdown,
+    agreement_rows,
+)
+
+AREAS = np.array([0.1, 0.2, 0.21, 0.59, 1.0, 1.0000001])
+VALUES = {
+    "iou": np.array([0.5, 0.7, 0.9, 0.4, 1.0, 0.8]),
+    "gamma_difference": np.array([0.1, -0.1, 0.0, 0.2, 0.3, 0.1]),
+}
+
+
+def test_rows_split_the_views_by_area():
+    rows = agreement_rows(AREAS, VALUES)
+    assert [(row.area, row.views) for row in rows] == [
+        ((0.0, 0.2), 2),
+        ((0.2, 0.4), 1),
+        ((0.4, 0.6), 1),
+        ((0.8, 1.0), 2),
+        ((0.0, 1.0), 6),
+    ]
+    assert rows[0].values["iou"].mean == pytest.approx(0.6)
+    assert rows[1].gamma_spread is None
+    assert rows[-1].gamma_spread == pytest.approx(np.std(VALUES["gamma_difference"], ddof=1))
+
+
+def test_the_table_and_the_file_say_the_same():
+    rows = agreement_rows(AREAS, VALUES)
+    lines = agreement_markdown(rows).splitlines()
+    assert lines[0].count("|") == lines[-1].count("|") == 6
+    assert lines[-1].startswith("| all | 6 | 0.717")
+    content = json.loads(agreement_json(rows, {"seed": 3}))
+    assert content["protocol"] == {"seed": 3}
+    assert content["rows"][-1]["values"]["iou"]["mean"] == pytest.approx(4.3 / 6)

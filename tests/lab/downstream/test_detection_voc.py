@@ -1,0 +1,110 @@
+"""VOC's layout, made here in small: boxes, difficult objects, errors."""
+
+import numpy as np
+import pytest
+from oracles.detection_layouts import write_voc
+
+from salmask_plugin.lab.downstream.detection.voc import voc
+
+DOG, CAR, HARD = ("dog", (4, 10, 30, 31)), ("car", (50, 5, 79, 64)), ("car", (0, 0, 20, 9))
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_voc(tmp_path, "2007_trainval", {"000001": [(*DOG, False), (*CAR, True)]})
+    write_voc(tmp_path, "2012_trainval", {"2008_0": [(*CAR, False)], "2008_1": [(*HARD, True)]})
+    write_voc(tmp_path, "2007_test", {"000002": [(*DOG, False), (*HARD, True)], "000003": []})
+    return tmp_path
+
+
+def test_boxes_are_where_the_objects_are_painted(root):
+    splits = voc(root)
+    assert (len(splits.train), len(splits.val), len(splits.classes)) == (3, 2, 20)
+    found = splits.train.instances[0]
+    assert found.boxes.tolist() == [list(DOG[1]), list(CAR[1])]
+    assert [splits.classes[label] for label in found.labels] == ["dog", "car"]
+    grey = np.asarray(splits.train[0].convert("L")).astype(int)
+    x0, y0, x1, y1 = found.boxes[0].astype(int)
+    assert abs(grey[y0:y1, x0:x1] - 100).max() < 40
+    assert (splits.metric, splits.has_outlines, splits.val.instances[1].boxes.shape) == (
+        "voc",
+        False,
+        (0, 4),
+    )
+
+
+def test_difficult_objects_are_learned_or_not_and_never_counted(root):
+    learned = voc(root)
+    assert learned.train.instances[0].learned.tolist() == [True, True]
+    without = voc(root, learn_difficult=False)
+    assert [found.learned.tolist() for found in without.train.instances] == [[True, False], [True]]
+    assert without.notes == ("1 training images without an object to learn from are left out",)
+    for splits in (learned, without):
+        assert splits.val.instances[0].ignored.tolist() == [False, True]
+
+
+def test_the_devkit_may_lie_one_folder_deeper(root, tmp_path_factory):
+    outer = tmp_path_factory.mktemp("outer")
+    root.rename(outer / "VOCdevkit")
+    assert len(voc(outer).train) == 3
+
+
+def test_limits_are_seeded_subsets_of_one_another(root):
+    small = voc(root, limit_train=1, limit_val=1)
+    larger = voc(root, limit_train=2)
+    names = {found.name for found in larger.train.instances}
+    assert small.train.instances[0].name in names
+    with pytest.raises(ValueError, match=r"limit_train=9 must be between 1 and 3"):
+        voc(root, limit_train=9)
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("<name>dog", "<name>unicorn", "'unicorn' is none of aeroplane"),
+        ("<xmin>5</xmin>", "<xmin>31</xmin>", "has no area"),
+        ("<xmin>5</xmin><ymin>11", "<xmin>60</xmin><ymin>11", "has no area"),
+        ("<xmax>30</xmax>", "<xmax>300</xmax>", "lies outside of the picture of 80x64"),
+        ("</bndbox>", "", "is not an annotation of VOC"),
+        ("<annotation>", "<?xml version='1.0' encoding='x'?><annotation>", "is not an annotation"),
+        ("<ymin>11</ymin>", "", "has no <bndbox/ymin>"),
+    ],
+)
+def test_annotations_that_cannot_be_right(root, old, new, words):
+    edit(root / "VOC2007" / "Annotations" / "000001.xml", old, new)
+    with pytest.raises(ValueError, match=words):
+        voc(root)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("VOC2012/ImageSets/Main/trainval.txt", "trainval.txt' does not exist"),
+        ("VOC2012/Annotations/2008_1.xml", "2008_1.xml' does not exist"),
+        ("VOC2012/JPEGImages/2008_0.jpg", r"1 of 2 images are missing .* '2008_0.jpg'"),
+    ],
+)
+def test_missing_files_are_named_before_training(root, place, words):
+    (root / place).unlink()
+    with pytest.raises(ValueError, match=words):
+        voc(root)
+
+
+def test_empty_sets_and_wrong_sizes(root):
+    lines = root / "VOC2007" / "ImageSets" / "Main" / "test.txt"
+    lines.write_text("\n")
+    with pytest.raises(ValueError, match=r"test.txt' is empty"):
+        voc(root)
+    with pytest.raises(ValueError, match="must be YEAR_SET"):
+        voc(root, test=["2007"])
+    splits = voc(root, test=["2012_trainval"])
+    edit(root / "VOC2012" / "Annotations" / "2008_0.xml", "<width>80", "<width>90")
+    with pytest.raises(ValueError, match="is 80x64 px, its annotation says 90x64"):
+        voc(root, test=["2012_trainval"]).val[0]
+    assert splits.val[0].size == (80, 64)

@@ -1,0 +1,57 @@
+"""`logistic` and `occlusion` as tasks of the command, from settings to record."""
+
+import pytest
+
+from salmask_plugin.cli.main import main
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.tasks import check_tasks
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.settings.compose import compose_settings
+
+TINY = ["data=generated", "data.train_images=24", "data.val_images=12", "data.classes=3"]
+TINY += ["data.size=32", "view_size=32", "backbone=small", "backbone.widths=[4,4,6,8]"]
+TINY += ["method=simclr_quick", "masking=none", "loader.batch_size=8", "loader.workers=0"]
+TINY += ["trainer.max_epochs=1", "trainer.accelerator=cpu"]
+TASKS = ["evaluation.tasks=[logistic,occlusion,knn]", "evaluation.knn.k=3"]
+TASKS += ["evaluation.occlusion.grid=[2,4]", "evaluation.occlusion.k=3"]
+TASKS += ["evaluation.occlusion.classifiers=[linear,knn]"]
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    assert main(["pretrain", "--evaluate", *TINY, *TASKS, f"out={out}", "name=run"]) == 0
+    return read_record(out / "run")
+
+
+def test_results_say_what_was_hidden(record):
+    found = record.evaluations["occlusion"]
+    assert found.metrics["top1_linear"] == record.evaluations["logistic"].metrics["top1"]
+    assert found.metrics["top1_knn"] == record.evaluations["knn"].metrics["top1"]
+    assert found.protocol["grid"] == "2 x 4"
+    assert found.protocol["metrics_at"] == 0.3
+    # 15, 30 and 50 % of 8 cells, rounded: 1, 2 and 4.
+    hidden = [found.protocol[f"hidden anywhere {share}"] for share in (0.15, 0.3, 0.5)]
+    assert hidden == [0.125, 0.25, 0.5]
+    for classifier in ("linear", "knn"):
+        for fill in ("mean", "black", "noise", "picture"):
+            curve = found.curves[f"{classifier} anywhere {fill}"]
+            assert curve[0] == found.metrics[f"top1_{classifier}"]
+            assert curve[2] == found.metrics[f"top1_{classifier}_anywhere_{fill}"]
+            assert len(curve) == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("evaluation.occlusion.shares=[0.2,2]", "shares"),
+        ("evaluation.occlusion.fills=[grey]", "fills"),
+        ("evaluation.occlusion.places=[object]", "places"),
+        ("evaluation.occlusion.grid=[4]", "grid"),
+        ("evaluation.logistic.weight_decays=[-1]", "weight_decays"),
+        ("evaluation.logistic.held_out=2", "held_out"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
+    with pytest.raises(UserError, match=words):
+        check_tasks(compose_settings([*TINY, *TASKS, setting]))

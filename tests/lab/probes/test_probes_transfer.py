@@ -1,0 +1,127 @@
+"""Any checkpoint on any data set: results, records, and what is refused at the start."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+
+from salmask_plugin.cli.main import main
+from salmask_plugin.encoders import load_backbone
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs import folder_lock
+
+TINY = [
+    "data=generated",
+    "data.train_images=24",
+    "data.val_images=17",
+    "data.classes=4",
+    "view_size=32",
+    "loader.workers=0",
+    "trainer.accelerator=cpu",
+    "evaluation.knn.k=5",
+    "evaluation.linear.epochs=2",
+    "evaluation.linear.milestones=[1]",
+    "evaluation.linear.batch_size=16",
+    "evaluation.finetune.epochs=1",
+    "evaluation.finetune.batch_size=16",
+    "evaluation.finetune_10percent.epochs=1",
+]
+TASKS = ["knn", "linear", "linear_10percent", "finetune_10percent"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A stranger's file: a torchvision ResNet-18 with its classifier."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("foreign") / "someones.pth"
+    torch.save(torchvision.models.resnet18(num_classes=7).state_dict(), path)
+    return path
+
+
+def transfer(checkpoint, out, *more):
+    return main(["transfer", str(checkpoint), *TINY, f"out={out}", *more])
+
+
+@pytest.fixture(scope="module")
+def evaluated(checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("transfers")
+    assert transfer(checkpoint, out, f"evaluation.tasks=[{','.join(TASKS)}]") == 0
+    return out / "someones-generated"
+
+
+def test_every_task_has_its_result_and_protocol(checkpoint, evaluated):
+    record = read_record(evaluated)
+    assert (record.host, record.recipe, record.backbone) == ("other", "someones", "resnet18")
+    assert list(record.evaluations) == TASKS
+    for name, found in record.evaluations.items():
+        assert {"mean_per_class"} < set(found.metrics), name
+        assert all(0 <= value <= 1 for value in found.metrics.values())
+        assert found.protocol["view_size"] == 32
+        assert found.seconds > 0
+    assert record.evaluations["linear"].protocol["head"] == "N(0, 0.01^2), bias 0"
+    few = record.evaluations["finetune_10percent"].protocol
+    # 10 % of 24 images are fewer than one per class.
+    assert few["labels"] == "0.1 of the training images, 4"
+    assert few["epochs"] == 1
+    assert record.evaluations["linear_10percent"].settings["options"]["milestones"] == [1]
+    assert load_backbone(checkpoint).fingerprint == record.config["fingerprint"]
+
+
+def test_what_is_there_is_not_computed_again(checkpoint, evaluated, capsys):
+    before = (evaluated / "record.json").read_bytes()
+    asked = f"evaluation.tasks=[{','.join(TASKS)}]"
+    again = ["transfer", "--only-missing", str(checkpoint), *TINY, f"out={evaluated.parent}", asked]
+    assert main(again) == 0
+    assert "linear:" not in capsys.readouterr().out
+    assert (evaluated / "record.json").read_bytes() == before
+    assert main([*again, "evaluation.knn.k=3"]) == 0
+    printed = capsys.readouterr().out
+    assert "knn:" in printed
+    assert "linear:" not in printed
+    assert read_record(evaluated).evaluations["knn"].protocol["k"] == 3
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_computed(
+    checkpoint, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    with folder_lock.alone_in(tmp_path / "someones-generated"):
+        assert transfer(checkpoint, tmp_path, "evaluation.tasks=[knn]") == 2
+    captured = capsys.readouterr()
+    assert "in use by another command" in captured.err
+    assert "knn" not in captured.out
+
+
+def test_results_of_two_encoders_do_not_mix(evaluated, tmp_path, capsys):
+    other = tmp_path / "someones.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), other)
+    assert transfer(other, evaluated.parent) == 2
+    assert "fingerprint differs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluation.tasks=[lineer]"], "no settings evaluation.lineer; there are finetune, "),
+        (["evaluation.tasks=[flowers/linear]"], "needs a data set evaluation.data.flowers"),
+        (["evaluation.tasks=[knn,knn]"], "names a task twice"),
+        (["evaluation.knn.k=25"], "k=25 must be in [1, 24]"),
+        (["evaluation.tasks=[linear]", "evaluation.linear.label_share=0"], "label_share=0 must"),
+        (["+evaluation.knn.neighbours=3"], "'evaluation.knn.neighbours' is no setting"),
+        (["+evaluation.mine={task: probe}", "evaluation.tasks=[mine]"], "task='probe' must be one"),
+        (
+            ["evaluation.tasks=[finetune]", "evaluation.finetune.batch_size=23"],
+            "leaves a last batch of one of the 24 images",
+        ),
+        (["evaluation.reestimate_batch_norm=true"], "a setting of `salmask evaluate`"),
+        (["architecture=resnet50"], "does not fit ResNet"),
+        (["filter=[4]"], "must be auto, null or [taps, sigma]"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_computed(
+    checkpoint, tmp_path, capsys, overrides, message
+):
+    assert transfer(checkpoint, tmp_path / "out", *overrides) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,179 @@
+"""From a solo-learn run's folder to a record, on folders written here as solo-learn writes them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.solo_learn_curves import log_folder, read_curves
+from salmask_plugin.lab.runs.solo_learn_records import _batch_size, main, record_run
+
+SETTINGS = {
+    "recipe": "mean",
+    "localizer": "efficientnet_lite0",
+    "query": {"sampler": {}, "fill": {}},
+    "negative": {"sampler": {}, "fill": {}},
+    "branch": "query",
+    "rho": 2.0,
+    "num_negatives": 1,
+}
+ADIOS = {"recipe": "adios_s", "masks_per_step": "one", "num_masks": 6, "sparsity": 1.0}
+METHOD = {True: "salmask_mocov2plus", False: "mocov2plus"}
+PRETRAIN = (
+    "epoch,step,train_nce_loss_step,train_nce_loss_epoch,mask_ratio,val_acc1\n"
+    "0,1,9.0,,,\n0,2,,3.5,0.15,\n0,2,,,,20.0\n1,4,,3.0,0.16,\n1,4,,,,25.0\n"
+)
+LINEAR = "epoch,step,val_acc1,val_acc5\n0,2,30.0,80.0\n1,4,50.0,90.0\n2,6,40.0,95.0\n"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    images = tmp_path / "stripes"
+    for split, count in (("train", 3), ("val", 2)):
+        for label in ("a", "b"):
+            (images / split / label).mkdir(parents=True)
+            for index in range(count):
+                (images / split / label / f"{index}.png").touch()
+    data = {
+        "dataset": "custom",
+        "train_path": str(images / "train"),
+        "val_path": str(images / "val"),
+        "num_classes": 2,
+    }
+    common = {
+        "data": data,
+        "devices": "02",
+        "num_nodes": 1,
+        "default_root_dir": str(tmp_path),
+        "scheduler": {"name": "step", "lr_decay_steps": [60, 80]},
+    }
+
+    def write(version, arguments, checkpoint, curves, state):
+        folder = tmp_path / "trained_models" / "any" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "args.json").write_text(json.dumps({**common, **arguments}))
+        torch.save(state, folder / checkpoint)
+        os.utime(folder / "args.json", (1000, 1000))
+        os.utime(folder / checkpoint, (1060, 1060))
+        logs = tmp_path / "lightning_logs" / f"version_{version}"
+        logs.mkdir(parents=True)
+        (logs / "metrics.csv").write_text(curves)
+        return folder
+
+    def make(masked=True, adios=False, checkpoint="run-ep=1.ckpt", evaluated=None):
+        pretrain = write(
+            0,
+            {
+                "name": "run-mean-s3",
+                "method": "salmask_adios_mocov2plus" if adios else METHOD[masked],
+                "seed": 3,
+                "backbone": {"name": "resnet18", "kwargs": {}},
+                "method_kwargs": {"temperature": 0.2, "queue_size": 64},
+                "max_epochs": 2,
+                "optimizer": {"name": "sgd", "lr": 0.1, "batch_size": 8, "kwargs": {"momentum": 1}},
+                "augmentations": [{"crop_size": 96}],
+                **({"salmask": ADIOS if adios else SETTINGS} if masked else {}),
+            },
+            checkpoint,
+            PRETRAIN,
+            {"salmask": {"localizer_trained_on": "ImageNet-1k labels"}} if masked else {},
+        )
+        linear = write(
+            1,
+            {
+                "name": "linear",
+                "max_epochs": 3,
+                "optimizer": {"name": "sgd", "lr": 3.0, "batch_size": 16},
+                "pretrained_feature_extractor": str(pretrain / (evaluated or checkpoint)),
+            },
+            "linear-ep=2.ckpt",
+            LINEAR,
+            {},
+        )
+        return pretrain, linear
+
+    return make
+
+
+def test_a_masked_run(runs):
+    record = record_run(*runs())
+    assert (record.host, record.method, record.recipe) == ("solo-learn", "mocov2plus", "mean")
+    assert (record.seed, record.epochs, record.batch_size) == (3, 2, 16)
+    assert (record.localizer, record.localizer_trained_on) == (
+        "efficientnet_lite0",
+        "ImageNet-1k labels",
+    )
+    assert (record.branch, record.rho, record.temperature, record.queue_size) == (
+        "query",
+        2.0,
+        0.2,
+        64,
+    )
+    data = record.data
+    assert (data.name, data.train_images, data.val_images, data.classes) == ("stripes", 6, 4, 2)
+    assert data.view_size == 96
+    assert record.history == {"loss": (3.5, 3.0), "mask_ratio": (0.15, 0.16)}
+    assert record.timing.pretrain_seconds == 60
+    assert record.status == "finished"
+    linear = record.evaluations["linear"]
+    assert linear.metrics == {"top1": 0.4, "top1_last": 0.4, "top1_best": 0.5, "top5": 0.95}
+    assert linear.curves["top1"] == (0.3, 0.5, 0.4)
+    assert linear.protocol["lr"] == 3.0
+    assert linear.protocol["batch_size"] == 32
+
+
+def test_a_baseline(runs):
+    record = record_run(runs(masked=False)[0])
+    assert (record.recipe, record.localizer, record.branch, record.rho) == (
+        "none",
+        "none",
+        None,
+        None,
+    )
+    assert record.evaluations == {}
+
+
+def test_an_adios_run_stands_beside_its_method(runs):
+    record = record_run(*runs(adios=True))
+    assert (record.method, record.recipe) == ("mocov2plus", "adios_s")
+    assert (record.localizer, record.branch, record.rho) == ("none", None, None)
+    assert record.masking == {"masks_per_step": "one", "num_masks": 6, "sparsity": 1.0}
+
+
+def test_a_run_that_stopped_early_is_no_finished_one(runs):
+    record = record_run(runs(checkpoint="run-ep=0.ckpt")[0])
+    assert record.status == "failed"
+    assert "not the last epoch's" in record.warnings[0]
+
+
+def test_an_evaluation_of_another_run(runs):
+    with pytest.raises(ValueError, match=r"evaluated other-ep=1\.ckpt"):
+        record_run(*runs(evaluated="other-ep=1.ckpt"))
+
+
+def test_missing_folders(runs, tmp_path):
+    pretrain, _ = runs()
+    with pytest.raises(FileNotFoundError, match=r"args\.json is missing"):
+        record_run(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"\+default_root_dir"):
+        log_folder(pretrain, {"default_root_dir": str(tmp_path / "elsewhere")})
+    with pytest.raises(FileNotFoundError, match=r"neither metrics\.csv nor"):
+        read_curves(pretrain)
+
+
+def test_the_command_writes_a_record_that_can_be_read(runs, tmp_path, capsys):
+    pretrain, linear = runs()
+    to = tmp_path / "results" / "x"
+    main(["--pretrain", str(pretrain), "--linear", str(linear), "--to", str(to)])
+    assert read_record(to).recipe == "mean"
+    assert "record written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("batches", "expected"), [(None, 16), (1, 16), (4, 64)])
+def test_the_batch_is_that_of_an_optimizer_step(batches, expected):
+    arguments = {"devices": "02", "optimizer": {"batch_size": 8}}
+    assert _batch_size(arguments | {"accumulate_grad_batches": batches}) == expected

@@ -1,0 +1,94 @@
+"""The small blocks: every row takes a step on cached maps, and the plan is what was fixed."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from salmask_plugin.cli.main import main
+from salmask_plugin.lab.runs.build import (
+    PretrainData,
+    build_data,
+    build_masking,
+    build_module,
+    build_splits,
+)
+from salmask_plugin.lab.runs.expected_warnings import expected_warnings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.study_rows import check_plan
+
+GENERATED = ["data=generated", "data.train_images=8", "data.val_images=8", "data.classes=4"]
+GENERATED += ["data.size=48"]
+SMALL = ["loader.batch_size=4", "loader.workers=0", "backbone.widths=[4,4,6,8]"]
+ROWS = sorted(
+    compose_settings(["experiment=small_block_simclr", "data.root=x", "localizer.folder=y"])[
+        "compare"
+    ]["rows"]
+)
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("block") / "maps"
+    made = ["localizer=efficientnet_lite0", "loader.workers=0", *GENERATED]
+    assert main(["cache", "--grid", "2", "--size", "64", str(folder), *made]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_takes_a_step(maps, row):
+    given = [*GENERATED, *SMALL, f"localizer.folder={maps}"]
+    settings = compose_settings([f"experiment=small_block_simclr/{row}", *given])
+    masking = build_masking(settings)
+    splits = build_splits(settings)
+    module = build_module(settings, splits, masking)
+    before = {name: value.clone() for name, value in module.backbone.named_parameters()}
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision=settings["trainer"]["precision"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with expected_warnings():
+        trainer.fit(module, datamodule=PretrainData(build_data(settings, splits, masking)))
+    moved = [
+        not torch.equal(value, before[name]) for name, value in module.backbone.named_parameters()
+    ]
+    assert any(moved)
+
+
+@pytest.mark.parametrize("study", ["small_block_simclr", "small_block_imagenette_simclr"])
+def test_the_plan_is_the_one_that_was_fixed(study):
+    settings = compose_settings([f"experiment={study}", "data.root=x", "localizer.folder=y"])
+    check_plan(settings)
+    hidden = "occlusion/top1_linear_anywhere_picture"
+    plan = settings["compare"]["plan"]
+    assert [(p["row"], p["against"], p["measure"]) for p in plan.values()] == [
+        ("masks", "none", "logistic/top1"),
+        ("masks", "none", hidden),
+        ("masks", "random", "logistic/top1"),
+        ("masks", "random", hidden),
+        ("masks_paper", "none_longer", "logistic/top1"),
+    ]
+    assert settings["compare"]["seeds"] == [0, 1, 2, 3, 4]
+    cells = settings["localizer"]["grid"]
+    assert [side * 8 for side in cells] == [settings["view_size"]] * 2
+    assert settings["evaluation"]["occlusion"]["grid"] == cells
+    rows = settings["compare"]["rows"]
+    assert f"masking.localizer.grid=[{cells[0]},{cells[1]}]" in rows["random"]
+    longer = int(rows["none_longer"][-1].removeprefix("trainer.max_epochs="))
+    # A hard negative adds one pass to six.
+    assert 0 <= longer - settings["trainer"]["max_epochs"] * 7 / 6 < 1 or longer == round(
+        settings["trainer"]["max_epochs"] * 7 / 6
+    )
+
+
+def test_the_block_for_a_gpu_composes():
+    for study in ("gpu_block_simclr", "gpu_block_mocov2"):
+        settings = compose_settings(
+            [f"experiment={study}/mean", "data.root=x", "localizer.folder=y"]
+        )
+        assert settings.choices["backbone"] == "resnet18_cifar"
+        assert settings["trainer"]["precision"] == "bf16-mixed"
