@@ -22,6 +22,7 @@ class Downstream(Generic[P]):
 
     Attributes:
         name: of the configuration's group, the record's task and the folder.
+        root: the file of ``configs/`` that its command composes.
         network: what is trained, as messages call it: "a detector".
         part: what the backbone is in it, as messages call it.
         keys: of a choice of ``configs/NAME``.
@@ -33,6 +34,7 @@ class Downstream(Generic[P]):
     """
 
     name: str
+    root: str
     network: str
     part: str
     keys: frozenset[str]

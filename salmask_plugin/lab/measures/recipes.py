@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build_masking
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import Settings, compose_settings
 from salmask_plugin.masking import SaliencyMasking
 
@@ -40,16 +40,21 @@ class RecipeRow:
 
 
 def recipe_rows(
-    options: argparse.Namespace, rows: Mapping[str, Sequence[str]], given: Sequence[str]
+    rows: Mapping[str, Sequence[str]],
+    given: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
 ) -> list[RecipeRow]:
     """Compose the rows with the user's overrides; ``masking=`` in these leaves one row, its own.
 
     That row is called as ``recipe=`` says, or like the choice of ``masking``.
 
     Args:
-        options: of the command line: ``config_dir`` and ``trust``.
         rows: name -> overrides.
         given: the user's overrides, with what the command adds.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
 
     Raises:
         UserError: if a row does not compose.
@@ -60,9 +65,7 @@ def recipe_rows(
     for name, overrides in chosen.items():
         # The row's own choice of a recipe comes first, the user's changes to its parts after it.
         try:
-            settings = compose_settings(
-                [*overrides, *given], config_dir=options.config_dir, trust=options.trust
-            )
+            settings = compose_settings([*overrides, *given], config_dir=config_dir, trust=trust)
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
         label = str(settings["recipe"] or name) if named else name

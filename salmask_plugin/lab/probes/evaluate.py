@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.recording import change_record, with_results
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import Settings, apply_overrides
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 from salmask_plugin.lab.settings.paper_values import GALLERY
@@ -40,15 +41,28 @@ MAY_CHANGE = ("compare", "evaluation")
 """Parts of a run's configuration that a later comparison may ask otherwise."""
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
-    folder = Path(options.folder)
-    settings = apply_overrides(
-        read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
-    )
+def evaluate_run(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    only_missing: bool = False,
+    trust: Trust = False,
+) -> RunRecord:
+    """Evaluate a run's folder; overrides may change the evaluation and the loader's workers.
+
+    Args:
+        folder: of a pretrained run.
+        overrides: settings.
+        only_missing: leave out results that are there already under the same settings.
+        trust: what may be built besides what our configurations name.
+
+    Raises:
+        UserError: if the folder holds no pretrained run, or a setting cannot work.
+    """
+    settings = apply_overrides(read_settings(folder, trust=trust), overrides, trust=trust)
     check_run(settings, "the settings of the run, with those given,")
     with alone_in(folder):
-        evaluate(settings, folder, only_missing=options.only_missing)
+        return evaluate(settings, folder, only_missing=only_missing)
 
 
 def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -24,16 +24,17 @@ from salmask_plugin.lab.runs.build import (
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 
 WARM_UP, TIMED = 2, 5
 
 
-def run(options: argparse.Namespace) -> None:
+def plan(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> None:
     """Time a few real steps, loader included, and extrapolate."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     check_world(settings["trainer"])
     check_trainer(settings)
     splits = build_splits(settings)

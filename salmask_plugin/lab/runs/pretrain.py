@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -15,8 +14,6 @@ from pytorch_lightning.utilities import rank_zero_only
 from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.lab.errors import RunStopped
-from salmask_plugin.lab.probes import evaluate
-from salmask_plugin.lab.probes.tasks import check_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
 from salmask_plugin.lab.runs.build import (
     PretrainData,
@@ -36,40 +33,20 @@ from salmask_plugin.lab.runs.checkpoints import (
 )
 from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
-from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings, run_folder
-from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
+from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
-from salmask_plugin.lab.runs.launcher import alone, check_processes, check_world
-from salmask_plugin.lab.runs.progress import check_length, progress_of
+from salmask_plugin.lab.runs.launcher import check_processes
+from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
-from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
+from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
 from salmask_plugin.lab.runs.unreadable import PassedOver
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.explain import explain
 
 say = rank_zero_only(print)
 """Print once, whatever the number of processes."""
 AGAIN = f"without {RECORD_NAME} the same command trains it again"
-
-
-def run(options: argparse.Namespace) -> None:
-    """Pretrain (or resume), write the record, and evaluate if asked to."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    check_length(settings["trainer"])
-    check_world(settings["trainer"])
-    folder = run_folder(settings)
-    check_trainer(settings)
-    if options.evaluate:
-        check_tasks(settings)
-    with alone_in(folder):
-        pretrain(settings, folder)
-        # The run's other processes are done: evaluations know of no second device.
-        if options.evaluate and is_first_process():
-            with alone():
-                evaluate.evaluate(settings, folder, only_missing=True)
 
 
 def pretrain(settings: Settings, folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import Settings, compose_settings
 from salmask_plugin.lab.settings.input_path import made_on_the_device
 from salmask_plugin.lab.settings.paper_values import written
@@ -47,14 +48,18 @@ FILLS = {
 }
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print the explanation and the resolved settings."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    print("\n".join([*explain(settings), *_study(settings)]))
-    print("\nAll settings:")
-    print(json.dumps(settings.values, indent=2))
+def explain_settings(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> list[str]:
+    """Return the explanation of composed settings, the departures, and what its study says."""
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    return [
+        *explain(settings),
+        *_study(settings),
+        "",
+        "All settings:",
+        json.dumps(settings.values, indent=2),
+    ]
 
 
 def explain(settings: Settings) -> list[str]:

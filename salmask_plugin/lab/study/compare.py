@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from salmask_plugin.lab.settings.study_rows import (
     row_settings,
     study_name,
 )
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report import Written, report_folder
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
 
 
@@ -46,16 +46,31 @@ class Row:
         return run_folder(self.settings)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run what is not finished yet, then print the table and write the report.
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison came to.
+
+    Attributes:
+        report: of all runs that are finished.
+        runs: how many there should be.
+        failed: names of those that failed; the same call runs them again.
+    """
+
+    report: Written
+    runs: int
+    failed: list[str]
+
+
+def run_comparison(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> Compared:
+    """Run what is not finished yet, then write the report.
 
     Raises:
-        UserError: before any run starts, if a row does not compose; after all runs, if one failed.
+        UserError: before any run starts, if a row does not compose.
     """
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    rows = plan_rows(settings, options)
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     parallel = _parallel(settings)
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
@@ -74,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
             check_trainer(row.settings)
             check_tasks(row.settings)
     todo = [row for row in rows if not is_finished(row)]
-    failed = run_jobs(_jobs(todo, options), parallel=parallel)
+    failed = run_jobs(_jobs(todo, config_dir=config_dir, trust=trust), parallel=parallel)
     written = report_folder(
         study,
         title=f"Comparison {study.name}",
@@ -82,16 +97,16 @@ def run(options: argparse.Namespace) -> None:
         notes=tuple(settings["compare"]["notes"]),
         include=include,
     )
-    print("\n" + written.table)
-    print(f"\nReport: {written.html}\n        {written.markdown}")
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}. The others are in the "
-            "report; the same command runs the failed ones again."
-        )
+    return Compared(written, len(rows), failed)
 
 
-def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
+def plan_rows(
+    settings: Settings,
+    overrides: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> list[Row]:
     """Compose every row with every seed.
 
     Raises:
@@ -121,15 +136,13 @@ def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
     if not wanted["seeds"] or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
     rows = []
-    given = [text for text in options.overrides if not text.startswith(IDENTITY)]
+    given = [text for text in overrides if not text.startswith(IDENTITY)]
     for seed in wanted["seeds"]:
         for name in chosen:
             label = f"{name}, seed {seed}"
             arguments = [*given, *row_settings(settings, name, seed)]
             try:
-                composed = compose_settings(
-                    arguments, config_dir=options.config_dir, trust=options.trust
-                )
+                composed = compose_settings(arguments, config_dir=config_dir, trust=trust)
             except UserError as error:
                 raise UserError(f"row {label}: {error}") from error
             rows.append(Row(label, composed, arguments))
@@ -156,10 +169,10 @@ def flags_for_children(trust: Trust) -> list[str]:
     return [f"--allow={name}" for name in sorted(trust or ())]
 
 
-def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
+def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]:
     """What has to be run, a job a row."""
-    flags = flags_for_children(options.trust)
-    flags += ["--config-dir", options.config_dir] if options.config_dir else []
+    flags = flags_for_children(trust)
+    flags += ["--config-dir", config_dir] if config_dir else []
     jobs = []
     for row in rows:
         # The run folder holds what was composed here: what it fetches, the user has asked for.
