@@ -31,7 +31,7 @@ ELSEWHERE = {
     "cd ": "belongs to the clone",
     "export ": "belongs to the clone",
     "python main_": "needs a clone of solo-learn; integration/solo_learn runs them",
-    "python -m salmask_plugin.adapters.solo_learn": "needs a clone of solo-learn",
+    "python -m salmask_plugin.cli.solo_learn_record": "needs a clone of solo-learn",
     "python integration/": "benchmarks and proofs: hours, or the real hosts",
     "python -m pytest ": "the tests themselves",
     "torchrun ": "needs two nodes of four GPUs",
