@@ -37,8 +37,8 @@ def run_one(
         RunStopped: if the training cannot go on; it says where the same command will.
     """
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
-    check_length(settings["trainer"])
-    check_world(settings["trainer"])
+    check_length(settings.trainer)
+    check_world(settings.trainer)
     folder = run_folder(settings)
     check_trainer(settings)
     if evaluated:
