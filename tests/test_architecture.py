@@ -1,6 +1,7 @@
 """Who may import whom. Reads the source; nothing is executed."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import pytest
 import salmask_plugin
 
 PACKAGE = Path(salmask_plugin.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PACKAGE))
 
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
@@ -185,3 +187,15 @@ def test_importing_the_package_imports_no_guest():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.strip() == "[]"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    """``python integration/architecture/picture.py`` draws it anew."""
+    picture = runpy.run_path(str(ROOT / "integration" / "architecture" / "picture.py"))
+    assert picture["PICTURE"].read_text(encoding="utf-8") == picture["svg"](picture["arrows"]())
+
+
+def test_the_picture_refuses_a_circle():
+    picture = runpy.run_path(str(ROOT / "integration" / "architecture" / "picture.py"))
+    with pytest.raises(ValueError, match=r"circle among \['a', 'b'\]"):
+        picture["heights"]({"a": {"b"}, "b": {"a"}, "c": set()})
