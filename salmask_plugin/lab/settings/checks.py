@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints, is_typeddict
 
 from hydra.utils import get_object
 
-from salmask_plugin.lab.settings.groups import required
+from salmask_plugin.lab.settings.groups import GROUPS, required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
 from salmask_plugin.lab.settings.marks import NO_FOLDER, TARGET
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
@@ -88,7 +88,7 @@ def _described(
 
 
 def _required(hint: Any) -> frozenset[str]:
-    if isinstance(hint, type) and is_dataclass(hint):
+    if hint in GROUPS:
         return required(hint)
     return frozenset(hint.__required_keys__)
 
@@ -103,7 +103,7 @@ def _task(hint: type, value: Any, name: str) -> type | None:
 
 def _value(value: Any, hint: Any, path: str, faults: list[Fault], known: list[str]) -> Any:
     marks = getattr(hint, "__metadata__", ())
-    if is_typeddict(hint) or is_dataclass(hint):
+    if is_typeddict(hint) or hint in GROUPS:
         return _described(value, hint, path, faults, known)
     if isinstance(value, dict) and "_target_" in value:
         return _built(value, path, faults, known, no_folder=NO_FOLDER in marks)

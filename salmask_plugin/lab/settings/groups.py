@@ -81,6 +81,8 @@ class Compare:
 
 
 Group = TypeVar("Group")
+GROUPS = (Loader, TransferLoader, Workers, Checkpoints, Compare, Planned)
+"""Dataclasses that are mappings in a configuration; any other one is built by a node."""
 
 
 def required(group: type) -> frozenset[str]:
