@@ -17,6 +17,7 @@ from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
@@ -53,6 +54,7 @@ def make_cache(
     Raises:
         UserError: if the localizer is no network, or the folder holds a cache of something else.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     size = size or default_size(settings)
     localizer = localizer_of_whole_images(settings, grid, size)

@@ -19,6 +19,7 @@ from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 
 WARM_UP, TIMED = 2, 5
 
@@ -27,6 +28,7 @@ def plan(
     overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
 ) -> None:
     """Time a few real steps, loader included, and extrapolate."""
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     check_world(settings.trainer)
     check_trainer(settings)

@@ -52,17 +52,25 @@ FILLS = {
 
 
 def explain_settings(
-    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+    overrides: Sequence[str] = (),
+    *,
+    everything: bool = False,
+    config_dir: str | None = None,
+    trust: Trust = False,
 ) -> list[str]:
-    """Return the explanation of composed settings, the departures, and what its study says."""
+    """Return the explanation of composed settings, the departures, and what its study says.
+
+    Args:
+        overrides: settings, ``key=value``.
+        everything: whether all resolved settings follow, as JSON.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
+    """
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
-    return [
-        *explain(settings),
-        *_study(settings),
-        "",
-        "All settings:",
-        json.dumps(settings.values, indent=2),
-    ]
+    lines = [*explain(settings), *_study(settings)]
+    if everything:
+        lines += ["", "All settings:", json.dumps(settings.values, indent=2)]
+    return lines
 
 
 def explain(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from salmask_plugin.lab.runs.folder import below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.study_rows import (
@@ -70,6 +71,7 @@ def run_comparison(
     Raises:
         UserError: before any run starts, if a row does not compose.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     parallel = _parallel(settings)

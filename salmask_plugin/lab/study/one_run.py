@@ -15,6 +15,7 @@ from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 
 
 def run_one(
@@ -36,6 +37,7 @@ def run_one(
         UserError: before anything is computed, for settings that cannot work.
         RunStopped: if the training cannot go on; it says where the same command will.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     check_length(settings.trainer)
     check_world(settings.trainer)
