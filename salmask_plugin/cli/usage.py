@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _RUN = {
-    "data=NAME": "cifar10, imagefolder, tiny_imagenet, ...; data.root=FOLDER",
+    "data=NAME": "cifar10, imagefolder, ...; data.root=FOLDER",
     "masking=NAME": "highpass (the default), blur, mean, none, random, ...",
     "localizer=NAME": "resnet50 (the default), efficientnet_lite0, cached, ...",
     "method=NAME": "mocov2 (the default), simclr, ...",
