@@ -41,7 +41,8 @@ PLUGIN = set(ROOMS)
 # The laboratory, fenced: it may import the whole plugin, which imports nothing of it.
 LAB = {
     "lab.errors": set(),
-    "lab.long_work": set(),
+    "lab.durations": set(),
+    "lab.long_work": {"lab.durations"},
     "lab.results": set(),
     "lab.data": set(),
     "lab.settings": {"lab.results"},
@@ -50,10 +51,10 @@ LAB = {
 }
 for later in ("probes", "measures", "cache", "study", "export"):  # each sees all before it
     LAB[f"lab.{later}"] = set(LAB)
-SMALL = {"lab.errors", "lab.long_work"}
+SMALL = {"lab.errors", "lab.durations", "lab.long_work"}
 ROOMS |= {room: PLUGIN | below | SMALL - {room} for room, below in LAB.items()}
 ROOMS["lab.results"] = {"file_names", "json_files"}
-ROOMS["lab.errors"] = ROOMS["lab.long_work"] = set()
+ROOMS |= {"lab.errors": set(), "lab.durations": set(), "lab.long_work": {"lab.durations"}}
 # The doors: public names that configurations and records have; their code is elsewhere.
 DOORS = ("data", "evaluation", "results")
 ROOMS |= dict.fromkeys(DOORS, PLUGIN | set(LAB))

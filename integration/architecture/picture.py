@@ -26,7 +26,11 @@ CORE = (
 def room(parts: tuple[str, ...]) -> str:
     """Return the room of a module; the core is one."""
     if parts[0] == "lab" and len(parts) > 1:
-        return "" if parts[1] in ("__init__", "errors", "long_work") else f"lab/{parts[1]}"
+        return (
+            ""
+            if parts[1] in ("__init__", "errors", "durations", "long_work")
+            else f"lab/{parts[1]}"
+        )
     return "core" if parts[0] in CORE else "" if parts[0] in DOORS else parts[0]
 
 

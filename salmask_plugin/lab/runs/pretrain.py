@@ -34,13 +34,13 @@ from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
-from salmask_plugin.lab.runs.launcher import check_processes
+from salmask_plugin.lab.runs.launcher import check_processes, of_a_comparison
 from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
 from salmask_plugin.lab.runs.unreadable import PassedOver
-from salmask_plugin.lab.settings.explain import explain
+from salmask_plugin.lab.settings.explain import explain, in_sentences
 from salmask_plugin.lab.settings.settings import Settings
 
 say = rank_zero_only(print)
@@ -60,7 +60,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
     if (folder / RECORD_NAME).is_file() and (ended := _ended(folder)):
         say(ended)
         return
-    say("\n".join(explain(settings)), flush=True)
+    # A comparison has said what all its rows depart in.
+    say("\n".join(in_sentences(settings) if of_a_comparison() else explain(settings)), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)
     parts = build_parts(settings, splits=splits)

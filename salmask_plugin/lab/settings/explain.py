@@ -42,6 +42,13 @@ SUPERVISED = {
     "trainer.max_epochs": 100,
 }
 PAPER_LOCALIZER = "resnet50"
+LOSS = {
+    "temperature": "temperature",
+    "rho": "rho",
+    "hard_negative_bias": "hard_negative_bias",
+    "queue_size": "queue_size",
+    "momentum": "momentum of the key encoder",
+}
 BRANCHES = {"query": "the query", "key": "the key", "both": "both views"}
 FILLS = {
     "MeanFill": "the view's mean colour",
@@ -75,6 +82,13 @@ def explain_settings(
 
 def explain(settings: Settings) -> list[str]:
     """Return the recipe in sentences, then the departures from the paper's settings."""
+    departures = departures_from_paper(settings)
+    title = "Departures from the paper's setting:" if departures else "The paper's setting."
+    return [*in_sentences(settings), "", title, *(f"  - {line}" for line in departures)]
+
+
+def in_sentences(settings: Settings) -> list[str]:
+    """Return what a run does, a sentence a line."""
     choices = settings.choices
     lines = _row(settings.compare, choices)
     lines += [
@@ -100,13 +114,9 @@ def explain(settings: Settings) -> list[str]:
             f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
             f"{method['warm_up']['ramp']:.0%}."
         )
-    known = ("temperature", "rho", "hard_negative_bias", "queue_size", "momentum")
-    values = ", ".join(f"{key} {method[key]:g}" for key in known if key in method)
+    values = ", ".join(f"{name} {method[key]:g}" for key, name in LOSS.items() if key in method)
     lines.append(f"Loss: {values or 'cross-entropy'}")
-    departures = departures_from_paper(settings)
-    lines.append("")
-    lines.append("Departures from the paper's setting:" if departures else "The paper's setting.")
-    return lines + [f"  - {line}" for line in departures]
+    return lines
 
 
 def departures_from_paper(settings: Settings) -> list[str]:

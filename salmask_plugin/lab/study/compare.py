@@ -13,6 +13,7 @@ from salmask_plugin.lab.runs.folder import below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.explain import departures_from_paper
 from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
@@ -86,6 +87,7 @@ def run_comparison(
         *left_out_rows(settings.compare.rows, settings.compare.left_out),
     ):
         print(note)
+    print("\n".join(_departures(rows)))
     include = [Path(place) for place in settings.compare.include]
     for place in include:
         if not place.is_dir():
@@ -104,6 +106,23 @@ def run_comparison(
         include=include,
     )
     return Compared(written, len(rows), failed)
+
+
+def _departures(rows: Sequence[Row]) -> list[str]:
+    """Say once what all rows depart from the paper in, then what one of them alone does."""
+    found = {row.name: departures_from_paper(row.settings) for row in rows}
+    shared = [
+        line for line in next(iter(found.values())) if all(line in own for own in found.values())
+    ]
+    lines = ["Departures from the paper's setting, of all rows:"] if shared else []
+    lines += [f"  - {line}" for line in shared]
+    seen: set[str] = set()
+    for name, own in found.items():
+        recipe = name.rpartition(", seed ")[0]
+        if recipe not in seen and (more := [line for line in own if line not in shared]):
+            lines.append(f"{recipe} as well: {'; '.join(more)}")
+        seen.add(recipe)
+    return lines or ["All rows have the paper's setting."]
 
 
 def plan_rows(
