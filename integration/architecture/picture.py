@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "salmask_plugin"
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 DOORS = ("data", "evaluation", "results")
+SMALL = ("__init__", "errors", "durations", "long_work")
 CORE = (
     *("types", "precision", "running_statistics", "seeding", "file_names", "json_files"),
     *("filters", "masks", "fills", "losses", "localizers", "masking", "released", "__init__"),

@@ -16,4 +16,5 @@ def run(options: argparse.Namespace) -> None:
         folder, options.overrides, config_dir=options.config_dir, trust=options.trust
     ):
         print(path)
-    say_next("pretrain", "--evaluate", "data=imagefolder", f"data.root={folder}", "masking=mean")
+    recipe = ("masking=mean", "localizer=efficientnet_lite0")
+    say_next("pretrain", "data=imagefolder", f"data.root={folder}", *recipe)
