@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml
 
 install: $(VENV)/.installed  ## Make .venv with everything that development needs
 
-demo: install  ## The main job, small: baseline and three recipes on generated images, then a report
+demo: install  ## The main job, small: an encoder that learns, three recipes, on drawn pictures; a report
 	$(BIN)/salmask compare experiment=demo
 
 test: install  ## Fast tests

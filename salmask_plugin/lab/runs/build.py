@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +10,6 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.placements import PlacedViews
@@ -27,7 +25,6 @@ from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
-from salmask_plugin.lab.runs.metrics_log import MetricsLog
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
@@ -201,11 +198,12 @@ def build_data(
         )
     if cached is not None:
         check_cached(cached, splits)
-    if check_input(settings, masks=masks) == "device":
+    if check_input(settings) == "device":
         return device_view_data(
             splits.train,
             recipe_of(build(settings.views)),
             placements=cached is not None,
+            masks=masks,
             seed=settings.seed,
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
@@ -246,15 +244,3 @@ class PretrainData(pl.LightningDataModule):
             assert isinstance(self._data, DeviceViewData)
             return self._data.views(batch)
         return batch
-
-
-def build_logger(settings: Settings, folder: Path) -> Logger:
-    """Return the logger of the chosen kind, writing below the run's folder."""
-    kind = settings["logger"]
-    if kind == "csv":
-        return MetricsLog(folder / "metrics")
-    if kind == "tensorboard":
-        return TensorBoardLogger(folder, name="metrics", version="")
-    if kind == "wandb":
-        return WandbLogger(save_dir=folder, name=folder.name)
-    raise UserError(f"logger={kind!r} must be csv, tensorboard or wandb.")
