@@ -17,7 +17,6 @@ from torch import nn
 
 from salmask_plugin.encoders import PretrainedBackbone, fingerprint
 from salmask_plugin.lab.downstream.folders import say
-from salmask_plugin.lab.downstream.history import RoundHistory
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.checkpoints import (
@@ -29,6 +28,7 @@ from salmask_plugin.lab.runs.checkpoints import (
 )
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS
+from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import check_processes
 from salmask_plugin.lab.runs.metrics_log import MetricsLog
 from salmask_plugin.lab.runs.refusals import refused_in_words
@@ -76,7 +76,8 @@ def train_rounds(
     data: pl.LightningDataModule,
     folder: Path,
     *,
-    history: RoundHistory,
+    history: History,
+    rounds: int,
     tested: pl.Callback,
     frozen: nn.Module | None,
     notes: Sequence[str] = (),
@@ -89,7 +90,8 @@ def train_rounds(
         module: what is trained.
         data: its loaders.
         folder: a checkpoint there is where training goes on.
-        history: of the rounds; says how many there are.
+        history: of the rounds.
+        rounds: how many there are.
         tested: sees the test.
         frozen: what must come out as it went in; None where everything learns.
         notes: on the data, said before training.
@@ -106,7 +108,7 @@ def train_rounds(
     for note in notes:
         say(note)
     with expected_warnings(), refused_in_words():
-        made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
+        made = _trainer(plan, folder, [history, tested], rounds, trainer)
         check_processes(made.num_devices * made.num_nodes, plan.trainer)
         resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
         # Said once by Lightning; a frozen backbone is meant to be in eval mode.

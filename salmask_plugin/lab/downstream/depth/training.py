@@ -12,7 +12,6 @@ from salmask_plugin.lab.downstream.depth.epoch_loaders import DepthData
 from salmask_plugin.lab.downstream.depth.module import DEPTH_LOSSES, DepthModule
 from salmask_plugin.lab.downstream.depth.splits import DepthSplits
 from salmask_plugin.lab.downstream.depth.testing import TestRound
-from salmask_plugin.lab.downstream.history import RoundHistory
 from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.downstream.training import (
     Plan,
@@ -23,6 +22,7 @@ from salmask_plugin.lab.downstream.training import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.history import History
 
 PICTURE = "depth.png"
 
@@ -97,7 +97,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
         workers=plan.workers,
     )
     steps = len(plan.splits.train) // plan.schedule.batch_size
-    history = RoundHistory(steps, plan.schedule.epochs, DEPTH_LOSSES)
+    history = History(("train_loss", *DEPTH_LOSSES), round_steps=steps)
     tested = TestRound(plan.splits, plan.test)
     trainer = train_rounds(
         plan,
@@ -105,6 +105,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
         data,
         folder,
         history=history,
+        rounds=plan.schedule.epochs,
         tested=tested,
         frozen=model.encoder if model.freeze_backbone else None,
         notes=[f"{plan.splits.name}: {note}." for note in plan.splits.notes],
