@@ -26,6 +26,7 @@ from salmask_plugin.lab.runs.checkpoints import (
     remove_superseded,
     resume_point,
 )
+from salmask_plugin.lab.runs.data_of_run import keep_identity
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS
 from salmask_plugin.lab.runs.history import History
@@ -78,6 +79,7 @@ def train_rounds(
     *,
     history: History,
     rounds: int,
+    identity: dict[str, Any],
     tested: pl.Callback,
     frozen: nn.Module | None,
     notes: Sequence[str] = (),
@@ -92,6 +94,7 @@ def train_rounds(
         folder: a checkpoint there is where training goes on.
         history: of the rounds.
         rounds: how many there are.
+        identity: of the data, see :func:`~salmask_plugin.lab.data.split_identity`.
         tested: sees the test.
         frozen: what must come out as it went in; None where everything learns.
         notes: on the data, said before training.
@@ -101,9 +104,11 @@ def train_rounds(
         The trainer, after the test.
 
     Raises:
+        UserError: if the folder's training began on other data.
         RunStopped: as in pretraining, if it cannot go on.
         RuntimeError: if the loss is not finite, or what is frozen changed.
     """
+    keep_identity(folder, identity)
     before = None if frozen is None else fingerprint(frozen)
     for note in notes:
         say(note)

@@ -10,7 +10,7 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.depth import DepthSchedule, DepthTest, Monodepth, depth_errors
 from salmask_plugin.lab.downstream.depth.epoch_loaders import DepthData
 from salmask_plugin.lab.downstream.depth.module import DEPTH_LOSSES, DepthModule
-from salmask_plugin.lab.downstream.depth.splits import DepthSplits
+from salmask_plugin.lab.downstream.depth.splits import DepthSplits, identity_of
 from salmask_plugin.lab.downstream.depth.testing import TestRound
 from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.downstream.training import (
@@ -86,6 +86,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
 
     Raises:
         ValueError: if the backbone is none that has the five maps.
+        UserError: if what is in the folder began on other data.
         RuntimeError: if the loss is not finite, or a frozen encoder changed.
     """
     model = model_of(plan, backbone)
@@ -105,6 +106,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
         data,
         folder,
         history=history,
+        identity=identity_of(plan.splits),
         rounds=plan.schedule.epochs,
         tested=tested,
         frozen=model.encoder if model.freeze_backbone else None,

@@ -12,6 +12,7 @@ from torch import nn
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.detection import C4Detector, Schedule
+from salmask_plugin.lab.downstream.detection.identity import identity_of
 from salmask_plugin.lab.downstream.detection.instances import InstanceSplits
 from salmask_plugin.lab.downstream.detection.module import LOSSES, DetectionModule
 from salmask_plugin.lab.downstream.detection.pictures import write_picture
@@ -89,6 +90,7 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
 
     Raises:
         ValueError: if the backbone is none that has a C4 map.
+        UserError: if what is in the folder began on other data.
         RuntimeError: if the loss is not finite, or a frozen backbone changed.
     """
     detector = detector_of(plan, backbone)
@@ -107,6 +109,7 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
         data,
         folder,
         history=history,
+        identity=identity_of(plan.splits),
         rounds=plan.schedule.rounds,
         tested=tested,
         frozen=nn.ModuleList(detector.pretrained_parts()) if detector.freeze_backbone else None,
