@@ -8,6 +8,7 @@ import torch
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data import image_folder
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes import classification
 from salmask_plugin.lab.probes import evaluate as evaluations
 from salmask_plugin.lab.probes import transfer as transfers
 from salmask_plugin.lab.results import DataSet, RunRecord, write_record
@@ -45,6 +46,12 @@ def run(root, tmp_path, monkeypatch):
     return folder
 
 
+def evaluate_anew(settings, run):
+    """As a process of its own does, which lists the images anew."""
+    classification._built.cache_clear()
+    evaluations.evaluate(settings, run)
+
+
 def settings_of(root, *more):
     given = ["data=imagefolder", f"data.root={root}", "method=mocov2_quick", *ASKED, *more]
     return compose_settings(given)
@@ -52,14 +59,14 @@ def settings_of(root, *more):
 
 def test_a_run_is_evaluated_on_the_data_it_began_on(run, root, tmp_path, save_picture):
     with pytest.raises(StartedError):
-        evaluations.evaluate(settings_of(root), run)
+        evaluate_anew(settings_of(root), run)
     save_picture(root / "train" / "cat" / "900.png", 99)
     with pytest.raises(UserError, match=r"began \(7 training images, 6 before\)"):
-        evaluations.evaluate(settings_of(root), run)
+        evaluate_anew(settings_of(root), run)
     moved = root.rename(tmp_path / "moved")
     (moved / "train" / "cat" / "900.png").unlink()
     with pytest.raises(StartedError):
-        evaluations.evaluate(settings_of(moved), run)
+        evaluate_anew(settings_of(moved), run)
 
 
 def test_so_it_is_on_another_set(run, root, tmp_path, make_classes, save_picture):
@@ -68,17 +75,17 @@ def test_so_it_is_on_another_set(run, root, tmp_path, make_classes, save_picture
     asked = [*OTHER, f"evaluation.data.other.root={tmp_path / 'other'}"]
     for _ in range(2):
         with pytest.raises(StartedError):
-            evaluations.evaluate(settings_of(root, *asked), run)
+            evaluate_anew(settings_of(root, *asked), run)
     save_picture(tmp_path / "other" / "val" / "eel" / "900.png", 99)
     with pytest.raises(UserError, match=r"began \(9 validation images, 8 before\)"):
-        evaluations.evaluate(settings_of(root, *asked), run)
+        evaluate_anew(settings_of(root, *asked), run)
     # Of other settings it is another set: the result says which.
     with pytest.raises(StartedError):
-        evaluations.evaluate(settings_of(root, *asked, "evaluation.data.other.limit_train=4"), run)
+        evaluate_anew(settings_of(root, *asked, "evaluation.data.other.limit_train=4"), run)
     # What is not read is not asked for.
     (root / "train" / "cat" / "001.png").unlink()
     with pytest.raises(StartedError):
-        evaluations.evaluate(settings_of(root, *asked, "evaluation.data.other.limit_train=4"), run)
+        evaluate_anew(settings_of(root, *asked, "evaluation.data.other.limit_train=4"), run)
 
 
 @pytest.mark.parametrize("change", ["more", "limit"])
@@ -104,6 +111,7 @@ def test_results_of_one_checkpoint_are_of_one_set(
     else:
         asked += ["data.limit_train=5"]
     capsys.readouterr()
+    classification._built.cache_clear()
     assert main(asked) == 2
     words = "7 training images" if change == "more" else "5 training images"
     assert f"changed since it began ({words}, 6 before)" in capsys.readouterr().err
