@@ -70,7 +70,7 @@ def test_knn_counts_the_votes_and_a_last_batch_of_one() -> None:
     assert result.top5 >= result.top1
     assert result.protocol["train_images"] == 60
     # Its answers are those of lightly's classifier, which asks a trainer for them.
-    classifier = KNNClassifier(None, num_classes=6, knn_k=7, knn_t=0.2, topk=(1, 5))
+    classifier = KNNClassifier(None, 6, 7, 0.2, 0, 1, topk=(1, 5))
     metrics = MetricCallback()
     with quiet_trainer(epochs=1, callbacks=[metrics]) as trainer:
         trainer.validate(

@@ -143,7 +143,10 @@ def fillings_from(loader: Iterable[Sequence[Any]], count: int, seed: int) -> Fil
 
 def pictures_in(loader: Iterable[Sequence[Any]]) -> int:
     """How many images a loader gives."""
-    return len(loader.dataset) if _is_in_order(loader) else sum(len(batch[0]) for batch in loader)
+    if _is_in_order(loader):
+        samples: Any = loader.dataset
+        return len(samples)
+    return sum(len(batch[0]) for batch in loader)
 
 
 def _is_in_order(loader: Any) -> TypeGuard[DataLoader[Any]]:
