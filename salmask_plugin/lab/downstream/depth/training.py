@@ -8,7 +8,7 @@ from typing import Any
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.depth import DepthSchedule, DepthTest, Monodepth, depth_errors
-from salmask_plugin.lab.downstream.depth.epoch_loaders import DepthData
+from salmask_plugin.lab.downstream.depth.data_module import DepthData
 from salmask_plugin.lab.downstream.depth.module import DEPTH_LOSSES, DepthModule
 from salmask_plugin.lab.downstream.depth.splits import DepthSplits, identity_of
 from salmask_plugin.lab.downstream.depth.testing import TestRound

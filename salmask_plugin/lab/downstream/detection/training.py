@@ -12,11 +12,11 @@ from torch import nn
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.detection import C4Detector, Schedule
+from salmask_plugin.lab.downstream.detection.data_module import DetectionData
+from salmask_plugin.lab.downstream.detection.figure import write_picture
 from salmask_plugin.lab.downstream.detection.identity import identity_of
 from salmask_plugin.lab.downstream.detection.instances import InstanceSplits
 from salmask_plugin.lab.downstream.detection.module import LOSSES, DetectionModule
-from salmask_plugin.lab.downstream.detection.pictures import write_picture
-from salmask_plugin.lab.downstream.detection.round_loaders import DetectionData
 from salmask_plugin.lab.downstream.detection.testing import TestRound, metrics_of
 from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.downstream.training import (
