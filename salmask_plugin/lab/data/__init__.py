@@ -20,6 +20,7 @@ from salmask_plugin.lab.data.fingerprint import (
     identity_of_splits,
     labels_sha256,
     pixel_digest,
+    split_identity,
     spot_checks,
 )
 from salmask_plugin.lab.data.flowers102 import flowers102
@@ -90,6 +91,7 @@ __all__ = [
     "pixel_digest",
     "pretrain_loader",
     "read_image",
+    "split_identity",
     "spot_checks",
     "stl10",
     "tiny_imagenet",

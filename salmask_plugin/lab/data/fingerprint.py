@@ -14,6 +14,8 @@ from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, LabelledIma
 
 SPOT_CHECKS = 16
 SHOWN = 5
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+"""What an identity calls its parts, and words do."""
 
 
 def pixel_digest(image: Image.Image) -> int:
@@ -59,25 +61,28 @@ def identity_of_splits(splits: ImageSplits) -> dict[str, Any]:
     and of the training images the pixels of up to 16, spread over the set. Nothing else is decoded:
     a file that is exchanged between those under its old name is not noticed.
     """
-    train, val = _identity_of(splits.train), _identity_of(splits.val)
-    places = spot_checks(len(splits.train))
-    train["pixels"] = [str(pixel_digest(splits.train[place][0])) for place in places]
-    return {"classes": list(splits.classes), "train": train, "val": val}
+    return {
+        "classes": list(splits.classes),
+        "train": _identity_of(splits.train, decoded=True),
+        "val": _identity_of(splits.val, decoded=False),
+    }
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Say in words what changed between two :func:`identity_of_splits`."""
+    """Say in words what changed between two identities of one kind of data."""
     found = []
     for words, some, others in (
-        ("new", now["classes"], before["classes"]),
-        ("missing", before["classes"], now["classes"]),
+        ("new", now.get("classes", ()), before.get("classes", ())),
+        ("missing", before.get("classes", ()), now.get("classes", ())),
     ):
         names = sorted(set(some) - set(others))
         if names:
             shown = ", ".join(repr(name) for name in names[:SHOWN])
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             found.append(f"{words} classes: {shown}{more}")
-    for split, words in (("train", "training"), ("val", "validation")):
+    for split, words in SPLITS.items():
+        if split not in now:
+            continue
         old, new = before[split], now[split]
         if old["images"] != new["images"]:
             found.append(f"{new['images']} {words} images, {old['images']} before")
@@ -94,16 +99,38 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return found
 
 
-def _identity_of(images: LabelledImages) -> dict[str, Any]:
-    names = _names(images)
+def split_identity(
+    images: int, *, labels: str | None, names: Sequence[str] | None, pixels: Sequence[str]
+) -> dict[str, Any]:
+    """Return what tells one split of any data set from another, as JSON.
+
+    Args:
+        images: their number.
+        labels: a digest of what is annotated, None where nothing is.
+        names: of the files in their order; None where images are not files.
+        pixels: digests of the images at some places, see :func:`spot_checks`.
+    """
     digest = (
         None if names is None else hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass"))
     )
     return {
-        "images": len(images),
-        "labels": labels_sha256(images.labels),
+        "images": images,
+        "labels": labels,
         "names": None if digest is None else digest.hexdigest(),
+        "pixels": list(pixels),
     }
+
+
+def _identity_of(images: LabelledImages, *, decoded: bool) -> dict[str, Any]:
+    return split_identity(
+        len(images),
+        labels=labels_sha256(images.labels),
+        names=_names(images),
+        pixels=[
+            str(pixel_digest(images[place][0]))
+            for place in (spot_checks(len(images)) if decoded else ())
+        ],
+    )
 
 
 def _names(images: LabelledImages) -> list[str] | None:

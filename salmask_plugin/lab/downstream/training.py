@@ -17,7 +17,6 @@ from torch import nn
 
 from salmask_plugin.encoders import PretrainedBackbone, fingerprint
 from salmask_plugin.lab.downstream.folders import say
-from salmask_plugin.lab.downstream.history import RoundHistory
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.checkpoints import (
@@ -27,8 +26,10 @@ from salmask_plugin.lab.runs.checkpoints import (
     remove_superseded,
     resume_point,
 )
+from salmask_plugin.lab.runs.data_of_run import keep_identity
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS
+from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import check_processes
 from salmask_plugin.lab.runs.metrics_log import MetricsLog
 from salmask_plugin.lab.runs.refusals import refused_in_words
@@ -76,7 +77,9 @@ def train_rounds(
     data: pl.LightningDataModule,
     folder: Path,
     *,
-    history: RoundHistory,
+    history: History,
+    rounds: int,
+    identity: dict[str, Any],
     tested: pl.Callback,
     frozen: nn.Module | None,
     notes: Sequence[str] = (),
@@ -89,7 +92,9 @@ def train_rounds(
         module: what is trained.
         data: its loaders.
         folder: a checkpoint there is where training goes on.
-        history: of the rounds; says how many there are.
+        history: of the rounds.
+        rounds: how many there are.
+        identity: of the data, see :func:`~salmask_plugin.lab.data.split_identity`.
         tested: sees the test.
         frozen: what must come out as it went in; None where everything learns.
         notes: on the data, said before training.
@@ -99,14 +104,16 @@ def train_rounds(
         The trainer, after the test.
 
     Raises:
+        UserError: if the folder's training began on other data.
         RunStopped: as in pretraining, if it cannot go on.
         RuntimeError: if the loss is not finite, or what is frozen changed.
     """
+    keep_identity(folder, identity)
     before = None if frozen is None else fingerprint(frozen)
     for note in notes:
         say(note)
     with expected_warnings(), refused_in_words():
-        made = _trainer(plan, folder, [history, tested], history.rounds, trainer)
+        made = _trainer(plan, folder, [history, tested], rounds, trainer)
         check_processes(made.num_devices * made.num_nodes, plan.trainer)
         resumed = resume_point(folder / CHECKPOINTS, keep=KEPT)
         # Said once by Lightning; a frozen backbone is meant to be in eval mode.

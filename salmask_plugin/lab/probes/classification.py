@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -28,13 +29,16 @@ from salmask_plugin.lab.data import (
 )
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build, checked_splits
+from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 
 SHARE = "label_share"
 LOCALIZER = "localizer"
 """Settings of a task that its function does not take itself."""
 Features = tuple[Tensor, Tensor]
-_FEATURES: dict[tuple[str, str, int], tuple[Features, Features]] = {}
+Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_FEATURES: dict[tuple[str, str, int], dict[str, Features]] = {}
 """Of the newest encoder and set alone: those of a large set fill gigabytes."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "knn": knn_evaluation,
@@ -78,6 +82,25 @@ def _built(node: str) -> ImageSplits:
     return splits
 
 
+def keep_data_of(folder: Path, tasks: Sequence[Wanted]) -> None:
+    """Hold the data of classifications against those that the folder's results are of.
+
+    Args:
+        folder: of the record.
+        tasks: other kinds have data of their own.
+
+    Raises:
+        UserError: if a set is not what it was, before anything is computed.
+    """
+    sets = {}
+    for task in tasks:
+        if task.kind in FUNCTIONS:
+            name = task.name.rpartition("/")[0]
+            sets[name_of_other(name, task.data) if task.is_transfer else DATA_NAME] = task.data
+    for file_name, node in sets.items():
+        keep_data(folder, checked_data(node), file_name)
+
+
 def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
     """Return loaders of training and validation images, not augmented, in order."""
     return evaluation_loaders(
@@ -87,24 +110,25 @@ def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
     )
 
 
-def features_of(wanted: Wanted, backbone: PretrainedBackbone) -> tuple[Features, Features]:
-    """Return (features, labels) of training and validation images, not augmented.
+def features_of(wanted: Wanted, backbone: PretrainedBackbone, split: Split) -> Features:
+    """Return (features, labels) of training or validation images, not augmented.
 
     Tasks that follow each other on one encoder and one set share them.
     """
     asked = (backbone.fingerprint, wanted.asked_data, wanted.settings.view_size)
     if asked not in _FEATURES:
         _FEATURES.clear()
-        train, val = whole_pictures(wanted, splits_of(wanted))
-        model = backbone.filtered()
-        _FEATURES[asked] = (extract_features(model, train), extract_features(model, val))
-    return _FEATURES[asked]
+    known = _FEATURES.setdefault(asked, {})
+    if split not in known:
+        loaders = dict(zip(SPLITS, whole_pictures(wanted, splits_of(wanted)), strict=True))
+        known[split] = extract_features(backbone.filtered(), loaders[split])
+    return known[split]
 
 
 def knn(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     """Classify by the nearest training images."""
     splits = splits_of(wanted)
-    train, val = (in_memory(*found) for found in features_of(wanted, backbone))
+    train, val = (in_memory(*features_of(wanted, backbone, split)) for split in SPLITS)
     result = knn_evaluation(
         nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
     )
@@ -137,7 +161,7 @@ def linear(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
 def logistic(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     """Fit a logistic regression on the frozen features."""
     splits = splits_of(wanted)
-    train, val = (in_memory(*found) for found in features_of(wanted, backbone))
+    train, val = (in_memory(*features_of(wanted, backbone, split)) for split in SPLITS)
     result = logistic_evaluation(
         nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
     )

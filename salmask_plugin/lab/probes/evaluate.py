@@ -19,13 +19,14 @@ from salmask_plugin.encoders import PretrainedBackbone, fingerprint, load_backbo
 from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.lab.data import ImageSplits, evaluation_loaders, linear_train_transform
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.classification import checked_data
+from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
 from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, wanted_tasks
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.record import is_share
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened
 from salmask_plugin.lab.runs.build import build, build_masking, build_module, memory_format
 from salmask_plugin.lab.runs.cached_data import without_cache
+from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
@@ -77,7 +78,8 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
         only_missing: leave out what the record holds under the same settings.
 
     Raises:
-        UserError: if the run is not pretrained yet, or a task cannot work.
+        UserError: if the run is not pretrained yet, a task cannot work, or data are not those that
+            the folder's results are of.
         ValueError: if the checkpoint is damaged, or not the one that the record is about.
         FileNotFoundError: if it is gone.
     """
@@ -89,6 +91,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
         wanted = [task for task in wanted if not is_done(record, task)]
     if wanted:
         check_tasks(settings)
+        keep_data_of(folder, wanted)
         backbone, shared = _prepared(settings, folder)
         # First, for a run counts as finished when its tasks are done.
         own = _own_classifier(settings, folder)
@@ -155,7 +158,7 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
     """The run's backbone on its device, and what its preparation adds to the protocol."""
     backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
     backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
-    shared = _reestimated(settings, backbone)
+    shared = _reestimated(settings, folder, backbone)
     if shared:
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))
     print(f"Encoder: {backbone}")
@@ -202,17 +205,24 @@ def load_module(
     return module.to(device_for(settings)).eval()
 
 
+def _own_data(settings: Settings, folder: Path) -> ImageSplits:
+    """The run's own data, proven to be those it began on."""
+    splits = checked_data(settings.data)
+    keep_data(folder, splits)
+    return splits
+
+
 def _said(metric: str, value: float) -> str:
     return f"{metric} {value:.2%}" if is_share(metric) else f"{metric} {value:g}"
 
 
-def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, Any]:
+def _reestimated(settings: Settings, folder: Path, backbone: PretrainedBackbone) -> dict[str, Any]:
     """Re-estimate BatchNorm's statistics if asked to; return what that adds to the protocol."""
     # Run folders written before the setting existed lack the key.
     if not settings.evaluation.get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        checked_data(settings.data),
+        _own_data(settings, folder),
         view_size=settings.view_size,
         batch_size=settings.loader.batch_size,
         workers=settings.workers,
@@ -229,7 +239,7 @@ def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
     if not settings.is_supervised:
         return None
     started = time.perf_counter()
-    splits = checked_data(settings.data)
+    splits = _own_data(settings, folder)
     module = load_module(settings, splits, None, final_checkpoint(folder))
     assert isinstance(module, SupervisedClassifier)
     _, val = evaluation_loaders(splits, view_size=settings.view_size, workers=settings.workers)

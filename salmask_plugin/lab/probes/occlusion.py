@@ -49,7 +49,7 @@ def occlusion(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
     """
     splits = splits_of(wanted)
     _, val = whole_pictures(wanted, splits)
-    train, _ = features_of(wanted, backbone)
+    train = features_of(wanted, backbone, "train")
     options = {key: value for key, value in wanted.options.items() if key not in (SHARE, LOCALIZER)}
     node = wanted.options[LOCALIZER]
     result = occlusion_evaluation(

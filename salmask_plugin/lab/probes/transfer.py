@@ -16,7 +16,7 @@ from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.json_files import COUNT
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.classification import checked_data
+from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
 from salmask_plugin.lab.probes.evaluate import device_for, evaluated, keep_result
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
@@ -63,9 +63,11 @@ def transfer(
     with alone_in(folder):
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
-        for task in wanted_tasks(settings):
-            if only_missing and is_done(record, task):
-                continue
+        wanted = wanted_tasks(settings)
+        if only_missing:
+            wanted = [task for task in wanted if not is_done(record, task)]
+        keep_data_of(folder, wanted)
+        for task in wanted:
             found = evaluated(replace(task, folder=folder), backbone)
             record = keep_result(folder, record, task.name, found)
     return folder / RECORD_NAME

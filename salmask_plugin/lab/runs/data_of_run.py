@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+from salmask_plugin.file_names import safe_name
 from salmask_plugin.lab.data import ImageSplits, differences, identity_of_splits
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results.acting import PLACES
 from salmask_plugin.lab.results.store import write_atomically
-from salmask_plugin.lab.runs.folder import CHECKPOINTS
+from salmask_plugin.lab.runs.folder import holds_work
 
 DATA_NAME = "data.json"
 
 
-def keep_data(folder: Path, splits: ImageSplits) -> None:
-    """Write what the data are into the run's folder, or hold them against what it began on.
+def keep_data(folder: Path, splits: ImageSplits, file_name: str = DATA_NAME) -> None:
+    """As :func:`keep_identity`, for images with classes."""
+    keep_identity(folder, identity_of_splits(splits), file_name)
 
-    A folder without checkpoints has not begun; one from before this file was kept is believed.
+
+def keep_identity(folder: Path, now: dict[str, Any], file_name: str = DATA_NAME) -> None:
+    """Write what the data are into a folder, or hold them against what its work began on.
+
+    A folder without checkpoint or result has not begun; one from before the file was kept is
+    believed.
+
+    Args:
+        folder: of the run, or of a task of it.
+        now: of the data as they are.
+        file_name: in the folder.
 
     Raises:
-        UserError: if there are checkpoints of a run on other data, with what changed.
+        UserError: if there is work on other data, with what changed.
     """
-    path = folder / DATA_NAME
-    now = identity_of_splits(splits)
-    if path.is_file() and any((folder / CHECKPOINTS).glob("*.ckpt")):
+    path = folder / file_name
+    if path.is_file() and holds_work(folder):
         try:
             changed = differences(json.loads(path.read_text(encoding="utf-8")), now)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -35,3 +49,17 @@ def keep_data(folder: Path, splits: ImageSplits) -> None:
             )
         return
     write_atomically(path, (json.dumps(now, indent=2) + "\n").encode())
+
+
+def name_of_other(name: str, node: dict[str, Any]) -> str:
+    """Return the file that keeps what a set beside the run's own is.
+
+    Under other settings it is another set, wherever it lies.
+
+    Args:
+        name: of the set in ``evaluation.data``.
+        node: its settings.
+    """
+    asked = {key: value for key, value in node.items() if key not in PLACES}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    return f"data-{safe_name(name)}-{digest}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,19 +24,42 @@ LOGGED = (
 class History(pl.Callback):
     """Collect the epoch means and the seconds of training; print one line per epoch.
 
+    Args:
+        names: what the module logs at a step and the history keeps, where it is logged.
+        round_steps: the steps of an epoch where it is a round of training: lines then count steps.
+        quiet: print nothing.
+
     Attributes:
         values: name -> one float per finished epoch; NaN where an epoch did not log it, such as
             the hard negatives' share during a warm-up without them.
         seconds: wall-clock of all epochs so far, those before a resume included.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = LOGGED,
+        *,
+        round_steps: int | None = None,
+        quiet: bool = False,
+    ) -> None:
         self.values: dict[str, list[float]] = {}
         self.seconds = 0.0
+        self._names = tuple(names)
+        self._round_steps = round_steps
         self._quiet = quiet
         self._started: float | None = None
         self._sums: dict[str, Any] = {}
         self._steps: dict[str, int] = {}
+
+    @property
+    def state_key(self) -> str:
+        """Where a checkpoint has it; that of rounds is called as their first checkpoints did."""
+        return "History" if self._round_steps is None else "RoundHistory"
+
+    @property
+    def curves(self) -> dict[str, tuple[float, ...]]:
+        """What a record keeps: name -> one value per epoch."""
+        return {name: tuple(values) for name, values in self.values.items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock also where no epoch begins, but goes on."""
@@ -55,7 +79,7 @@ class History(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Add the step's scalars on their device: nothing is read before the epoch's end."""
-        for name in LOGGED:
+        for name in self._names:
             value = trainer.callback_metrics.get(name)
             if value is not None:
                 self._sums[name] = self._sums.get(name, 0) + value.detach()
@@ -88,9 +112,12 @@ class History(pl.Callback):
             if name not in BIN_NAMES
         ]
         left = math.ceil((epochs - epoch) * taken)
+        done = f"epoch {epoch}/{epochs}"
+        if self._round_steps is not None:
+            done = f"step {epoch * self._round_steps}/{epochs * self._round_steps}"
         return (
-            f"epoch {epoch}/{epochs}  {'  '.join(parts)}  {taken:.1f} s, "
-            f"about {left // 60}:{left % 60:02d} min left"
+            f"{done}  {'  '.join(parts)}  {taken:.1f} s, "
+            f"about {in_words(left)} left"
         )
 
     def state_dict(self) -> dict[str, Any]:

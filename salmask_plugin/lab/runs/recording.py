@@ -106,7 +106,7 @@ def record_of(
             for key in OPTIMIZER
             if key in method
         },
-        history={name: tuple(values) for name, values in history.values.items()},
+        history=history.curves,
         timing=Timing(
             pretrain_seconds=history.seconds,
             images_per_second=ran.images / history.seconds if history.seconds else None,

@@ -7,6 +7,7 @@ from typing import Any
 import lightly_toy as toy
 import pytest
 import torch
+from lightly.utils.benchmarking import KNNClassifier, MetricCallback
 from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +19,7 @@ from salmask_plugin.adapters.lightly import (
     linear_evaluation,
 )
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
+from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
 
 
 def images(count: int, classes: int, seed: int) -> TensorDataset:
@@ -67,6 +69,15 @@ def test_knn_counts_the_votes_and_a_last_batch_of_one() -> None:
     assert result.top5 is not None
     assert result.top5 >= result.top1
     assert result.protocol["train_images"] == 60
+    # Its answers are those of lightly's classifier, which asks a trainer for them.
+    classifier = KNNClassifier(None, 6, 7, 0.2, 0, 1, topk=(1, 5))
+    metrics = MetricCallback()
+    with quiet_trainer(epochs=1, callbacks=[metrics]) as trainer:
+        trainer.validate(
+            classifier, [in_memory(bank, labels), in_memory(query, targets)], verbose=False
+        )
+    lightlys = [values[-1] for values in metrics.val_metrics.values()]
+    assert [result.top1, result.top5] == lightlys
 
 
 @pytest.mark.parametrize("augment", [True, False])

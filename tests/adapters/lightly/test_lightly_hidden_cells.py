@@ -1,10 +1,14 @@
 """Hidden cells and what is shown in them, in loops; accuracies on pictures made for it."""
 
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from salmask_plugin.adapters.lightly import occlusion_evaluation
+from salmask_plugin.adapters.lightly.evaluation import hidden_cells as cells
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     Fillings,
     cell_scores,
@@ -139,6 +143,40 @@ def result():
         foreground_of=lambda images: torch.tensor([True, False]).expand(len(images), 1, 2),
         k=3,
     )
+
+
+class Counting(Dataset):
+    def __init__(self, samples):
+        self.samples = samples
+        self.read = Counter()
+
+    def __len__(self):
+        return len(self.samples[0])
+
+    def __getitem__(self, place):
+        self.read[place] += 1
+        return tuple(part[place] for part in self.samples)
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}])
+def test_pictures_of_a_loader_in_order_are_read_once_and_the_numbers_are_the_same(
+    monkeypatch, options
+):
+    monkeypatch.setattr(cells, "BANK", 9)
+    samples = tuple(torch.cat(part) for part in zip(*batches(40, 1), strict=True))
+    given = {"num_classes": 2, "shares": (0.5,), "grid": (2, 2), "k": 3}
+    features = (torch.randn(8, 2), torch.arange(8) % 2)
+    read = Counting(samples)
+    found = occlusion_evaluation(
+        Halves(), features, DataLoader(read, batch_size=7, **options), **given
+    )
+    if options:  # in another order at each reading nothing is at its place: as it was
+        assert set(read.read.values()) == {3}
+        return
+    # Those that others are hidden behind are looked up beforehand.
+    assert Counter(read.read.values()) == {1: 31, 2: 9}
+    as_list = list(zip(*(part.split(7) for part in samples), strict=True))
+    assert found == occlusion_evaluation(Halves(), features, as_list, **given)
 
 
 def test_what_is_hidden_decides_what_is_lost(result):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from salmask_plugin.lab.data import differences
 from salmask_plugin.lab.downstream.depth.kitti import kitti
-from salmask_plugin.lab.downstream.depth.splits import DepthImages, FrameTriplets
+from salmask_plugin.lab.downstream.depth.splits import DepthImages, FrameTriplets, identity_of
 
 DATE, DRIVE = "2011_09_26", "2011_09_26/2011_09_26_drive_0001_sync"
 WIDTH, HEIGHT = 62, 20
@@ -171,3 +172,30 @@ def test_half_a_scan_is_refused(folder):
 def test_unknown_choices_are_refused(folder, name):
     with pytest.raises(ValueError, match=f"{name}='other' must be one of"):
         read(folder, **{name: "other"})
+
+
+def _repaint(folder):
+    place = folder / DRIVE / "image_02" / "data" / f"{2:010d}.png"
+    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(place)
+
+
+def _rescan(folder):
+    (POINTS + 1).tofile(folder / DRIVE / "velodyne_points" / "data" / f"{1:010d}.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: None, []),
+        (
+            lambda folder: (folder / "train.txt").write_text(f"{DRIVE} 2 l\n{DRIVE} 2 r\n"),
+            ["other files among the training images"],
+        ),
+        (_repaint, ["1 of the 2 training images that are compared show something else"]),
+        (_rescan, ["1 of the 1 test images that are compared show something else"]),
+    ],
+)
+def test_what_changed_is_said(folder, change, words):
+    before = identity_of(read(folder))
+    change(folder)
+    assert differences(before, identity_of(read(folder))) == words

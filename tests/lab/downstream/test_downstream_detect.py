@@ -24,6 +24,7 @@ from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_re
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.folder import some_settings
+from salmask_plugin.lab.runs.metrics_log import METRICS_NAME, read_rows
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 
@@ -107,11 +108,12 @@ def plan_and_backbone(*changes):
 
 
 def test_a_resumed_detector_is_the_uninterrupted_one(tmp_path):
-    plan, backbone = plan_and_backbone()
+    plan, backbone = plan_and_backbone("trainer.log_every_n_steps=1")
     before = copy.deepcopy(backbone.network.state_dict())
     whole = train_and_test(plan, backbone, tmp_path)
     last = newest_checkpoint(tmp_path / "checkpoints")
     expected = torch.load(last, weights_only=True)
+    log = read_rows(tmp_path / "metrics" / METRICS_NAME)
     last.unlink()
     resumed = train_and_test(plan, backbone, tmp_path)
     found = torch.load(newest_checkpoint(tmp_path / "checkpoints"), weights_only=True)
@@ -122,6 +124,8 @@ def test_a_resumed_detector_is_the_uninterrupted_one(tmp_path):
     )
     assert resumed.metrics == whole.metrics
     assert resumed.curves == whole.curves
+    assert [row["epoch"] for row in log if "train_loss" in row] == ["0", "1"]
+    assert read_rows(tmp_path / "metrics" / METRICS_NAME) == log
     # The caller's backbone is as it was: other evaluations follow.
     assert all(torch.equal(before[key], v) for key, v in backbone.network.state_dict().items())
 

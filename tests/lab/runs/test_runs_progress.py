@@ -2,9 +2,11 @@
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from small_training import train
 
 from salmask_plugin.cli.main import main
@@ -133,6 +135,28 @@ class SavesInTheMiddle(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if trainer.global_step == 6:
             trainer.save_checkpoint(f"{trainer.default_root_dir}/middle.ckpt")
+
+
+def test_rounds_are_told_in_steps_and_kept_where_their_first_checkpoints_had_them(capsys):
+    trainer = SimpleNamespace(callback_metrics={}, max_epochs=2, is_global_zero=True)
+    history = History(["train_loss", "loss_mask"], round_steps=2)
+    for epoch, losses in enumerate([(1.0, 2.0), (4.0, 6.0)]):
+        trainer.current_epoch = epoch
+        history.on_train_epoch_start(trainer, None)
+        for step, loss in enumerate(losses):
+            trainer.callback_metrics = {"train_loss": torch.tensor(loss), "other": loss}
+            history.on_train_batch_end(trainer, None, None, None, step)
+        history.on_train_epoch_end(trainer, None)
+        if epoch == 0:  # a resume, from the file of a class that rounds once had to themselves
+            kept = {"RoundHistory": history.state_dict()}
+            history = History(["train_loss", "loss_mask"], round_steps=2)
+            history.load_state_dict(kept[history.state_key])
+    assert history.curves == {"loss": (1.5, 5.0)}
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("step 2/4  loss 1.500  ")
+    assert last.startswith("step 4/4  loss 5.000  ")
+    assert last.endswith("about 0:00 min left")
+    assert History().state_key == "History"
 
 
 @pytest.mark.filterwarnings("ignore:.*resuming from a checkpoint that ended before the epoch")

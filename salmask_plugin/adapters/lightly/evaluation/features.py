@@ -34,13 +34,22 @@ def extract_features(
         for batch in loader:
             features.append(model(batch[0].to(target)).flatten(1).float().cpu())
             labels.append(torch.as_tensor(batch[1]).long().cpu())
+    return joined(features, labels)
+
+
+def joined(features: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the batches' features (B, D) and labels (B,) as one matrix and one vector.
+
+    Raises:
+        ValueError: if there is no image, or a feature is not finite.
+    """
     if not features:
         raise ValueError("the loader gave no image; drop_last drops a set smaller than one batch.")
-    matrix = torch.cat(features)
+    matrix = torch.cat(list(features))
     bad = int((~matrix.isfinite().all(1)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(matrix)} images have features that are NaN or infinite.")
-    return matrix, torch.cat(labels)
+    return matrix, torch.cat(list(labels))
 
 
 def check_labels(*labels: Tensor, num_classes: int) -> None:

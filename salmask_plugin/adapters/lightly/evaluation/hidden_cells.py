@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, TypeGuard, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
 
 from salmask_plugin.types import Images
 
@@ -17,6 +19,7 @@ PLACES: tuple[Place, ...] = get_args(Place)
 FILLS: tuple[Fill, ...] = get_args(Fill)
 BANK = 256
 """Pictures of other classes, and pictures of noise, that hidden cells are filled from."""
+BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)  # after ImageNet's normalisation
 
 
 def cell_scores(count: int, grid: tuple[int, int], seed: int = 0) -> Tensor:
@@ -120,3 +123,37 @@ def cover(images: Images, filling: Images, cells: Tensor) -> Images:
     """Return the images with ``filling`` in the hidden cells, bool (B, h, w)."""
     pixels = F.interpolate(cells[:, None].float(), images.shape[-2:], mode="nearest-exact") > 0.5
     return torch.where(pixels.to(images.device), filling, images)
+
+
+def fillings_from(loader: Iterable[Sequence[Any]], count: int, seed: int) -> Fillings:
+    """Pictures to hide others behind: some of the validation images, drawn from the seed."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    wanted = order[:BANK].sort().values
+    if _is_in_order(loader):
+        drawn = [loader.collate_fn([loader.dataset[place] for place in wanted.tolist()])]
+    else:
+        drawn, start = [], 0
+        for batch in loader:
+            inside = wanted[(wanted >= start) & (wanted < start + len(batch[0]))] - start
+            drawn.append([part[inside] for part in batch[:2]])
+            start += len(batch[0])
+    pictures, labels = (torch.cat([torch.as_tensor(batch[i]) for batch in drawn]) for i in (0, 1))
+    return Fillings.draw(pictures, labels.long(), torch.tensor(BLACK), count=count, seed=seed)
+
+
+def pictures_in(loader: Iterable[Sequence[Any]]) -> int:
+    """How many images a loader gives."""
+    if _is_in_order(loader):
+        samples: Any = loader.dataset
+        return len(samples)
+    return sum(len(batch[0]) for batch in loader)
+
+
+def _is_in_order(loader: Any) -> TypeGuard[DataLoader[Any]]:
+    """Whether a loader gives every sample of its set at the sample's own place."""
+    return (
+        isinstance(loader, DataLoader)
+        and isinstance(loader.sampler, SequentialSampler)
+        and loader.batch_size is not None
+        and not loader.drop_last
+    )

@@ -1,4 +1,4 @@
-"""kNN evaluation by lightly's KNNClassifier."""
+"""kNN evaluation by the answers of lightly's KNNClassifier."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightly.utils.benchmarking import KNNClassifier, MetricCallback, knn_predict
+from lightly.utils.benchmarking import knn_predict
+from lightly.utils.benchmarking.topk import mean_topk_accuracy
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
-from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
 
 
@@ -69,22 +70,16 @@ def knn_evaluation(
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
     if not temperature > 0:
         raise ValueError(f"temperature={temperature} must be positive.")
-    classifier = KNNClassifier(
-        model=None,
+    ranked = ranked_classes(
+        val[0],
+        F.normalize(train[0], dim=1).T.contiguous(),
+        train[1],
         num_classes=num_classes,
-        knn_k=k,
-        knn_t=temperature,
-        train_dataloader_idx=0,
-        val_dataloader_idx=1,
-        topk=topk_for(num_classes),
+        k=k,
+        temperature=temperature,
+        progress=progress,
     )
-    metrics = MetricCallback()
-    with quiet_trainer(epochs=1, callbacks=[metrics], progress=progress) as trainer:
-        trainer.validate(
-            classifier, dataloaders=[in_memory(*train), in_memory(*val)], verbose=False
-        )
-    # Lightning adds "/dataloader_idx_1" to the names where there are several loaders.
-    accuracy = {name.split("/")[0]: values[-1] for name, values in metrics.val_metrics.items()}
+    accuracy = mean_topk_accuracy(ranked, val[1], topk_for(num_classes))
     protocol = {
         "classifier": "lightly.utils.benchmarking.KNNClassifier",
         "k": k,
@@ -94,24 +89,14 @@ def knn_evaluation(
         "val_images": len(val[1]),
     }
     return KNNResult(
-        top1=accuracy["val_knn_top1"],
-        mean_per_class=mean_per_class(
-            predicted_classes(
-                val[0],
-                F.normalize(train[0], dim=1).T,
-                train[1],
-                num_classes=num_classes,
-                k=k,
-                temperature=temperature,
-            ),
-            val[1],
-        ),
-        top5=accuracy.get("val_knn_top5"),
+        top1=accuracy[1].item(),
+        mean_per_class=mean_per_class(ranked[:, 0], val[1]),
+        top5=accuracy[5].item() if 5 in accuracy else None,
         protocol=protocol,
     )
 
 
-def predicted_classes(
+def ranked_classes(
     features: Tensor,
     bank: Tensor,
     labels: Tensor,
@@ -119,8 +104,9 @@ def predicted_classes(
     num_classes: int,
     k: int,
     temperature: float,
+    progress: bool = False,
 ) -> Tensor:
-    """Return the classes (N,) that lightly's kNN answers.
+    """Return the classes that lightly's kNN answers, the first five at most: (N, 5).
 
     Args:
         features: (N, D), not normalised.
@@ -129,9 +115,10 @@ def predicted_classes(
         num_classes: number of classes.
         k: neighbours.
         temperature: of the votes.
+        progress: show a progress bar.
     """
     answers = [
-        knn_predict(F.normalize(batch, dim=1), bank, labels, num_classes, k, temperature)[:, 0]
-        for batch in torch.split(features, 512)
+        knn_predict(F.normalize(batch, dim=1), bank, labels, num_classes, k, temperature)[:, :5]
+        for batch in tqdm(torch.split(features, 512), disable=not progress)
     ]
     return torch.cat(answers)

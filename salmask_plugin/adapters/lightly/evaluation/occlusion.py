@@ -14,27 +14,27 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     check_labels,
     device_of,
     extract_features,
+    joined,
     unchanged,
 )
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
-    BANK,
     FILLS,
     PLACES,
     Fill,
-    Fillings,
     Place,
     cell_scores,
     cover,
+    fillings_from,
     hidden_cells,
+    pictures_in,
 )
-from salmask_plugin.adapters.lightly.evaluation.knn import predicted_classes
+from salmask_plugin.adapters.lightly.evaluation.knn import ranked_classes
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
     choose_logistic,
     top1,
 )
 
-BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)  # after ImageNet's normalisation
 Condition = tuple[Place, Fill, float]
 Classifier = Literal["linear", "knn"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
@@ -88,7 +88,8 @@ def occlusion_evaluation(
         model: normalised images -> features; a filter is applied by the model itself.
         train_loader: batches (images, labels, ...), ImageNet-normalised, not augmented; or their
             features (N, D) and labels (N,), where they are at hand.
-        val_loader: the same of the validation images, in a fixed order; read three times.
+        val_loader: the same of the validation images, in a fixed order. A ``DataLoader`` over a set
+            in its own order is read once, any other one up to three times.
         num_classes: number of classes.
         shares: of the cells of the place that are hidden, each in (0, 1].
         fills: what is shown instead, see :class:`hidden_cells.Fillings`.
@@ -120,8 +121,7 @@ def occlusion_evaluation(
         if isinstance(train_loader, tuple)
         else extract_features(model, train_loader, device=device)
     )
-    val = extract_features(model, val_loader, device=device)
-    check_labels(train[1], val[1], num_classes=num_classes)
+    check_labels(train[1], num_classes=num_classes)
     if "knn" in classifiers and not 1 <= k <= len(train[1]):
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
     probe = choose_logistic(
@@ -129,22 +129,24 @@ def occlusion_evaluation(
     )
     bank = F.normalize(train[0], dim=1).T
 
+    conditions = [(place, fill, share) for place in places for fill in fills for share in shares]
+    val, features, hidden_share = _features(
+        model, val_loader, conditions, grid, foreground_of, seed=seed, device=device
+    )
+    check_labels(val[1], num_classes=num_classes)
+
     def accuracies(features: Tensor) -> dict[str, float]:
         found = {}
         if "linear" in classifiers:
             found["linear"] = top1(probe(features), val[1])
         if "knn" in classifiers:
-            neighbours = predicted_classes(
+            ranked = ranked_classes(
                 features, bank, train[1], num_classes=num_classes, k=k, temperature=temperature
             )
-            found["knn"] = (neighbours == val[1]).float().mean().item()
+            found["knn"] = (ranked[:, 0] == val[1]).float().mean().item()
         return found
 
     clean = accuracies(val[0])
-    conditions = [(place, fill, share) for place in places for fill in fills for share in shares]
-    features, hidden_share = _hidden_features(
-        model, val_loader, val[1], conditions, grid, foreground_of, seed=seed, device=device
-    )
     found = {condition: accuracies(matrix) for condition, matrix in features.items()}
     protocol = {
         "linear": "logistic regression on standardised features, L-BFGS",
@@ -189,33 +191,39 @@ def check_conditions(
 
 
 @torch.no_grad()
-def _hidden_features(
+def _features(
     model: nn.Module,
     loader: Iterable[Sequence[Any]],
-    labels: Tensor,
     conditions: Sequence[Condition],
     grid: tuple[int, int],
     foreground_of: Callable[[Tensor], Tensor] | None,
     *,
     seed: int,
     device: torch.device | str | None,
-) -> tuple[dict[Condition, Tensor], dict[tuple[Place, float], float]]:
-    """Features (N, D) of the validation images under every condition."""
+) -> tuple[tuple[Tensor, Tensor], dict[Condition, Tensor], dict[tuple[Place, float], float]]:
+    """Features (N, D) and labels of the whole validation images, features under every condition."""
+    whole: list[Tensor] = []
+    labels: list[Tensor] = []
     found: dict[Condition, list[Tensor]] = {condition: [] for condition in conditions}
     hidden: dict[tuple[Place, float], list[Tensor]] = {}
-    scores = cell_scores(len(labels), grid, seed)
-    fillings = _fillings(loader, labels, seed)
+    count = pictures_in(loader)
+    if not count:
+        joined(whole, labels)  # says that there is none
+    scores = cell_scores(count, grid, seed)
+    fillings = fillings_from(loader, count, seed)
     with unchanged(model):
         target = device_of(model) if device is None else torch.device(device)
         model.to(target).eval()
         start = 0
         for batch in loader:
             images = batch[0].to(target)
+            labels.append(torch.as_tensor(batch[1]).long().cpu())
+            whole.append(model(images).flatten(1).float().cpu())
             places = torch.arange(start, start + len(images))
             start += len(images)
             pools = _pools(images, grid, foreground_of)
             contents = {
-                fill: fillings(fill, images, labels[places], places)
+                fill: fillings(fill, images, labels[-1], places)
                 for fill in dict.fromkeys(fill for _, fill, _ in conditions)
             }
             for place, fill, share in conditions:
@@ -225,7 +233,8 @@ def _hidden_features(
                 if fill == conditions[0][1]:
                     hidden.setdefault((place, share), []).append(cells.flatten(1).float().mean(1))
     means = {key: torch.cat(parts).mean().item() for key, parts in hidden.items()}
-    return {condition: torch.cat(parts) for condition, parts in found.items()}, means
+    covered_ones = {condition: torch.cat(parts) for condition, parts in found.items()}
+    return joined(whole, labels), covered_ones, means
 
 
 def _pools(
@@ -238,17 +247,3 @@ def _pools(
         pools["object"] = shares[:, 0] >= 0.5
         pools["background"] = shares[:, 0] < 0.5
     return pools
-
-
-def _fillings(loader: Iterable[Sequence[Any]], labels: Tensor, seed: int) -> Fillings:
-    """Pictures to hide others behind: some of the validation images, drawn from the seed."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    wanted = order[:BANK].sort().values
-    kept, start = [], 0
-    for batch in loader:
-        inside = wanted[(wanted >= start) & (wanted < start + len(batch[0]))] - start
-        kept.append(batch[0][inside])
-        start += len(batch[0])
-    return Fillings.draw(
-        torch.cat(kept), labels[wanted], torch.tensor(BLACK), count=len(labels), seed=seed
-    )

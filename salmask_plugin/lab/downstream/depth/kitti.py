@@ -142,6 +142,7 @@ class KittiTriplets:
     def __init__(self, root: Path, frames: Sequence[Frame], intrinsics: Intrinsics) -> None:
         self._root = root
         self._frames = tuple(frames)
+        self.names = tuple(f"{f.drive} {f.number} {f.camera}" for f in frames)
         self._intrinsics = intrinsics
 
     def __len__(self) -> int:
@@ -167,6 +168,7 @@ class KittiDepth:
     def __init__(self, root: Path, frames: Sequence[Frame], measured: Measured) -> None:
         self._root = root
         self._frames = tuple(frames)
+        self.names = tuple(f"{f.drive} {f.number} {f.camera}" for f in frames)
         self._measured: Measured = measured
 
     def __len__(self) -> int:

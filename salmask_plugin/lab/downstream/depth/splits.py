@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from salmask_plugin.lab.data import pixel_digest, split_identity, spot_checks
 
 Triplet = tuple[Image.Image, Image.Image, Image.Image]
 """The frame before, the frame itself and the frame after, of one size."""
@@ -55,3 +59,28 @@ class DepthSplits:
     test: DepthImages
     name: str
     notes: tuple[str, ...] = ()
+
+
+def identity_of(splits: DepthSplits) -> dict[str, Any]:
+    """Return what tells a depth data set from another, as JSON.
+
+    Of both splits the number, a digest of ``names`` where the set has them, and up to 16 entries:
+    of those to train on the pixels and the camera, of the others the pixels and the depth.
+    """
+    train, test = splits.train, splits.test
+    return {
+        "train": _split(
+            train, [_digest(train[p], train.intrinsics(p)) for p in spot_checks(len(train))]
+        ),
+        "test": _split(test, [_digest([test[p]], test.depth(p)) for p in spot_checks(len(test))]),
+    }
+
+
+def _split(images: FrameTriplets | DepthImages, pixels: list[str]) -> dict[str, Any]:
+    names = getattr(images, "names", None)
+    return split_identity(len(images), labels=None, names=names, pixels=pixels)
+
+
+def _digest(pictures: Sequence[Image.Image], values: NDArray[Any]) -> str:
+    parts = [str(pixel_digest(picture)) for picture in pictures]
+    return " ".join([*parts, hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()])

@@ -8,11 +8,10 @@ from typing import Any
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.depth import DepthSchedule, DepthTest, Monodepth, depth_errors
-from salmask_plugin.lab.downstream.depth.epoch_loaders import DepthData
+from salmask_plugin.lab.downstream.depth.data_module import DepthData
 from salmask_plugin.lab.downstream.depth.module import DEPTH_LOSSES, DepthModule
-from salmask_plugin.lab.downstream.depth.splits import DepthSplits
+from salmask_plugin.lab.downstream.depth.splits import DepthSplits, identity_of
 from salmask_plugin.lab.downstream.depth.testing import TestRound
-from salmask_plugin.lab.downstream.history import RoundHistory
 from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.downstream.training import (
     Plan,
@@ -23,6 +22,7 @@ from salmask_plugin.lab.downstream.training import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.history import History
 
 PICTURE = "depth.png"
 
@@ -86,6 +86,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
 
     Raises:
         ValueError: if the backbone is none that has the five maps.
+        UserError: if what is in the folder began on other data.
         RuntimeError: if the loss is not finite, or a frozen encoder changed.
     """
     model = model_of(plan, backbone)
@@ -97,7 +98,7 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
         workers=plan.workers,
     )
     steps = len(plan.splits.train) // plan.schedule.batch_size
-    history = RoundHistory(steps, plan.schedule.epochs, DEPTH_LOSSES)
+    history = History(("train_loss", *DEPTH_LOSSES), round_steps=steps)
     tested = TestRound(plan.splits, plan.test)
     trainer = train_rounds(
         plan,
@@ -105,6 +106,8 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
         data,
         folder,
         history=history,
+        identity=identity_of(plan.splits),
+        rounds=plan.schedule.epochs,
         tested=tested,
         frozen=model.encoder if model.freeze_backbone else None,
         notes=[f"{plan.splits.name}: {note}." for note in plan.splits.notes],

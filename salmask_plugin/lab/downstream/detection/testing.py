@@ -14,8 +14,8 @@ from salmask_plugin.lab.downstream.detection import (
     voc_average_precision,
 )
 from salmask_plugin.lab.downstream.detection.batches import DetectionBatch
+from salmask_plugin.lab.downstream.detection.data_module import DetectionData
 from salmask_plugin.lab.downstream.detection.instances import InstanceSplits
-from salmask_plugin.lab.downstream.detection.round_loaders import DetectionData
 
 PERCENT = 100.0
 TABLED = ("ap", "ap50", "ap75")

@@ -12,12 +12,12 @@ from torch import nn
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.detection import C4Detector, Schedule
+from salmask_plugin.lab.downstream.detection.data_module import DetectionData
+from salmask_plugin.lab.downstream.detection.figure import write_picture
+from salmask_plugin.lab.downstream.detection.identity import identity_of
 from salmask_plugin.lab.downstream.detection.instances import InstanceSplits
 from salmask_plugin.lab.downstream.detection.module import LOSSES, DetectionModule
-from salmask_plugin.lab.downstream.detection.pictures import write_picture
-from salmask_plugin.lab.downstream.detection.round_loaders import DetectionData
 from salmask_plugin.lab.downstream.detection.testing import TestRound, metrics_of
-from salmask_plugin.lab.downstream.history import RoundHistory
 from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.downstream.training import (
     Plan,
@@ -28,6 +28,7 @@ from salmask_plugin.lab.downstream.training import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.history import History
 
 PICTURE = "detections.png"
 
@@ -89,6 +90,7 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
 
     Raises:
         ValueError: if the backbone is none that has a C4 map.
+        UserError: if what is in the folder began on other data.
         RuntimeError: if the loss is not finite, or a frozen backbone changed.
     """
     detector = detector_of(plan, backbone)
@@ -99,7 +101,7 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
         seed=plan.seed,
         workers=plan.workers,
     )
-    history = RoundHistory(plan.schedule.round_steps, plan.schedule.rounds, LOSSES)
+    history = History(("train_loss", *LOSSES), round_steps=plan.schedule.round_steps)
     tested = TestRound(data, precise=plan.schedule.precise_batches > 0, seed=plan.seed)
     trainer = train_rounds(
         plan,
@@ -107,6 +109,8 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
         data,
         folder,
         history=history,
+        identity=identity_of(plan.splits),
+        rounds=plan.schedule.rounds,
         tested=tested,
         frozen=nn.ModuleList(detector.pretrained_parts()) if detector.freeze_backbone else None,
         notes=[f"{plan.splits.name}: {note}." for note in plan.splits.notes],
