@@ -26,7 +26,6 @@ from salmask_plugin.lab.runs.launcher import alone, rank
 from salmask_plugin.lab.runs.requeue import requeued_by_slurm
 from salmask_plugin.lab.study.side_by_side import end_with_parent
 
-
 PLACES = {
     "pretrain": "lab.runs.pretrain",
     "evaluate": "lab.probes.evaluate",

@@ -175,6 +175,16 @@ class RunRecord:
         """Return a copy that also holds ``evaluation``, in place of an earlier one of this name."""
         return replace(self, evaluations={**self.evaluations, name: evaluation})
 
+    def value(self, evaluation: str, metric: str) -> float | None:
+        """Return a result, None where it was not measured."""
+        found = self.evaluations.get(evaluation)
+        return None if found is None else found.metrics.get(metric)
+
+    def protocol(self, evaluation: str) -> Mapping[str, Scalar] | None:
+        """Return what a result was measured under, None where there is none."""
+        found = self.evaluations.get(evaluation)
+        return None if found is None else found.protocol
+
     @property
     def study(self) -> Mapping[str, Any]:
         """The settings of the comparison it belongs to; empty for runs of other hosts."""
@@ -196,6 +206,12 @@ class RunRecord:
     def diverged(self) -> bool:
         """Whether a loss of the history is not finite."""
         return any(not math.isfinite(value) for value in self.history.get("loss", ()))
+
+
+def values_of(runs: Mapping[int, RunRecord], evaluation: str, metric: str) -> dict[int, float]:
+    """Return seed -> value of those runs, by seed, that have been evaluated so."""
+    values = {seed: run.value(evaluation, metric) for seed, run in runs.items()}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def is_share(metric: str) -> bool:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from salmask_plugin.lab.results import Evaluation, write_record, write_report
 from salmask_plugin.lab.results.codec import FieldError
-from salmask_plugin.lab.results.primary import registered
+from salmask_plugin.lab.results.preregistered import registered
 from salmask_plugin.lab.results.study import plan_of
 from salmask_plugin.lab.results.study_page import study_results
 from salmask_plugin.lab.study.report import report_folder
