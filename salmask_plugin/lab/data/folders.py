@@ -31,7 +31,7 @@ def image_folder(
     on_unreadable: OnUnreadable = "raise",
     name: str = "image_folder",
 ) -> ImageSplits:
-    """Read a data set from folders: root/train/CLASS/**, root/val/CLASS/**, or root/CLASS/**.
+    """Read a data set from folders: ``root/train/CLASS/**`` beside ``val``, or ``root/CLASS/**``.
 
     Class indices follow the sorted names of the training classes.
 
