@@ -73,6 +73,7 @@ GUESTS = {
     "torchmetrics": ("adapters/", "lab/"),
     "matplotlib": ("lab/",),
     "jinja2": ("lab/results/",),
+    "pydantic": ("lab/results/codec.py",),
     "tqdm": ("lab/", "adapters/"),
     "pycocotools": ("lab/data/outlines.py",),
     "timm": ("localizers/", "encoders/", "adapters/", "lab/"),

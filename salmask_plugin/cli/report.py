@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from salmask_plugin.cli.own_settings import own_settings
-from salmask_plugin.lab.results.shown import shown
+from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.study.report import report_folder
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.display import Array
 from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing, new_figure, to_png
-from salmask_plugin.lab.results.estimate import Estimate, estimate, estimate_text, rows_markdown
+from salmask_plugin.lab.results.grid import NOTHING, Grid, estimate_text
 from salmask_plugin.lab.results.privacy import shortened
+from salmask_plugin.lab.results.statistics import Estimate, estimate, summarize
 
 COLUMNS = {
     "iou": "IoU",
@@ -78,7 +79,7 @@ def agreement_rows(areas: Array, values: Mapping[str, Array]) -> list[AgreementR
                 (low, high),
                 int(chosen.sum()),
                 {key: estimate(value[chosen].tolist()) for key, value in values.items()},
-                float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
+                summarize(differences.tolist()).spread,
             )
         )
     return rows
@@ -93,14 +94,14 @@ def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
             _area(row, last=row is rows[-1]),
             str(row.views),
             *(estimate_text(row.values.get(key)) for key in keys),
-            "–" if row.gamma_spread is None else f"{row.gamma_spread:.3f}",  # noqa: RUF001
+            NOTHING if row.gamma_spread is None else f"{row.gamma_spread:.3f}",
         ]
         for row in rows
     ]
     order = [*range(2 + len(keys))]
     order.insert(order.index(2 + keys.index("gamma_difference")) + 1, 2 + len(keys))
     cells = [[row[place] for place in order] for row in cells]
-    return rows_markdown([titles[place] for place in order], cells, left=1)
+    return Grid([titles[place] for place in order], cells).markdown(left=1)
 
 
 def agreement_json(rows: Sequence[AgreementRow], protocol: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from salmask_plugin.lab.results.escaping import escape_markdown
 from salmask_plugin.lab.results.record import RunRecord, is_share
-from salmask_plugin.lab.results.text import escape_markdown
 
 UNKNOWN = "not known: the checkpoint does not say"
 

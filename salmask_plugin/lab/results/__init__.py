@@ -14,7 +14,7 @@ from salmask_plugin.lab.results.store import (
     write_record,
 )
 from salmask_plugin.lab.results.table import Comparison
-from salmask_plugin.lab.results.text import to_csv, to_dicts, to_markdown
+from salmask_plugin.lab.results.text import to_csv, to_dicts, to_latex, to_markdown
 
 __all__ = [
     "Comparison",
@@ -36,6 +36,7 @@ __all__ = [
     "read_record",
     "to_csv",
     "to_dicts",
+    "to_latex",
     "to_markdown",
     "write_record",
     "write_report",

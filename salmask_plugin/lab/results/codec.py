@@ -1,4 +1,4 @@
-"""Dataclasses to plain JSON values and strictly back: every error names the field."""
+"""Dataclasses to plain JSON values and, by pydantic, strictly back: errors name the field."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 import numbers
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import PurePath
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 # JSON has no words for these; a diverged loss must survive the file.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -23,10 +26,40 @@ class FieldError(ValueError):
     """A value of a record is missing, unknown or of the wrong kind."""
 
 
+def _from_word(value: Any) -> Any:
+    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+# What the fields of a record are declared as. JSON's objects and lists become what is annotated;
+# nothing else is converted: "1" is no number, and true is none either.
+Flag: TypeAlias = Annotated[bool, Strict()]
+Whole: TypeAlias = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Number: TypeAlias = Annotated[float, Strict(), BeforeValidator(_from_word)]
+Text: TypeAlias = Annotated[str, Strict()]
+Scalar: TypeAlias = Annotated[
+    Flag | Whole | Number | Text | None, Field(union_mode="left_to_right")
+]
+"""A plain setting, as YAML and JSON know it."""
+
+_WORDS = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "dict_type": "an object",
+    "dataclass_type": "an object",
+    "tuple_type": "a list",
+    "literal_error": "one of {expected}",
+}
+"""What pydantic's errors say is allowed."""
+_UNKNOWN = ("unexpected_keyword_argument", "string_unicode")  # the second: a name of no UTF-8
+
+
 def encode(value: Any, where: str = "record") -> Any:
     """Return ``value`` as JSON knows it: dict, list, str, int, float, bool or None.
 
-    Numbers that are not finite become the strings "NaN", "Infinity" and "-Infinity".
+    Numbers that are not finite become the strings "NaN", "Infinity" and "-Infinity". (pydantic's
+    own way out does not say which field has no plain form.)
 
     Raises:
         FieldError: if a value has no plain form.
@@ -36,7 +69,9 @@ def encode(value: Any, where: str = "record") -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        return _encode_real(float(value))
+        number = float(value)
+        words = (word for word, other in _NOT_FINITE.items() if str(other) == str(number))
+        return next(words, number)
     if is_dataclass(value) and not isinstance(value, type):
         return {
             entry.name: encode(getattr(value, entry.name), f"{where}.{entry.name}")
@@ -51,96 +86,75 @@ def encode(value: Any, where: str = "record") -> Any:
     raise FieldError(f"{where}: a {type(value).__name__} cannot be written as JSON.")
 
 
-def _encode_real(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return next(word for word, number in _NOT_FINITE.items() if str(number) == str(value))
-
-
 def decode(value: Any, expected: Any, where: str = "record") -> Any:
-    """Return ``value`` as the annotated type ``expected``.
+    """Return ``value``, of plain containers, as the annotated type ``expected``.
 
     Raises:
         FieldError: if the value does not fit, a field is missing or a field is unknown.
     """
-    if expected is Any:
-        return value
-    if is_dataclass(expected):
-        return _decode_dataclass(value, expected, where)
-    origin, arguments = get_origin(expected), get_args(expected)
-    if origin in (Union, types.UnionType):
-        return _decode_union(value, arguments, where)
-    if origin is Literal:
-        if not isinstance(value, str) or value not in arguments:
-            raise FieldError(f"{where}: {_short(value)} must be one of {arguments}.")
-        return value
-    if origin is Mapping:
-        _require(isinstance(value, dict), value, "an object", where)
-        return {key: decode(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
-    if origin is tuple:
-        _require(isinstance(value, list), value, "a list", where)
-        return tuple(decode(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value))
-    return _decode_scalar(value, expected, where)
-
-
-def _decode_scalar(value: Any, expected: Any, where: str) -> Any:
-    if expected is float:
-        if isinstance(value, str) and value in _NOT_FINITE:
-            return _NOT_FINITE[value]
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        _require(fits, value, "a number", where)
-        try:
-            return float(value)
-        except OverflowError:
-            raise FieldError(f"{where}: {_short(value)} is too large a number.") from None
-    if expected is int:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-        _require(fits, value, "a whole number", where)
-        if not -LARGEST <= value <= LARGEST:
-            raise FieldError(f"{where}: {_short(value)} is too large a number.")
-        return value
-    words = {str: "a text", bool: "true or false", types.NoneType: "null"}
-    _require(isinstance(value, expected), value, words[expected], where)
-    return value
-
-
-def _decode_union(value: Any, members: tuple[Any, ...], where: str) -> Any:
-    problems = []
-    for member in members:
-        try:
-            return decode(value, member, where)
-        except FieldError as problem:
-            problems.append(str(problem).removeprefix(f"{where}: "))
-    raise FieldError(f"{where}: {' Or: '.join(problems)}")
-
-
-def _decode_dataclass(value: Any, expected: Any, where: str) -> Any:
-    _require(isinstance(value, dict), value, "an object", where)
-    hints = get_type_hints(expected)
-    unknown = sorted(set(value) - set(hints))
-    if unknown:
-        raise FieldError(f"{where}: unknown field {unknown[0]!r}; known are {sorted(hints)}.")
-    given = {}
-    for entry in fields(expected):
-        if entry.name in value:
-            given[entry.name] = decode(value[entry.name], hints[entry.name], _join(where, entry))
-        elif entry.default is MISSING and entry.default_factory is MISSING:
-            raise FieldError(f"{_join(where, entry)}: is missing.")
     try:
-        return expected(**given)
-    except FieldError:
-        raise
-    except ValueError as problem:
-        raise FieldError(f"{where}: {problem}") from problem
+        return _adapter(expected).validate_python((value,))[0]
+    except ValidationError as problem:
+        raise FieldError(_sentence(problem, value, expected, where)) from problem
 
 
-def _join(where: str, entry: Any) -> str:
-    return f"{where}.{entry.name}"
+@cache
+def _adapter(expected: Any) -> TypeAdapter[Any]:
+    # Within a tuple: a dataclass alone takes no configuration.
+    rules = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a key 15 of YAML is "15"
+    return TypeAdapter(tuple[expected], config=rules)
 
 
-def _require(fits: bool, value: Any, what: str, where: str) -> None:
-    if not fits:
-        raise FieldError(f"{where}: {_short(value)} must be {what}.")
+def _sentence(problem: ValidationError, value: Any, expected: Any, where: str) -> str:
+    """Say the first thing that is wrong; an unknown field is often what a missing one is called."""
+    errors = problem.errors(include_url=False)
+    first = min(errors, key=lambda error: error["type"] not in _UNKNOWN)
+    kind, path = first["type"], first["loc"][1:]
+    if kind in _UNKNOWN:
+        name, path = (path[-1], path[:-1]) if kind == _UNKNOWN[0] else (first["input"], path)
+        known = sorted(get_type_hints(_annotation(expected, path)))
+        return f"{_place(where, path)}: unknown field {name!r}; known are {known}."
+    if kind in ("missing", "missing_argument"):
+        return f"{_place(where, path)}: is missing."
+    path = _inside(value, path)
+    place, said = _place(where, path), _short(first["input"])
+    if kind == "value_error":
+        return f"{place}: {first['ctx']['error']}"
+    huge = isinstance(first["input"], int) and not -LARGEST <= first["input"] <= LARGEST
+    if huge and kind in ("less_than_equal", "greater_than_equal", "float_type"):
+        return f"{place}: {said} is too large a number."
+    # Of a union each member has its own error, at the same place.
+    allowed = [
+        _WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+        for error in errors
+        if _inside(value, error["loc"][1:]) == path
+    ]
+    allowed += ["null"] if types.NoneType in get_args(_annotation(expected, path)) else []
+    return f"{place}: {said} must be {', or '.join(dict.fromkeys(allowed))}."
+
+
+def _inside(value: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The part of an error's path that leads through the value; the rest names types."""
+    for length, part in enumerate(path):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return path[:length]
+    return path
+
+
+def _annotation(expected: Any, path: tuple[int | str, ...]) -> Any:
+    """What is expected at a place of the value."""
+    for part in path:
+        if is_dataclass(expected):
+            expected = get_type_hints(expected)[str(part)]
+        else:  # Mapping[str, x] or tuple[x, ...]
+            expected = get_args(expected)[0 if get_origin(expected) is tuple else 1]
+    return expected
+
+
+def _place(where: str, path: tuple[int | str, ...]) -> str:
+    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
 def _short(value: Any) -> str:

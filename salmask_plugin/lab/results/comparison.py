@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
-from salmask_plugin.lab.results.acting import Items
+from salmask_plugin.lab.results.acting_settings import Items
 from salmask_plugin.lab.results.baseline import Bar, against_baseline
+from salmask_plugin.lab.results.escaping import printable
 from salmask_plugin.lab.results.gate import guess_sentence, guesses, is_untrained
 from salmask_plugin.lab.results.grouping import Conditions, Group, group, items
-from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.shown import printable
+from salmask_plugin.lab.results.record import RunRecord, values_of
+from salmask_plugin.lab.results.row_names import name_rows
 from salmask_plugin.lab.results.statistics import summarize
 from salmask_plugin.lab.results.study import asked_gate
 from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
-from salmask_plugin.lab.results.variants import name_rows
 
 ExtraColumns = Mapping[str, Mapping[tuple[str, str], str]]
 """Column title -> (method, recipe) -> text, such as the values a paper reports."""
@@ -50,8 +50,12 @@ def compare(
     records = [printable(record) for record in records]
     _require_known(records, metrics)
     by_conditions, notes = group(records)
+    masked = {entry.setting.recipe for groups in by_conditions.values() for entry in groups}
     tables = [
-        _table(conditions, groups, baseline, metrics, extra_columns or {}, records)
+        replace(
+            _table(conditions, groups, baseline, metrics, extra_columns or {}, records),
+            recipes=tuple(sorted(masked - {baseline})),
+        )
         for conditions, groups in by_conditions.items()
     ]
     if len(tables) > 1:
@@ -173,16 +177,12 @@ def _row(
 
 
 def _values(runs: Mapping[int, RunRecord], column: Column) -> dict[int, float]:
-    found = {}
-    for seed, record in runs.items():
-        evaluation = record.evaluations.get(column.evaluation)
-        if (
-            evaluation is not None
-            and column.metric in evaluation.metrics
-            and items(evaluation.protocol) == column.protocol
-        ):
-            found[seed] = evaluation.metrics[column.metric]
-    return found
+    alike = {
+        seed: run
+        for seed, run in runs.items()
+        if items(run.protocol(column.evaluation) or {}) == column.protocol
+    }
+    return values_of(alike, column.evaluation, column.metric)
 
 
 def _protocol_notes(columns: Sequence[Column]) -> list[str]:

@@ -1,14 +1,14 @@
-"""How every figure of a report looks: fonts, colours, size; and a figure as PNG bytes."""
+"""How every figure of a report looks: fonts, colours, size; and a figure as PNG, SVG or PDF."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from salmask_plugin.lab.results.shown import shown
-from salmask_plugin.lab.results.table import Row
+from salmask_plugin.lab.results.escaping import shown
+from salmask_plugin.lab.results.table import Row, Table
 
 WIDTH = 9.0
 """Inches; with DPI, figures are 1350 pixels wide: sharp at the 900 pixels they are shown at."""
@@ -34,7 +34,16 @@ _RC: dict[Any, Any] = {
     "figure.facecolor": "white",
     # Names come from the user's files: a dollar sign in one is no formula.
     "text.parse_math": False,
+    # Names of an SVG's parts: the same figure gives the same file.
+    "svg.hashsalt": "salmask",
 }
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""What says when and by what a figure was drawn is left out."""
+VECTORS = ("svg", "pdf")
 
 
 @contextmanager
@@ -59,28 +68,47 @@ def new_figure(height: float, width: float = WIDTH, *, constrained: bool = True)
 
 def to_png(figure: Any) -> bytes:
     """Return a figure as PNG. The same figure gives the same bytes."""
+    return rendered(figure, "png")
+
+
+def rendered(figure: Any, kind: str) -> bytes:
+    """Return a figure as "png", "svg" or "pdf". The same figure gives the same bytes."""
     from matplotlib.text import Text
 
     out = io.BytesIO()
-    # Class and file names come from anywhere; a font has no shape for half of a sign.
-    for text in figure.findobj(Text):
-        text.set_text(shown(text.get_text(), breaks=True))
-    figure.savefig(out, format="png", metadata={"Software": None})
+    with drawing():
+        # Class and file names come from anywhere; a font has no shape for half of a sign.
+        for text in figure.findobj(Text):
+            text.set_text(shown(text.get_text(), breaks=True))
+        figure.savefig(out, format=kind, metadata=_METADATA[kind])
+    # Laid out once: finding the room that texts need is most of the work.
+    figure.set_layout_engine("none")
     return out.getvalue()
 
 
-def line_styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Return row name -> colour, dash and marker; a name looks alike in every panel and figure."""
-    names = dict.fromkeys(row.name for row in rows if not row.is_baseline)
-    styles = {
-        name: {
-            "color": PALETTE[index % len(PALETTE)],
-            "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)],
-            "marker": _MARKERS[index % len(_MARKERS)],
+def colours(recipes: Iterable[str]) -> dict[str, str]:
+    """Return recipe -> colour. The same recipes give the same colours in every figure."""
+    names = sorted(set(recipes))
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+
+
+def line_styles(table: Table) -> dict[str, dict[str, Any]]:
+    """Return row name -> colour, dash and marker; a recipe has one colour in all tables.
+
+    Rows of one recipe, and recipes of one colour, differ in dash and marker.
+    """
+    colour = colours(table.recipes)
+    recipes = {row.name: row.setting.recipe for row in table.rows if not row.is_baseline}
+    styles: dict[str, dict[str, Any]] = {}
+    for name, recipe in recipes.items():
+        place = list(colour).index(recipe)
+        before = sum(recipes[other] == recipe for other in styles)
+        styles[name] = {
+            "color": colour[recipe],
+            "linestyle": _DASHES[(place // len(PALETTE) + before) % len(_DASHES)],
+            "marker": _MARKERS[(place + before) % len(_MARKERS)],
         }
-        for index, name in enumerate(names)
-    }
-    baselines = dict.fromkeys(row.name for row in rows if row.is_baseline)
+    baselines = dict.fromkeys(row.name for row in table.rows if row.is_baseline)
     for index, name in enumerate(baselines):
         dash = _DASHES[index % len(_DASHES)]
         styles[name] = {"color": BASELINE_COLOUR, "linestyle": dash, "marker": "X"}

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from salmask_plugin.lab.results.codec import Text, Whole
+
 _PACKAGES = ("salmask-plugin", "torch", "torchvision", "lightly", "solo-learn", "timm", "kornia")
 
 
@@ -26,11 +28,11 @@ class Environment:
         gpus: names of the accelerators the run used; empty on CPU.
     """
 
-    versions: Mapping[str, str] = field(default_factory=dict)
-    commit: str | None = None
-    cpu: str = "unknown"
-    cores: int = 1
-    gpus: tuple[str, ...] = ()
+    versions: Mapping[str, Text] = field(default_factory=dict)
+    commit: Text | None = None
+    cpu: Text = "unknown"
+    cores: Whole = 1
+    gpus: tuple[Text, ...] = ()
 
     @property
     def device(self) -> str:

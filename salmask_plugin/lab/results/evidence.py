@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from salmask_plugin.lab.results.escaping import printable
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.shown import printable
 from salmask_plugin.lab.results.store import RecordError, read_record
 from salmask_plugin.lab.results.study_page import study_results
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from salmask_plugin.lab.results.metric_names import metric_title
 from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.study import row_name
-from salmask_plugin.lab.results.table import metric_title
 
 UNTRAINED = "untrained"
 BELOW_GATE, AT_CHANCE = "below the gate", "at chance"
@@ -92,14 +92,14 @@ def judge(
     # An untrained encoder is the same for every method; its own study's come first.
     still = [record for record in still if record.method == some.method] or still
     for evaluation, metric in PRIMARY:
-        wanted = _protocol(some, evaluation)
+        wanted = some.protocol(evaluation)
         floor = {
             record.seed: value
             for record in still
-            if _protocol(record, evaluation) == wanted
-            and (value := _value(record, evaluation, metric)) is not None
+            if record.protocol(evaluation) == wanted
+            and (value := record.value(evaluation, metric)) is not None
         }
-        values = {seed: _value(run, evaluation, metric) for seed, run in baseline.items()}
+        values = {seed: run.value(evaluation, metric) for seed, run in baseline.items()}
         margins = {
             seed: 100 * (value - floor.get(seed, max(floor.values())))
             for seed, value in values.items()
@@ -118,7 +118,7 @@ def guesses(runs: Sequence[RunRecord], evaluation: str, metric: str) -> bool:
         evaluation: on the runs' own images; of others the number of classes is not known.
         metric: a top-1 accuracy; of others nothing is said.
     """
-    values = [(run, _value(run, evaluation, metric)) for run in runs if not is_untrained(run)]
+    values = [(run, run.value(evaluation, metric)) for run in runs if not is_untrained(run)]
     known = [(run, value) for run, value in values if value is not None]
     if metric not in _TOP1 or "/" in evaluation or not known:
         return False
@@ -136,13 +136,3 @@ def guess_sentence(evaluation: str, metric: str) -> str:
 def _is_guess(value: float, classes: int, images: int) -> bool:
     share = 1 / classes
     return classes > 1 and abs(value - share) <= 2 * math.sqrt(share * (1 - share) / images)
-
-
-def _value(record: RunRecord, evaluation: str, metric: str) -> float | None:
-    found = record.evaluations.get(evaluation)
-    return None if found is None else found.metrics.get(metric)
-
-
-def _protocol(record: RunRecord, evaluation: str) -> object:
-    found = record.evaluations.get(evaluation)
-    return None if found is None else dict(found.protocol)

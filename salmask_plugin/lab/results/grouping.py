@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from salmask_plugin.lab.results.acting import OF_THE_METHOD, OF_THE_RECIPE, Items, acting
-from salmask_plugin.lab.results.record import DataSet, RunRecord, Scalar
+from salmask_plugin.lab.results.acting_settings import OF_THE_METHOD, OF_THE_RECIPE, Items, acting
+from salmask_plugin.lab.results.codec import Scalar
+from salmask_plugin.lab.results.record import DataSet, RunRecord
 
 KEY_MOMENTUM = "key_encoder_momentum"
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from salmask_plugin.lab.results.codec import Number, Scalar, Text, Whole
 from salmask_plugin.lab.results.environment import Environment
 
-Scalar: TypeAlias = bool | int | float | str | None
-"""A plain setting, as YAML and JSON know it."""
 Host: TypeAlias = Literal["lightly", "solo-learn", "other"]
 Branch: TypeAlias = Literal["query", "key", "both"]
 Status: TypeAlias = Literal["finished", "stopped", "failed"]
@@ -28,11 +27,11 @@ class DataSet:
         view_size: side of a pretraining view in pixels.
     """
 
-    name: str
-    train_images: int
-    val_images: int
-    classes: int
-    view_size: int
+    name: Text
+    train_images: Whole
+    val_images: Whole
+    classes: Whole
+    view_size: Whole
 
     def __post_init__(self) -> None:
         for key in ("train_images", "val_images", "classes", "view_size"):
@@ -56,10 +55,10 @@ class Evaluation:
             result here. Empty where nothing was asked by configuration.
     """
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Number]
     protocol: Mapping[str, Scalar] = field(default_factory=dict)
-    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    seconds: float | None = None
+    curves: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
+    seconds: Number | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,9 +77,9 @@ class Timing:
         evaluation_seconds: all evaluations together.
     """
 
-    pretrain_seconds: float | None = None
-    images_per_second: float | None = None
-    evaluation_seconds: float | None = None
+    pretrain_seconds: Number | None = None
+    images_per_second: Number | None = None
+    evaluation_seconds: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -125,33 +124,33 @@ class RunRecord:
         ValueError: if a value is out of its range.
     """
 
-    name: str
+    name: Text
     host: Host
-    method: str
-    recipe: str
-    seed: int
+    method: Text
+    recipe: Text
+    seed: Whole
     data: DataSet
-    backbone: str
-    epochs: int
-    batch_size: int
-    localizer: str = "none"
-    localizer_trained_on: str = "none"
+    backbone: Text
+    epochs: Whole
+    batch_size: Whole
+    localizer: Text = "none"
+    localizer_trained_on: Text = "none"
     branch: Branch | None = None
-    rho: float | None = None
-    temperature: float | None = None
-    queue_size: int | None = None
+    rho: Number | None = None
+    temperature: Number | None = None
+    queue_size: Whole | None = None
     masking: Mapping[str, Scalar] = field(default_factory=dict)
     optimizer: Mapping[str, Scalar] = field(default_factory=dict)
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
-    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    history: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     environment: Environment = field(default_factory=Environment)
     config: Mapping[str, Any] = field(default_factory=dict)
     status: Status = "finished"
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    finished_at: str | None = None
-    steps: int | None = None
+    notes: tuple[Text, ...] = ()
+    warnings: tuple[Text, ...] = ()
+    finished_at: Text | None = None
+    steps: Whole | None = None
 
     def __post_init__(self) -> None:
         for key in ("name", "method", "recipe", "backbone"):
@@ -176,6 +175,16 @@ class RunRecord:
         """Return a copy that also holds ``evaluation``, in place of an earlier one of this name."""
         return replace(self, evaluations={**self.evaluations, name: evaluation})
 
+    def value(self, evaluation: str, metric: str) -> float | None:
+        """Return a result, None where it was not measured."""
+        found = self.evaluations.get(evaluation)
+        return None if found is None else found.metrics.get(metric)
+
+    def protocol(self, evaluation: str) -> Mapping[str, Scalar] | None:
+        """Return what a result was measured under, None where there is none."""
+        found = self.evaluations.get(evaluation)
+        return None if found is None else found.protocol
+
     @property
     def study(self) -> Mapping[str, Any]:
         """The settings of the comparison it belongs to; empty for runs of other hosts."""
@@ -197,6 +206,12 @@ class RunRecord:
     def diverged(self) -> bool:
         """Whether a loss of the history is not finite."""
         return any(not math.isfinite(value) for value in self.history.get("loss", ()))
+
+
+def values_of(runs: Mapping[int, RunRecord], evaluation: str, metric: str) -> dict[int, float]:
+    """Return seed -> value of those runs, by seed, that have been evaluated so."""
+    values = {seed: run.value(evaluation, metric) for seed, run in runs.items()}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def is_share(metric: str) -> bool:

@@ -11,16 +11,15 @@ from typing import Any
 
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.lab.results.comparison import ExtraColumns, compare
-from salmask_plugin.lab.results.content import Content, build
-from salmask_plugin.lab.results.files import read_regular
+from salmask_plugin.lab.results.escaping import escape_block, escape_markdown, printable, shown
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.shown import printable, shown
-from salmask_plugin.lab.results.store import shorten_text, write_atomically
-from salmask_plugin.lab.results.text import escape_block, escape_markdown, to_csv
+from salmask_plugin.lab.results.report_parts import Content, build
+from salmask_plugin.lab.results.store import read_regular, shorten_text, write_atomically
+from salmask_plugin.lab.results.text import to_csv, to_latex
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_PICTURE = 64 * 2**20
-_OWN_FIGURE = re.compile(r"(table\d+|gallery)-\d+-[a-z0-9-]*\.png")
+_OWN_FIGURE = re.compile(r"(table\d+|gallery)-\d+-[a-z0-9-]*\.(png|svg|pdf)")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -33,12 +32,16 @@ class ReportPaths:
         markdown: refers to the figures beside it.
         csv: the tables for programs.
         figures: the PNG files.
+        vectors: the figures as SVG and PDF, beside these.
+        latex: the tables for a paper.
     """
 
     html: Path
     markdown: Path
     csv: Path
     figures: tuple[Path, ...]
+    vectors: tuple[Path, ...]
+    latex: Path
 
 
 def write_report(
@@ -51,12 +54,12 @@ def write_report(
     baseline: str = "none",
     extra_columns: ExtraColumns | None = None,
 ) -> ReportPaths:
-    """Write ``report.html``, ``report.md``, ``table.csv`` and ``figures/`` into ``folder``.
+    """Write ``report.html``, ``report.md``, ``table.csv``, ``table.tex`` and ``figures/``.
 
     The same arguments give the same files: there is no date in them but the runs' own.
 
     Args:
-        folder: is made if missing; an earlier report in it is replaced.
+        folder: of the files; is made if missing; an earlier report in it is replaced.
         records: of any host; may be one, may lack evaluations.
         galleries: title -> PNG, as bytes or as a file.
         title: of the report.
@@ -75,14 +78,16 @@ def write_report(
     pictures = {shown(name): picture for name, picture in pictures.items()}
     texts = [shown(shorten_text(text)) for text in notes]
     content = build(records, pictures, title, texts, baseline, extra_columns)
-    figures = _write_figures(folder, content)
+    figures, vectors = _write_figures(folder, content)
     names = {title: f"figures/{path.name}" for title, path in figures.items()}
     html, markdown, table = folder / "report.html", folder / "report.md", folder / "table.csv"
     write_atomically(html, _render("report.html.j2", content, names, autoescape=True))
     write_atomically(markdown, _render("report.md.j2", content, names, autoescape=False))
     comparison = compare(records, baseline=baseline, extra_columns=extra_columns)
     write_atomically(table, to_csv(comparison).encode())
-    return ReportPaths(html, markdown, table, tuple(figures.values()))
+    latex = folder / "table.tex"
+    write_atomically(latex, to_latex(comparison).encode())
+    return ReportPaths(html, markdown, table, tuple(figures.values()), vectors, latex)
 
 
 def png_of(picture: bytes | Path) -> bytes:
@@ -106,24 +111,32 @@ def _png(name: str, picture: bytes | Path) -> bytes:
         raise ValueError(f"galleries[{name!r}]: {error}") from error
 
 
-def _write_figures(folder: Path, content: Content) -> dict[int, Path]:
-    """Write every picture, drop those of an earlier report, and return id(figure) -> path."""
+def _write_figures(folder: Path, content: Content) -> tuple[dict[int, Path], tuple[Path, ...]]:
+    """Write every picture, drop those of an earlier report.
+
+    Returns:
+        id(figure) -> path of the PNG, and the paths of the other formats.
+    """
     groups = [
         (f"table{index}", section.figures)
         for index, section in enumerate(content.sections, start=1)
     ]
     refuse_link_out(folder, folder / "figures")
-    written = {}
+    written: dict[int, Path] = {}
+    vectors: list[Path] = []
     for group, figures in (*groups, ("gallery", content.galleries)):
         for place, figure in enumerate(figures, start=1):
             name = re.sub(r"[^a-z0-9]+", "-", figure.title.lower()).strip("-")[:40]
             path = folder / "figures" / f"{group}-{place}-{name}.png"
             write_atomically(path, figure.png)
             written[id(figure)] = path
-    for path in (folder / "figures").glob("*.png"):
-        if _OWN_FIGURE.match(path.name) and path not in written.values():
+            for kind, drawn in figure.vectors.items():
+                vectors.append(path.with_suffix(f".{kind}"))
+                write_atomically(vectors[-1], drawn)
+    for path in (folder / "figures").glob("*"):
+        if _OWN_FIGURE.fullmatch(path.name) and path not in (*written.values(), *vectors):
             path.unlink()
-    return written
+    return written, tuple(vectors)
 
 
 def _render(

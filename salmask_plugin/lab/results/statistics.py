@@ -1,9 +1,9 @@
-"""Mean and spread over seeds, and the one rule for intervals: Student's t over paired seeds."""
+"""Means over seeds and images, paired differences, and the one rule for intervals: Student's t."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,26 @@ class Summary:
     count: int
     mean: float
     spread: float | None
+
+    @property
+    def interval(self) -> float | None:
+        """Half-width of the 95 % interval of the mean by Student's t; None for a single value."""
+        return None if self.spread is None else half_width(self.spread, self.count)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of a quantity over images.
+
+    Attributes:
+        count: images that have a value.
+        mean: over them; None without any.
+        interval: as a summary's, images independent; None below two images.
+    """
+
+    count: int
+    mean: float | None
+    interval: float | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,15 @@ def summarize(values: Sequence[float]) -> Summary:
         raise ValueError("values is empty; at least one is needed.")
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Summary(len(values), float(np.mean(values)), spread)
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Return mean and interval of the values that are numbers; NaN means an image has none."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return Estimate(0, None, None)
+    summary = summarize(known)
+    return Estimate(summary.count, summary.mean, summary.interval)
 
 
 def half_width(spread: float, count: int) -> float:

@@ -6,16 +6,16 @@ import errno
 import json
 import os
 import secrets
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.json_files import is_deeper
 from salmask_plugin.lab.results.codec import FieldError, decode, encode
-from salmask_plugin.lab.results.files import read_regular
+from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.privacy import shorten_text, shortened, without_secrets
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.shown import shown
 from salmask_plugin.lab.results.study import Study
 
 RECORD_NAME = "record.json"
@@ -122,6 +122,36 @@ def flush_to_disk(handle: int, path: Path) -> None:
             "cut may lose the newest.",
             stacklevel=2,
         )
+
+
+class RefusedFileError(OSError):
+    """A path is no regular file, or the file is too large; ``strerror`` says which."""
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a regular file.
+
+    A pipe is not waited for, a device not read, whatever a link leads to.
+
+    Args:
+        path: of the file.
+        most: bytes that are read at most.
+
+    Raises:
+        RefusedFileError: if it is no regular file, or holds more.
+        OSError: if it cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)  # not inherited by other programs
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise RefusedFileError(0, "it is no regular file", str(path))
+        if found.st_size > most:
+            raise RefusedFileError(
+                0, f"it has {found.st_size:,} bytes, {most:,} are read at most", str(path)
+            )
+        return file.read(most)
 
 
 def read_record(path: Path | str) -> RunRecord:

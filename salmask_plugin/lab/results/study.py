@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from salmask_plugin.lab.results.codec import FieldError, decode
+from salmask_plugin.lab.results.codec import FieldError, Number, Text, decode
 from salmask_plugin.lab.results.record import RunRecord
 
 MOST_PRIMARY = 5
@@ -28,10 +28,10 @@ class Planned:
         ValueError: if the two rows are one, or the measure is no such name.
     """
 
-    row: str
-    against: str
-    measure: str
-    note: str | None = None
+    row: Text
+    against: Text
+    measure: Text
+    note: Text | None = None
 
     def __post_init__(self) -> None:
         if self.row == self.against:
@@ -62,13 +62,13 @@ class Study:
         gate: see ``GATE``.
     """
 
-    row: str | None = None
-    rows: tuple[str, ...] = ()
-    targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    open: tuple[str, ...] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    row: Text | None = None
+    rows: tuple[Text, ...] = ()
+    targets: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    open: tuple[Text, ...] = ()
+    left_out: Mapping[str, Text] = field(default_factory=dict)
     plan: Mapping[str, Planned] = field(default_factory=dict)
-    gate: float = GATE
+    gate: Number = GATE
 
     @classmethod
     def of(cls, record: RunRecord) -> Study:
@@ -122,7 +122,7 @@ def gate_of(value: Any, where: str = "compare.gate") -> float:
     Raises:
         FieldError: if it is no number in [0, 100].
     """
-    points: float = decode(value, float, where)
+    points: float = decode(value, Number, where)
     if not 0 <= points <= 100:
         raise FieldError(f"{where}={points:g} must be percentage points in [0, 100].")
     return points

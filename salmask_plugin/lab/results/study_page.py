@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from salmask_plugin.lab.results.arms import Arm, against, arms_of, orders
+from salmask_plugin.lab.results.bars import Metric, paired_dots
 from salmask_plugin.lab.results.baseline import mean_minutes, time_ratio
 from salmask_plugin.lab.results.comparison import compare
-from salmask_plugin.lab.results.curves import accuracy_curves, loss_curves
-from salmask_plugin.lab.results.estimate import rows_markdown
+from salmask_plugin.lab.results.curves import accuracy_curves, loss_curves, occlusion_curves
+from salmask_plugin.lab.results.drawing import to_png
+from salmask_plugin.lab.results.escaping import escape_markdown
 from salmask_plugin.lab.results.gate import (
     AT_CHANCE,
     BELOW_GATE,
@@ -16,16 +19,14 @@ from salmask_plugin.lab.results.gate import (
     guesses,
     judge,
 )
+from salmask_plugin.lab.results.grid import NOTHING, Grid
 from salmask_plugin.lab.results.grouping import Conditions, optimizer_of
-from salmask_plugin.lab.results.occlusion import occlusion_curves
-from salmask_plugin.lab.results.occlusion_names import OCCLUSION
-from salmask_plugin.lab.results.paired import Arm, against, arms_of, orders
-from salmask_plugin.lab.results.paired_dots import Metric, paired_dots
-from salmask_plugin.lab.results.primary import primary_blocks
+from salmask_plugin.lab.results.metric_names import OCCLUSION
+from salmask_plugin.lab.results.preregistered import primary_blocks
 from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.statistics import EXPLAINED, Difference, summarize
 from salmask_plugin.lab.results.study import asked_gate
-from salmask_plugin.lab.results.text import NOTHING, VS_BASELINE, escape_markdown
+from salmask_plugin.lab.results.text import VS_BASELINE
 
 METRICS = (
     ("linear", "top1_last", "linear top-1 (%)"),
@@ -61,10 +62,10 @@ def study_results(
     table = max(compare(records, baseline=baseline).tables, key=lambda table: len(table.rows))
     pictures |= {"loss": loss_curves(table), "probe": accuracy_curves(table)}
     pictures |= {"occlusion": occlusion_curves(table)}
-    for title, png in pictures.items():
-        if png is not None:
+    for title, picture in pictures.items():
+        if picture is not None:
             path = f"{name}/{title}.png"
-            figures[path] = png
+            figures[path] = to_png(picture)
             blocks.append(f"![{_CAPTIONS[title]}](results/{path})")
     return "\n\n".join(blocks), figures
 
@@ -143,7 +144,7 @@ def _table(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, s
         minutes, (ratio, _) = mean_minutes(arm.runs), time_ratio(arm.runs, base.runs)
         cells += [f"{minutes:.1f}" if minutes else NOTHING]
         rows.append([*cells, NOTHING if ratio is None else f"{ratio:.2f}"])
-    return rows_markdown(titles, rows, left=1)
+    return Grid(titles, rows).markdown(left=1)
 
 
 def _times(arms: Sequence[Arm]) -> list[str]:
@@ -191,9 +192,8 @@ def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, 
     ]
     if not rows:
         return []
-    table = rows_markdown(
-        ["paper", "rows", "its difference", f"ours, {title}, ± 95 %", "order"], rows, left=2
-    )
+    titles = ["paper", "rows", "its difference", f"ours, {title}, ± 95 %", "order"]
+    table = Grid(titles, rows).markdown(left=2)
     return ["The order that the paper reports, and ours:", table]
 
 

@@ -5,53 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from salmask_plugin.lab.results.acting import Items
+from salmask_plugin.lab.results.acting_settings import Items
 from salmask_plugin.lab.results.grouping import Conditions, Setting
-from salmask_plugin.lab.results.occlusion_names import is_occlusion, occlusion_title
+from salmask_plugin.lab.results.metric_names import brackets, metric_title
 from salmask_plugin.lab.results.record import RunRecord, is_share
 from salmask_plugin.lab.results.statistics import Difference, Summary
-
-_EVALUATIONS = {
-    "knn": "kNN",
-    "linear": "Linear",
-    "logistic": "Logistic",
-    "linear_1percent": "Linear, 1 % labels,",
-    "linear_10percent": "Linear, 10 % labels,",
-    "finetune": "Fine-tuned",
-    "finetune_1percent": "Fine-tuned, 1 % labels,",
-    "finetune_10percent": "Fine-tuned, 10 % labels,",
-    "supervised": "Supervised",
-}
-_METRICS = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "top1_last": "top-1 last epoch",
-    "top1_best": "top-1 best epoch",
-    "mean_per_class": "mean per class",
-    "abs_rel": "Abs Rel",
-    "sq_rel": "Sq Rel",
-    "rmse": "RMSE",
-    "rmse_log": "RMSE log",
-    "delta1": "delta < 1.25",
-    "delta2": "delta < 1.25^2",
-    "delta3": "delta < 1.25^3",
-}
-
-
-def metric_title(evaluation: str, metric: str, shown: Items = ()) -> str:
-    """Name a metric for people, with its unit and the settings that tell it apart."""
-    data, _, task = evaluation.rpartition("/")
-    name = (f"{data}: " if data else "") + _EVALUATIONS.get(task, task)
-    if is_occlusion(evaluation):
-        name = name.removesuffix(task) + "Occlusion:"
-        return f"{name} {occlusion_title(metric)}{_brackets(metric, shown)}"
-    return f"{name} {_METRICS.get(metric, metric)}{_brackets(metric, shown)}"
-
-
-def _brackets(metric: str, settings: Items) -> str:
-    parts = ["%"] if is_share(metric) else []
-    parts += [f"{key}={value}" for key, value in settings]
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +36,7 @@ class Column:
     @property
     def key(self) -> str:
         """For programs, with the whole protocol: "knn/top1 (%, k=20, temperature=0.07)"."""
-        return f"{self.evaluation}/{self.metric}{_brackets(self.metric, self.protocol)}"
+        return f"{self.evaluation}/{self.metric}{brackets(self.metric, self.protocol)}"
 
     @property
     def is_compared(self) -> bool:
@@ -128,13 +86,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that may be compared: same images, epochs and encoder."""
+    """Rows that may be compared: same images, epochs and encoder.
+
+    ``recipes`` are those of all tables of the comparison, without the baseline.
+    """
 
     conditions: Conditions
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     extra_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

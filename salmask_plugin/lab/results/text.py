@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Sequence
 
-from salmask_plugin.lab.results.shown import csv_cell, shown
+from salmask_plugin.lab.results.escaping import escape_block, escape_markdown
+from salmask_plugin.lab.results.grid import NOTHING, Grid, rows_csv
 from salmask_plugin.lab.results.statistics import Summary
 from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
 
-NOTHING = "–"  # noqa: RUF001
-"""Stands where there is no value: one seed has no spread, a missing evaluation no mean."""
 VS_BASELINE = "vs baseline (± 95 %)"
 """The sign ± stands before intervals alone; a spread is called SD."""
 
 
-def headers(table: Table) -> list[str]:
-    """Return the column titles for people."""
+def grid_of(table: Table) -> Grid:
+    """Return a table's texts for people."""
     titles = ["Host", "Method", "Recipe", "Localizer"]
     titles += ["Setting"] if _has_variants(table) else []
     titles += ["Seeds"]
     for column in table.columns:
         titles += [column.title, VS_BASELINE] if column.is_compared else [column.title]
-    return [*titles, "Pretraining (min)", "Time ratio", *table.extra_columns]
-
-
-def cells(table: Table) -> list[list[str]]:
-    """Return one list of texts per row, as long as :func:`headers`."""
-    return [_row_cells(table, row) for row in table.rows]
+    titles += ["Pretraining (min)", "Time ratio", *table.extra_columns]
+    return Grid(titles, [_row_cells(table, row) for row in table.rows])
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -42,35 +34,15 @@ def to_markdown(comparison: Comparison) -> str:
 
 def table_markdown(table: Table) -> str:
     """Return one table: its conditions as a bold line, the rows, the notes."""
-    titles = headers(table)
-    left = titles.index("Seeds")
-    rule = [":--" if index < left else "--:" for index in range(len(titles))]
-    lines = [f"| {' | '.join(map(escape_markdown, row))} |" for row in (titles, *cells(table))]
-    lines.insert(1, f"| {' | '.join(rule)} |")
-    blocks = [f"**{escape_markdown(table.conditions.title)}**", "\n".join(lines)]
+    grid = grid_of(table)
+    title = f"**{escape_markdown(table.conditions.title)}**"
+    blocks = [title, grid.markdown(left=grid.headers.index("Seeds"))]
     return "\n\n".join([*blocks, *bullets(table.notes)])
 
 
 def bullets(texts: Sequence[str]) -> list[str]:
     """Return a Markdown list as one block, or no block."""
     return ["\n".join(f"- {escape_block(text)}" for text in texts)] if texts else []
-
-
-def escape_markdown(text: str) -> str:
-    """Keep a name from ending a table cell, opening a tag or marking up the text around it."""
-    text = " ".join(shown(text).split())
-    for sign in "\\`*_[]|~$":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def escape_block(text: str) -> str:
-    """Escape a text that stands at the beginning of a paragraph or of a list's point."""
-    escaped = escape_markdown(text)
-    if escaped.startswith(("#", "+", "-", "=", ":")):
-        return f"\\{escaped}"
-    # "1." and "1)" begin a numbered list.
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", escaped)
 
 
 def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
@@ -106,15 +78,15 @@ def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
     return rows
 
 
+def to_latex(comparison: Comparison) -> str:
+    """Return all tables as LaTeX; their conditions are the captions. Needs the package booktabs."""
+    tables = [(grid_of(table), table.conditions.title) for table in comparison.tables]
+    return "\n".join(grid.latex(grid.headers.index("Seeds"), title) for grid, title in tables)
+
+
 def to_csv(comparison: Comparison) -> str:
     """Return :func:`to_dicts` as CSV; an empty cell is no value."""
-    rows = to_dicts(comparison)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
-    writer.writerow({name: csv_cell(name) for name in names})
-    writer.writerows([{name: csv_cell(value) for name, value in row.items()} for row in rows])
-    return out.getvalue()
+    return rows_csv(to_dicts(comparison))
 
 
 def _numbers(column: Column, row: Row) -> dict[str, object]:

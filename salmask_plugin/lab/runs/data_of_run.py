@@ -10,7 +10,7 @@ from typing import Any
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.lab.data import ImageSplits, differences, identity_of_splits
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.results.acting import PLACES
+from salmask_plugin.lab.results.acting_settings import PLACES
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.folder import holds_work
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
+from salmask_plugin.lab.durations import in_words
 
 LOGGED = (
     "train_loss",
@@ -115,10 +116,7 @@ class History(pl.Callback):
         done = f"epoch {epoch}/{epochs}"
         if self._round_steps is not None:
             done = f"step {epoch * self._round_steps}/{epochs * self._round_steps}"
-        return (
-            f"{done}  {'  '.join(parts)}  {taken:.1f} s, "
-            f"about {in_words(left)} left"
-        )
+        return f"{done}  {'  '.join(parts)}  {taken:.1f} s, about {in_words(left)} left"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resume needs."""

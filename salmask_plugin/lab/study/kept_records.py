@@ -8,9 +8,9 @@ from pathlib import Path
 from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import load_records, write_record
+from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.evidence import RECORDS, TEXT, evidence_page
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.shown import shown
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.study import row_name
 

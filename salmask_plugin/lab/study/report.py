@@ -10,10 +10,10 @@ from pathlib import Path
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import LoadedRecords, compare, load_records, to_markdown
+from salmask_plugin.lab.results.escaping import printable, shown
 from salmask_plugin.lab.results.grouping import Setting
-from salmask_plugin.lab.results.primary import primary_blocks, registered
+from salmask_plugin.lab.results.preregistered import primary_blocks, registered
 from salmask_plugin.lab.results.report import png_of, write_report
-from salmask_plugin.lab.results.shown import printable, shown
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.settings.paper_values import GALLERY, reported_columns, study_notes
 

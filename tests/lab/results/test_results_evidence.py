@@ -10,8 +10,8 @@ import pytest
 from salmask_plugin.cli import results as command
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation, write_record
+from salmask_plugin.lab.results.arms import against, arms_of, orders
 from salmask_plugin.lab.results.evidence import evidence_page
-from salmask_plugin.lab.results.paired import against, arms_of, orders
 from salmask_plugin.lab.results.statistics import difference
 from salmask_plugin.lab.results.study_page import study_results
 from salmask_plugin.lab.study.kept_records import slim

@@ -12,7 +12,6 @@ from PIL import Image
 from salmask_plugin.lab.results import (
     Evaluation,
     GalleryRow,
-    bars,
     compare,
     display_filtered,
     display_view,
@@ -20,6 +19,7 @@ from salmask_plugin.lab.results import (
 )
 from salmask_plugin.lab.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.lab.results.curves import accuracy_curves, diagnostics, loss_curves
+from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, line_styles, rendered, to_png
 
 FIGURES = (accuracy_bars, difference_dots, loss_curves, diagnostics, accuracy_curves)
 
@@ -46,23 +46,50 @@ def table(make_record):
 
 @pytest.mark.parametrize("draw", FIGURES)
 def test_figures_are_png_of_the_reports_width(table, draw):
-    png = draw(table)
+    png = to_png(draw(table))
     width, height = _size(png)
     assert width == 1350
     assert 200 < height < 2000
     assert _pixels(png).std() > 5
-    assert draw(table) == png
+    assert to_png(draw(table)) == png
 
 
-def test_labels_of_panels_do_not_overlap_and_are_large(make_record, monkeypatch):
+@pytest.mark.parametrize(("kind", "opening"), [("svg", b"<?xml"), ("pdf", b"%PDF-")])
+def test_a_figure_is_also_a_vector_graphic_the_same_each_time(table, kind, opening):
+    figure = difference_dots(table)
+    to_png(figure)
+    first, again = rendered(figure, kind), rendered(difference_dots(table), kind)
+    assert first.startswith(opening)
+    assert b"Matplotlib v" not in first
+    # Whether it was a PNG before or not: its texts have the same room.
+    assert len(first) == pytest.approx(len(again), rel=0.02)
+    assert rendered(figure, kind) == first
+
+
+def test_a_recipe_has_one_colour_in_every_table_and_the_baseline_is_grey(make_record):
+    records = [make_record(recipe) for recipe in ("none", "blur", "mean", "top")]
+    records += [make_record(recipe, epochs=9) for recipe in ("none", "mean", "top")]
+    records += [make_record("top", branch="key")]
+    tables = compare(records).tables
+    found = [line_styles(table) for table in tables]
+    colours = {
+        (row.setting.recipe, styles[row.name]["color"])
+        for table, styles in zip(tables, found, strict=True)
+        for row in table.rows
+    }
+    assert len(tables) == 2
+    assert len(colours) == 4
+    assert ("none", BASELINE_COLOUR) in colours
+    one, other = (found[0][f"top · branch={branch}"] for branch in ("key", "query"))
+    assert one["linestyle"] != other["linestyle"]
+
+
+def test_labels_of_panels_do_not_overlap_and_are_large(make_record):
     """Four long names below four panels, as occlusion gives them."""
-    figures = []
-    monkeypatch.setattr(bars, "to_png", lambda figure: figures.append(figure) or b"")
     names = ("top1_linear", "top1_linear_anywhere_picture", "top1_knn_background_picture")
     found = Evaluation(dict.fromkeys(names, 0.5), {})
     records = [make_record(n, 0).with_evaluation("occlusion", found) for n in ("none", "mean")]
-    accuracy_bars(compare(records).tables[0])
-    (figure,) = figures
+    figure = accuracy_bars(compare(records).tables[0])
     figure.draw_without_rendering()
     labels = [axis.xaxis.label for axis in figure.axes if axis.axison]
     assert len(labels) == 4
@@ -88,7 +115,7 @@ def test_figures_take_one_seed_missing_values_and_strange_names(make_record):
     ]
     table = compare(records).tables[0]
     for draw in (accuracy_bars, loss_curves):
-        assert _size(draw(table))[0] == 1350
+        assert _size(to_png(draw(table)))[0] == 1350
 
 
 def test_seeds_of_unequal_length_are_drawn(make_record):
@@ -98,7 +125,7 @@ def test_seeds_of_unequal_length_are_drawn(make_record):
 
 def test_drawing_leaves_the_users_style_and_opens_no_window(table):
     before = dict(mpl.rcParams)
-    loss_curves(table)
+    to_png(loss_curves(table))
     assert dict(mpl.rcParams) == before
     assert (
         "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
@@ -226,7 +253,7 @@ def test_long_names_do_not_run_out_of_the_figure(make_record, draw):
     linear = Evaluation({"top1_last": 0.5}, {}, {"top1": (0.2, 0.5)})
     names = ["none", *(f"masks_that_fall_on_the_foreground_alone_{place}" for place in range(7))]
     records = [make_record(name, 0, 0.4).with_evaluation("linear", linear) for name in names]
-    pixels = _pixels(draw(compare(records).tables[0]))
+    pixels = _pixels(to_png(draw(compare(records).tables[0])))
     assert (pixels[:, :4] == 255).all()
     assert (pixels[:, -4:] == 255).all()
 

@@ -3,8 +3,8 @@
 import pytest
 
 from salmask_plugin.lab.results import Evaluation, compare, to_csv, to_markdown, write_report
+from salmask_plugin.lab.results.arms import arms_of
 from salmask_plugin.lab.results.gate import is_untrained, judge
-from salmask_plugin.lab.results.paired import arms_of
 from salmask_plugin.lab.results.study_page import study_results
 
 ROWS = {"none": [], "untrained": [], "mean": []}

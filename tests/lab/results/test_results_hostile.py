@@ -11,10 +11,10 @@ import unicodedata
 import pytest
 
 from salmask_plugin.lab.results import write_record
-from salmask_plugin.lab.results.estimate import Estimate, rows_csv
-from salmask_plugin.lab.results.shown import LONGEST, printable, shown
+from salmask_plugin.lab.results.escaping import LONGEST, escape_block, printable, shown
+from salmask_plugin.lab.results.grid import rows_csv
+from salmask_plugin.lab.results.statistics import Estimate
 from salmask_plugin.lab.results.store import LARGEST_RECORD
-from salmask_plugin.lab.results.text import escape_block
 from salmask_plugin.lab.study.report import report_folder
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from salmask_plugin.lab.results import Evaluation, compare
-from salmask_plugin.lab.results.curves import accuracy_curves
-from salmask_plugin.lab.results.occlusion import occlusion_curves
-from salmask_plugin.lab.results.occlusion_names import is_occlusion, occlusion_title
+from salmask_plugin.lab.results.curves import accuracy_curves, occlusion_curves
+from salmask_plugin.lab.results.drawing import to_png
+from salmask_plugin.lab.results.metric_names import is_occlusion, metric_title, occlusion_title
 from salmask_plugin.lab.results.study_page import study_results
-from salmask_plugin.lab.results.table import metric_title
 
 
 def hidden(value, shares="0.15, 0.3"):
@@ -51,12 +50,12 @@ def test_tables_use_them():
 
 def test_the_figure_shows_each_rows_curve(records):
     """Its pixels change with a value, and rows without the task leave no figure."""
-    png = occlusion_curves(compare(records).tables[0])
+    png = to_png(occlusion_curves(compare(records).tables[0]))
     image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert image.std() > 5
     moved = [records[0].with_evaluation("occlusion", hidden(0.1)), *records[1:]]
-    assert occlusion_curves(compare(moved).tables[0]) != png
-    assert occlusion_curves(compare(records).tables[0]) == png
+    assert to_png(occlusion_curves(compare(moved).tables[0])) != png
+    assert to_png(occlusion_curves(compare(records).tables[0])) == png
 
 
 def test_without_occlusion_there_is_no_figure(make_record):
@@ -69,7 +68,7 @@ def test_shares_are_no_epochs(records):
 
 def test_shares_that_do_not_fit_are_left_out(make_record):
     broken = make_record("none").with_evaluation("occlusion", hidden(0.3, shares="many"))
-    occlusion_curves(compare([broken]).tables[0])
+    assert occlusion_curves(compare([broken]).tables[0]) is None
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -8,7 +8,7 @@ from scipy import stats
 
 from salmask_plugin.lab.results import Evaluation, write_record, write_report
 from salmask_plugin.lab.results.codec import FieldError
-from salmask_plugin.lab.results.primary import registered
+from salmask_plugin.lab.results.preregistered import registered
 from salmask_plugin.lab.results.study import plan_of
 from salmask_plugin.lab.results.study_page import study_results
 from salmask_plugin.lab.study.report import report_folder
@@ -153,3 +153,9 @@ GOOD = PLAN["masking"]
 def test_what_is_no_plan_is_refused_in_words(plan, words):
     with pytest.raises(FieldError, match=words):
         plan_of(plan)
+
+
+def test_a_comparison_called_by_a_number_is_one():
+    """YAML reads the name 15 as a number; records have texts for keys."""
+    planned = {"row": "a", "against": "b", "measure": "knn/top1"}
+    assert list(plan_of({15: planned})) == ["15"]

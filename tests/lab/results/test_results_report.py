@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from salmask_plugin.lab.results import Evaluation, GalleryRow, draw_gallery, write_report
+from salmask_plugin.lab.results.grid import Grid
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&`|"
 
@@ -72,6 +73,14 @@ def test_a_report_has_table_figures_gallery_and_settings(make_record, tmp_path, 
     linked = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", markdown)
     assert [tmp_path / "out" / link for link in linked] == list(paths.figures)
     assert "50.0" in paths.csv.read_text()
+    drawn = paths.figures[:4]
+    assert paths.vectors == tuple(
+        path.with_suffix(kind) for path in drawn for kind in (".svg", ".pdf")
+    )
+    assert all(path.stat().st_size > 1000 for path in paths.vectors)
+    latex = paths.latex.read_text()
+    assert r"+10.00 $\pm$ 0.64" in latex
+    assert latex.count(r"\begin{table}") == 1
 
 
 def test_the_html_needs_nothing_from_outside(make_record, tmp_path, picture):
@@ -112,13 +121,25 @@ def test_hostile_names_stay_text(make_record, tmp_path, picture):
     assert "<img" not in markdown
 
 
+def test_no_name_is_a_command_of_latex():
+    text = Grid(["a_{b}"], [[r"\input{x} 5 % & $y$ #1 ^~" + "\x1b"], ["[1pt]"]]).latex(1, "$")
+    assert text.splitlines()[4:8] == [
+        r"a\_\{b\} \\",
+        r"\midrule",
+        r"\textbackslash{}input\{x\} 5 \% \& \$y\$ \#1 \textasciicircum{}\textasciitilde{}"
+        r"\textbackslash{}x1b \\",
+        r"{[}1pt] \\",
+    ]
+    assert r"\caption{\$}" in text
+
+
 def test_the_same_records_give_the_same_files(make_record, tmp_path):
     records = [make_record("none"), make_record("mean"), make_record("mean", 1)]
     first = write_report(tmp_path / "a", records)
     second = write_report(tmp_path / "b", records[::-1])
     for one, two in zip(
-        (first.html, first.markdown, first.csv, *first.figures),
-        (second.html, second.markdown, second.csv, *second.figures),
+        (first.html, first.markdown, first.csv, first.latex, *first.figures, *first.vectors),
+        (second.html, second.markdown, second.csv, second.latex, *second.figures, *second.vectors),
         strict=True,
     ):
         assert one.read_bytes() == two.read_bytes()
@@ -162,4 +183,5 @@ def test_a_gallery_that_is_no_picture_is_refused_before_anything_is_written(make
 def test_figures_of_an_earlier_report_do_not_stay(make_record, tmp_path, picture):
     write_report(tmp_path, [make_record()], galleries={"old": picture})
     paths = write_report(tmp_path, [make_record()])
-    assert sorted((tmp_path / "figures").iterdir()) == sorted(paths.figures)
+    kept = sorted((*paths.figures, *paths.vectors))
+    assert sorted((tmp_path / "figures").iterdir()) == kept

@@ -3,7 +3,7 @@
 import pytest
 
 from salmask_plugin.lab.results import compare, to_markdown
-from salmask_plugin.lab.results.paired import arms_of
+from salmask_plugin.lab.results.arms import arms_of
 
 CONFIG = {
     "seed": 0,

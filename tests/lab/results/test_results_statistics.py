@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from salmask_plugin.lab.results.estimate import estimate
-from salmask_plugin.lab.results.statistics import difference, half_width, holm
+from salmask_plugin.lab.results.statistics import difference, estimate, half_width, holm
 
 
 def seeds(*values):

@@ -155,7 +155,7 @@ def test_rounds_are_told_in_steps_and_kept_where_their_first_checkpoints_had_the
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("step 2/4  loss 1.500  ")
     assert last.startswith("step 4/4  loss 5.000  ")
-    assert last.endswith("about 0:00 min left")
+    assert last.endswith("about 0 s left")
     assert History().state_key == "History"
 
 

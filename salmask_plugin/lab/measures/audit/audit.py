@@ -30,7 +30,7 @@ from salmask_plugin.lab.measures.recipes import (
     with_embedded_localizer,
 )
 from salmask_plugin.lab.results.environment import environment
-from salmask_plugin.lab.results.estimate import estimate
+from salmask_plugin.lab.results.statistics import estimate
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.example_views import can_be_shown

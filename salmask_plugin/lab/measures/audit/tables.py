@@ -9,8 +9,9 @@ from typing import Any
 
 from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing, new_figure, to_png
-from salmask_plugin.lab.results.estimate import Estimate, estimate_text, rows_csv, rows_markdown
+from salmask_plugin.lab.results.grid import Grid, estimate_text, rows_csv
 from salmask_plugin.lab.results.privacy import shortened
+from salmask_plugin.lab.results.statistics import Estimate
 
 COLUMNS = {
     "foreground": "gamma",
@@ -66,7 +67,7 @@ def coverage_markdown(rows: Sequence[CoverageRow]) -> str:
             for row in mine
         ]
         head = f"**{views}: {mine[0].images} images, object {area} of the view**"
-        blocks += [head, rows_markdown(titles, cells, left=2)]
+        blocks += [head, Grid(titles, cells).markdown(left=2)]
     return "\n\n".join(blocks)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.drawing import PALETTE, drawing, new_figure, to_png
-from salmask_plugin.lab.results.estimate import Estimate, estimate_text, rows_markdown
+from salmask_plugin.lab.results.grid import Grid, estimate_text
 from salmask_plugin.lab.results.privacy import shortened
+from salmask_plugin.lab.results.statistics import Estimate
 
 UNIT = 1e-4
 UNIT_TEXT = "1e-4"
@@ -45,7 +46,7 @@ def spread_markdown(rows: Sequence[SpreadRow]) -> str:
         ]
         for row in rows
     ]
-    return rows_markdown(titles, cells, left=2)
+    return Grid(titles, cells).markdown(left=2)
 
 
 def spread_json(rows: Sequence[SpreadRow], protocol: Mapping[str, Any]) -> str:

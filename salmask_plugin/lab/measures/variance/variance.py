@@ -27,7 +27,7 @@ from salmask_plugin.lab.measures.variance.tables import SpreadRow, draw_spread, 
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.results.environment import environment
-from salmask_plugin.lab.results.estimate import estimate
+from salmask_plugin.lab.results.statistics import estimate
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from salmask_plugin.lab.results.codec import decode, encode
@@ -40,6 +41,23 @@ def _sign(sign: str) -> str:
             code -= 0xDC00
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return sign
+
+
+def escape_markdown(text: str) -> str:
+    """Keep a name from ending a table cell, opening a tag or marking up the text around it."""
+    text = " ".join(shown(text).split())
+    for sign in "\\`*_[]|~$":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_block(text: str) -> str:
+    """Escape a text that stands at the beginning of a paragraph or of a list's point."""
+    escaped = escape_markdown(text)
+    if escaped.startswith(("#", "+", "-", "=", ":")):
+        return f"\\{escaped}"
+    # "1." and "1)" begin a numbered list.
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", escaped)
 
 
 def printable(record: RunRecord) -> RunRecord:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from salmask_plugin.lab.results.acting import differing
-from salmask_plugin.lab.results.estimate import rows_markdown
+from salmask_plugin.lab.results.acting_settings import differing
+from salmask_plugin.lab.results.escaping import escape_markdown
 from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE, guesses, judge
-from salmask_plugin.lab.results.record import RunRecord, is_share
+from salmask_plugin.lab.results.grid import NOTHING, Grid
+from salmask_plugin.lab.results.metric_names import metric_title
+from salmask_plugin.lab.results.record import RunRecord, is_share, values_of
 from salmask_plugin.lab.results.statistics import CONFIDENCE, Difference, difference, holm
 from salmask_plugin.lab.results.study import Planned, Study, asked_gate, row_name
-from salmask_plugin.lab.results.table import metric_title
-from salmask_plugin.lab.results.text import NOTHING, escape_markdown
 
 NO_PLAN = (
     "No comparison was registered before the runs (compare.plan), so every difference here is "
@@ -98,19 +98,21 @@ def registered(records: Sequence[RunRecord], baseline: str) -> list[Registered]:
     return [entry for entry in found if entry.primaries or entry.problem]
 
 
-def primary_rows(primaries: Sequence[Primary]) -> list[list[str]]:
-    """Return the texts below ``HEADERS``, a row per comparison."""
-    return [_texts(primary) for primary in primaries]
+def primary_grid(records: Sequence[RunRecord], baseline: str) -> tuple[Grid, list[str]]:
+    """Return the primary comparisons as a table, and what has to be said about them."""
+    plans = registered(records, baseline)
+    rows = [_texts(primary) for plan in plans for primary in plan.primaries]
+    problems = [plan.problem for plan in plans if plan.problem]
+    return Grid(HEADERS, rows), [*problems, *((EXPLAINED, EXPLORATORY) if rows else (NO_PLAN,))]
 
 
 def primary_blocks(records: Sequence[RunRecord], baseline: str) -> list[str]:
     """Return the primary comparisons as blocks of Markdown, or why there are none."""
-    plans = registered(records, baseline)
-    problems = [escape_markdown(plan.problem) for plan in plans if plan.problem]
-    rows = primary_rows([primary for plan in plans for primary in plan.primaries])
-    if not rows:
-        return [*problems, NO_PLAN]
-    return [*problems, rows_markdown(HEADERS, rows, left=3), f"{EXPLAINED} {EXPLORATORY}"]
+    grid, notes = primary_grid(records, baseline)
+    notes = [escape_markdown(note) for note in notes]
+    if not grid.rows:
+        return notes
+    return [*notes[:-2], grid.markdown(left=3), " ".join(notes[-2:])]
 
 
 def _registered(records: Sequence[RunRecord], baseline: str) -> Registered:
@@ -148,15 +150,12 @@ def _primary(
     values: list[dict[int, float]] = []
     used: list[RunRecord] = []
     for row in (planned.row, planned.against):
-        runs = list(rows.get(row, {}).values())
+        seeds = rows.get(row, {})
+        runs = list(seeds.values())
         different = sorted({key for run in runs for key in differing(runs[0], run)})
         if different:
             return Primary(name, planned, None, flag=f"runs of {row} differ: {different[0]}")
-        measured = {
-            run.seed: run.evaluations[evaluation].metrics[metric]
-            for run in runs
-            if evaluation in run.evaluations and metric in run.evaluations[evaluation].metrics
-        }
+        measured = values_of(seeds, evaluation, metric)
         if not measured:
             return Primary(name, planned, None, flag=f"{row} has no {planned.measure} yet")
         values.append(measured)

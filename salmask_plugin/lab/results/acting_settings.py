@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from salmask_plugin.lab.results.record import RunRecord, Scalar
+from salmask_plugin.lab.results.codec import Scalar
+from salmask_plugin.lab.results.record import RunRecord
 
 Items = tuple[tuple[str, Scalar], ...]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from salmask_plugin.lab.results.acting import differing
-from salmask_plugin.lab.results.record import RunRecord
+from salmask_plugin.lab.results.acting_settings import differing
+from salmask_plugin.lab.results.record import RunRecord, values_of
 from salmask_plugin.lab.results.statistics import Difference, difference
 from salmask_plugin.lab.results.study import Study, row_name
 
@@ -32,11 +32,7 @@ class Arm:
 
     def values(self, evaluation: str, metric: str) -> dict[int, float]:
         """Return seed -> value, where the run has been evaluated so."""
-        return {
-            seed: run.evaluations[evaluation].metrics[metric]
-            for seed, run in self.runs.items()
-            if evaluation in run.evaluations and metric in run.evaluations[evaluation].metrics
-        }
+        return values_of(self.runs, evaluation, metric)
 
 
 def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from salmask_plugin.lab.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.comparison import ExtraColumns, compare
-from salmask_plugin.lab.results.curves import accuracy_curves, diagnostics, loss_curves
-from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE
-from salmask_plugin.lab.results.occlusion import occlusion_curves
-from salmask_plugin.lab.results.primary import EXPLAINED as PRIMARY_EXPLAINED
-from salmask_plugin.lab.results.primary import (
-    EXPLORATORY,
-    HEADERS,
-    NO_PLAN,
-    primary_rows,
-    registered,
+from salmask_plugin.lab.results.curves import (
+    accuracy_curves,
+    diagnostics,
+    loss_curves,
+    occlusion_curves,
 )
+from salmask_plugin.lab.results.drawing import VECTORS, rendered, to_png
+from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE
+from salmask_plugin.lab.results.grid import NOTHING, Grid
+from salmask_plugin.lab.results.preregistered import primary_grid
 from salmask_plugin.lab.results.record import RunRecord
+from salmask_plugin.lab.results.report_summary import summarize_study
 from salmask_plugin.lab.results.statistics import EXPLAINED
-from salmask_plugin.lab.results.summary import summarize_study
 from salmask_plugin.lab.results.table import Row, Table
-from salmask_plugin.lab.results.text import NOTHING, VS_BASELINE, cells, headers
+from salmask_plugin.lab.results.text import VS_BASELINE, grid_of
 
 HOW_TO_READ = (
     "Accuracies are percentages of the validation images: mean and, in brackets, the sample "
@@ -68,20 +67,13 @@ _DRAWERS = (
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table of texts."""
-
-    headers: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
 class Figure:
-    """A picture with what it shows."""
+    """A picture with what it shows, and the same as other formats, by their name."""
 
     title: str
     caption: str
     png: bytes
+    vectors: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,15 +120,12 @@ def build(
         "Foreground: cells the masks call object, the rest darkened. The hard negative hides "
         "object cells and keeps the background."
     )
-    plans = registered(records, baseline)
-    primaries = [primary for plan in plans for primary in plan.primaries]
-    problems = [plan.problem for plan in plans if plan.problem]
-    planned = [PRIMARY_EXPLAINED, EXPLORATORY] if primaries else [NO_PLAN]
+    primary, primary_notes = primary_grid(records, baseline)
     return Content(
         title=title,
         summary=summarize_study(records, comparison),
-        primary=Grid(HEADERS, primary_rows(primaries)),
-        primary_notes=[*problems, *planned] if comparison.tables else [],
+        primary=primary,
+        primary_notes=primary_notes if comparison.tables else [],
         how_to_read=HOW_TO_READ,
         sections=[_section(table) for table in comparison.tables],
         galleries=[Figure(name, caption, png) for name, png in galleries.items()],
@@ -151,9 +140,15 @@ def _section(table: Table) -> Section:
     drawn = [(title, caption, draw(table)) for title, caption, draw in _DRAWERS]
     return Section(
         title=table.conditions.title,
-        table=Grid(headers(table), cells(table)),
+        table=grid_of(table),
         notes=table.notes,
-        figures=tuple(Figure(title, caption, png) for title, caption, png in drawn if png),
+        figures=tuple(
+            Figure(
+                title, caption, to_png(drawing), {kind: rendered(drawing, kind) for kind in VECTORS}
+            )
+            for title, caption, drawing in drawn
+            if drawing is not None
+        ),
         settings=_settings(table.rows),
         protocols=_protocols(table),
     )
