@@ -33,6 +33,7 @@ from salmask_plugin.adapters.lightly.views import (
 from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.sparse import visible_only
 
 
 class MaskedMoCoV2(LightningModule):
@@ -166,7 +167,9 @@ class MaskedMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
-        query = self.projection_head(self.backbone(views.query).flatten(1))
+        with visible_only(self.backbone, views.query_unseen):
+            features = self.backbone(views.query).flatten(1)
+        query = self.projection_head(features)
         if self._micro_batches.begins(self.trainer):
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)

@@ -37,6 +37,7 @@ from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.sparse import visible_only
 from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
 
@@ -184,7 +185,9 @@ def _measure(
             views = views.to(device)
             for row, found in zip(rows, embeddings, strict=True):
                 draws = step_generator(settings["seed"], 0, step, device)
-                found.append(encoder(_as_seen(row.masking, views, draws)).cpu())
+                seen, unseen = _as_seen(row.masking, views, draws)
+                with visible_only(encoder.backbone, unseen):
+                    found.append(encoder(seen).cpu())
             step += 1
         for place, found in enumerate(embeddings):
             spread = view_variance(torch.stack(found, 1))
@@ -198,12 +201,14 @@ def _measure(
     return results, len(variances[0]), dimension
 
 
-def _as_seen(masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator) -> Tensor:
-    """Return the views as the masked branch gets them."""
+def _as_seen(
+    masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Return the views as the masked branch gets them, and what it does not see."""
     if masking is None:
-        return views
+        return views, None
     masked = masking(views, views, draws)
-    return masked.key if masking.branch == "key" else masked.query
+    return masked.key if masking.branch == "key" else masked.query, masked.query_unseen
 
 
 def _image_groups(
