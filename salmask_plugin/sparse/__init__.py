@@ -1,4 +1,4 @@
-"""An encoder that does not see the masked places: nothing is filled in, and nothing is read there."""
+"""An encoder that does not see masked places: nothing is filled in, nothing is read there."""
 
 from salmask_plugin.sparse.encoding import visible_only
 

@@ -102,6 +102,6 @@ def _check(encoder: nn.Module) -> None:
             )
         if isinstance(part, nn.SyncBatchNorm) and several and part.training:
             raise ValueError(
-                "SyncBatchNorm takes its statistics from all places of all processes: the fill 'not "
-                "seen' needs BatchNorm of each process (sync_batchnorm=false)."
+                "SyncBatchNorm takes its statistics from all places of all processes: the fill "
+                "'not seen' needs BatchNorm of each process (sync_batchnorm=false)."
             )

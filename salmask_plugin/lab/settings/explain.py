@@ -203,7 +203,11 @@ def _sampler(node: dict[str, Any]) -> str:
     if name == "BlockMask":
         count = "one block" if node["blocks"] == 1 else f"{node['blocks']} blocks"
         return f"{share} cells in {count}, wherever the saliency is"
-    kinds = {"BackgroundMask": "background's cells", "TopMask": "most salient cells", "SystematicMask": "cells, evenly along the saliency"}
+    kinds = {
+        "BackgroundMask": "background's cells",
+        "TopMask": "most salient cells",
+        "SystematicMask": "cells, evenly along the saliency",
+    }
     return f"{share} {kinds.get(name, 'cells (' + name + ')')}"
 
 

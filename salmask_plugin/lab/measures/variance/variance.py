@@ -37,9 +37,9 @@ from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.sparse import visible_only
 from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
+from salmask_plugin.sparse import visible_only
 
 NEGATIVE_OFF = "masking.negative=null"
 ROWS = {
