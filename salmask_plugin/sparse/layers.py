@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salmask_plugin.precision import in_float
 from salmask_plugin.sparse.batch_norm import visible_batch_norm
 from salmask_plugin.sparse.places import VisiblePlaces
 
@@ -46,7 +47,7 @@ def average(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
     """The mean of the visible values; 0 where there is none."""
-    seen = places.visible(maps).float()
+    seen = in_float(places.visible(maps))
     share = function(seen, *rest, **named)
     whole = function(torch.ones_like(seen), *rest, **named)
     found = function(places.shown(maps), *rest, **named)
