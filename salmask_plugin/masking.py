@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from salmask_plugin.fills.special import check_special, is_unseen
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.masks.fitting import check_generator, check_mask, check_one_each
@@ -108,17 +109,7 @@ class SaliencyMasking:
                 f"num_negatives={self.num_negatives} must be at least 1; "
                 "for no hard negatives leave negative=None."
             )
-        if is_unseen(self.negative) or (is_unseen(self.query) and self.branch != "query"):
-            raise ValueError(
-                "the fill 'not seen' is the query's alone: keys and hard negatives are encoded "
-                f"whole. branch={self.branch!r} must be 'query', and negative needs another fill."
-            )
-        across = getattr(getattr(self.negative, "fill", None), "across_images", False)
-        if across and self.num_negatives > 1:
-            raise ValueError(
-                f"num_negatives={self.num_negatives} must be 1 where hard negatives show another "
-                "image: an image's own copies stand beside it."
-            )
+        check_special(self.query, self.negative, self.branch, self.num_negatives)
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability={self.probability} must be in [0, 1].")
 
@@ -170,9 +161,8 @@ class SaliencyMasking:
             assert maps is not None
             negatives, negative_masks = self._hide_object(clean[source], maps[source], generator)
         unseen = query_mask if is_unseen(self.query) else None
-        return MaskedViews(
-            query, key, negatives, query_mask, key_mask, negative_masks, maps, unseen
-        )
+        masks = (query_mask, key_mask, negative_masks)
+        return MaskedViews(query, key, negatives, *masks, maps, unseen)
 
     @torch.no_grad()
     def localize(self, query: Images, key: Images) -> tuple[Saliency, Saliency] | None:
@@ -225,11 +215,6 @@ def draw_mask(
 ) -> PixelMask:
     """Draw the mask of each view, (B, 1, H, W) or (B, C, H, W) where channels are drawn apart."""
     return to_pixels(for_channels(sampler, images.shape[1])(saliency, generator), images)
-
-
-def is_unseen(masking: Masking | None) -> bool:
-    """Say whether the masked places are to be hidden from the encoder, by the fill's own word."""
-    return bool(getattr(getattr(masking, "fill", None), "unseen", False))
 
 
 def foreground_tolerance(masking: SaliencyMasking | None) -> float:

@@ -10,7 +10,7 @@ def rectangle_loop(length, cover, toss, place):
     """The extent of one block along one axis, from the same draws, case by case."""
     if cover >= 1:
         return [True] * length
-    chance = [cells / (length + cells - 1) if cells else 0.0 for cells in range(10 * length + 2)]
+    chance = [cells / (length + cells - 1) if cells else 0.0 for cells in range(1000)]
     cells = max(number for number, value in enumerate(chance) if value <= cover + 1e-9)
     between = (cover - chance[cells]) / (chance[cells + 1] - chance[cells])
     cells += toss < between

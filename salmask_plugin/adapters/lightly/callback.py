@@ -10,7 +10,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.views import StepMasking, views_of
-from salmask_plugin.masking import SaliencyMasking, is_unseen
+from salmask_plugin.fills.special import is_unseen
+from salmask_plugin.masking import SaliencyMasking
 
 
 class SaliencyMaskingCallback(Callback):

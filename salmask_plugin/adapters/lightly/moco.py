@@ -168,8 +168,7 @@ class MaskedMoCoV2(LightningModule):
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
         with visible_only(self.backbone, views.query_unseen):
-            features = self.backbone(views.query).flatten(1)
-        query = self.projection_head(features)
+            query = self.projection_head(self.backbone(views.query).flatten(1))
         if self._micro_batches.begins(self.trainer):
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
@@ -203,9 +202,8 @@ class MaskedMoCoV2(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum 0.9; cosine per epoch over ``trainer.max_epochs``."""
-        groups: list[dict[str, Any]] = [
-            {"params": [*self.backbone.parameters(), *self.projection_head.parameters()]}
-        ]
+        trained = [*self.backbone.parameters(), *self.projection_head.parameters()]
+        groups: list[dict[str, Any]] = [{"params": trained}]
         if self.online_classifier is not None:
             groups.append({"params": self.online_classifier.parameters(), "weight_decay": 0.0})
         optimizer = torch.optim.SGD(

@@ -185,9 +185,7 @@ def _measure(
             views = views.to(device)
             for row, found in zip(rows, embeddings, strict=True):
                 draws = step_generator(settings["seed"], 0, step, device)
-                seen, unseen = _as_seen(row.masking, views, draws)
-                with visible_only(encoder.backbone, unseen):
-                    found.append(encoder(seen).cpu())
+                found.append(_embedded(encoder, row.masking, views, draws).cpu())
             step += 1
         for place, found in enumerate(embeddings):
             spread = view_variance(torch.stack(found, 1))
@@ -201,14 +199,15 @@ def _measure(
     return results, len(variances[0]), dimension
 
 
-def _as_seen(
-    masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator
-) -> tuple[Tensor, Tensor | None]:
-    """Return the views as the masked branch gets them, and what it does not see."""
+def _embedded(
+    encoder: Encoder, masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator
+) -> Tensor:
+    """Return the embeddings of the views as the masked branch gets them."""
     if masking is None:
-        return views, None
+        return encoder(views)
     masked = masking(views, views, draws)
-    return masked.key if masking.branch == "key" else masked.query, masked.query_unseen
+    with visible_only(encoder.backbone, masked.query_unseen):
+        return encoder(masked.key if masking.branch == "key" else masked.query)
 
 
 def _image_groups(
