@@ -64,9 +64,12 @@ def test_hidden_pixels_of_the_query_do_not_move_the_weights(kind, monkeypatch):
 
 def test_hard_negatives_and_keys_stay_whole():
     negative = Masking(GridMask((0.4, 0.7), background=False), MeanFill())
-    model = module(MaskedMoCoV2, masking=masking(query=UNSEEN, negative=negative))
-    trainer().fit(model, loader(8))
-    assert model.step_masking.batches_seen == 1
+    both = masking(query=UNSEEN, negative=negative)
+    model = module(MaskedMoCoV2, masking=both, hard_negative_bias=-9.0)
+    calls = seen_by(model.key_backbone)
+    trainer().fit(model, DataLoader(Pairs(8), batch_size=8))
+    assert len(calls) == 2  # keys, then hard negatives
+    assert not any((images == 0).any() for images, _ in calls)
 
 
 def test_the_callback_refuses_a_query_that_is_not_to_be_seen():
