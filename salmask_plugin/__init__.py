@@ -1,6 +1,13 @@
 """Saliency-guided masking for contrastive self-supervised learning on ConvNets."""
 
-from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill, TileFill
+from salmask_plugin.fills import (
+    BlurFill,
+    MeanFill,
+    NoiseFill,
+    OtherImageFill,
+    TileFill,
+    UnseenFill,
+)
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import (
     CachedLocalizer,
@@ -14,6 +21,8 @@ from salmask_plugin.localizers import (
 from salmask_plugin.losses import InfoNCELoss, info_nce
 from salmask_plugin.masking import Masking, SaliencyMasking
 from salmask_plugin.masks import (
+    BackgroundMask,
+    BlockMask,
     FocalMask,
     GridMask,
     MaskMixture,
@@ -23,11 +32,14 @@ from salmask_plugin.masks import (
     foreground,
 )
 from salmask_plugin.seeding import step_generator
+from salmask_plugin.sparse import visible_only
 from salmask_plugin.types import MaskedViews
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackgroundMask",
+    "BlockMask",
     "BlurFill",
     "CachedLocalizer",
     "CenterLocalizer",
@@ -43,6 +55,7 @@ __all__ = [
     "MeanFill",
     "MomentumLocalizer",
     "NoiseFill",
+    "OtherImageFill",
     "PermutedLocalizer",
     "SCDALocalizer",
     "SaliencyMasking",
@@ -50,7 +63,9 @@ __all__ = [
     "TileFill",
     "TopMask",
     "UniformLocalizer",
+    "UnseenFill",
     "foreground",
     "info_nce",
     "step_generator",
+    "visible_only",
 ]

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from salmask_plugin.fills.special import check_special, is_unseen
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.masks.fitting import check_generator, check_mask, check_one_each
@@ -108,6 +109,7 @@ class SaliencyMasking:
                 f"num_negatives={self.num_negatives} must be at least 1; "
                 "for no hard negatives leave negative=None."
             )
+        check_special(self.query, self.negative, self.branch, self.num_negatives)
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability={self.probability} must be in [0, 1].")
 
@@ -158,7 +160,9 @@ class SaliencyMasking:
         if self.negative is not None:
             assert maps is not None
             negatives, negative_masks = self._hide_object(clean[source], maps[source], generator)
-        return MaskedViews(query, key, negatives, query_mask, key_mask, negative_masks, maps)
+        unseen = query_mask if is_unseen(self.query) else None
+        masks = (query_mask, key_mask, negative_masks)
+        return MaskedViews(query, key, negatives, *masks, maps, unseen)
 
     @torch.no_grad()
     def localize(self, query: Images, key: Images) -> tuple[Saliency, Saliency] | None:

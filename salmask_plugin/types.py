@@ -75,6 +75,8 @@ class MaskedViews:
         key_mask: (B, 1|C, H, W) bool, or None where the key is not masked.
         negative_masks: (B, M, 1|C, H, W) bool, or None without negatives.
         saliency: the maps of (query, key), each (B, h, w), or None where nothing is masked.
+        query_unseen: (B, 1, H, W) bool, the places of the query that its encoder must not see
+            (:func:`~salmask_plugin.visible_only`), or None where a fill shows something.
     """
 
     query: Images
@@ -84,3 +86,4 @@ class MaskedViews:
     key_mask: PixelMask | None = None
     negative_masks: Tensor | None = None
     saliency: tuple[Saliency, Saliency] | None = None
+    query_unseen: PixelMask | None = None

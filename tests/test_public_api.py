@@ -28,11 +28,16 @@ SURFACE = {
         "MatchedMask",
         "TopMask",
         "SystematicMask",
+        "BlockMask",
+        "BackgroundMask",
         # what is shown there
         "MeanFill",
         "BlurFill",
         "NoiseFill",
         "TileFill",
+        "OtherImageFill",
+        "UnseenFill",
+        "visible_only",
         # the whole view
         "HighPassFilter",
         # the loss
@@ -47,8 +52,18 @@ SURFACE = {
         "MatchedMask",
         "TopMask",
         "SystematicMask",
+        "BlockMask",
+        "BackgroundMask",
     },
-    "salmask_plugin.fills": {"MeanFill", "BlurFill", "NoiseFill", "TileFill"},
+    "salmask_plugin.fills": {
+        "MeanFill",
+        "BlurFill",
+        "NoiseFill",
+        "TileFill",
+        "OtherImageFill",
+        "UnseenFill",
+    },
+    "salmask_plugin.sparse": {"visible_only"},
     "salmask_plugin.released": {"FirstNegative", "RowSortedLocalizer"},
     "salmask_plugin.losses": {
         "info_nce",

@@ -1,5 +1,7 @@
 """Mask samplers: saliency in, boolean mask out (True = masked)."""
 
+from salmask_plugin.masks.background import BackgroundMask
+from salmask_plugin.masks.block import BlockMask
 from salmask_plugin.masks.cells import foreground
 from salmask_plugin.masks.focal import FocalMask
 from salmask_plugin.masks.grid import GridMask
@@ -9,6 +11,8 @@ from salmask_plugin.masks.systematic import SystematicMask
 from salmask_plugin.masks.top import TopMask
 
 __all__ = [
+    "BackgroundMask",
+    "BlockMask",
     "FocalMask",
     "GridMask",
     "MaskMixture",

@@ -11,8 +11,9 @@ from torch import nn
 import salmask_plugin.masks as room
 from salmask_plugin.types import MaskSampler
 
-# Only classes that cannot be built from their defaults need a line here.
+# Only classes that cannot be built from their defaults, or draw nothing then, need a line here.
 ARGUMENTS = {
+    "BackgroundMask": {"ratio": (0.3, 0.6)},
     "MaskMixture": {
         "samplers": (
             room.FocalMask(),

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.views import StepMasking, views_of
+from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.masking import SaliencyMasking
 
 
@@ -32,7 +33,8 @@ class SaliencyMaskingCallback(Callback):
         seed: of the masks.
 
     Raises:
-        ValueError: if the masking makes hard negatives, or its localizer waits for an encoder.
+        ValueError: if the masking makes hard negatives, its query is not to be seen, or its
+            localizer waits for an encoder.
     """
 
     def __init__(self, masking: SaliencyMasking, query_index: int, seed: int = 0) -> None:
@@ -41,6 +43,12 @@ class SaliencyMaskingCallback(Callback):
             raise ValueError(
                 "negative must be None: an unmodified module has no place for hard negatives. Use "
                 "MaskedMoCoV2 or MaskedSimCLR, or add the three lines of docs/lightly.md."
+            )
+        if is_unseen(masking.query):
+            raise ValueError(
+                "query.fill must show something: an unmodified module encodes its query whole, and "
+                "would see the masked places as zeros. Use MaskedMoCoV2, MaskedSimCLR or "
+                "visible_only(encoder, views.query_unseen) in your own step."
             )
         if isinstance(masking.localizer, partial):
             raise ValueError(

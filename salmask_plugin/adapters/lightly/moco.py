@@ -33,6 +33,7 @@ from salmask_plugin.adapters.lightly.views import (
 from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.sparse import visible_only
 
 
 class MaskedMoCoV2(LightningModule):
@@ -166,7 +167,8 @@ class MaskedMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         views = self.step_masking(batch, rank=self.global_rank)
-        query = self.projection_head(self.backbone(views.query).flatten(1))
+        with visible_only(self.backbone, views.query_unseen):
+            query = self.projection_head(self.backbone(views.query).flatten(1))
         if self._micro_batches.begins(self.trainer):
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
@@ -200,9 +202,8 @@ class MaskedMoCoV2(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum 0.9; cosine per epoch over ``trainer.max_epochs``."""
-        groups: list[dict[str, Any]] = [
-            {"params": [*self.backbone.parameters(), *self.projection_head.parameters()]}
-        ]
+        trained = [*self.backbone.parameters(), *self.projection_head.parameters()]
+        groups: list[dict[str, Any]] = [{"params": trained}]
         if self.online_classifier is not None:
             groups.append({"params": self.online_classifier.parameters(), "weight_decay": 0.0})
         optimizer = torch.optim.SGD(

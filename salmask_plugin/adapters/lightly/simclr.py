@@ -21,6 +21,7 @@ from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
 from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.sparse import visible_only
 
 Optimizer = Literal["lars", "sgd"]
 
@@ -147,7 +148,8 @@ class MaskedSimCLR(LightningModule):
         negatives = 2 * len(views.query) * self.trainer.world_size - 2
         if negatives == 0:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
-        query, key = self._project(views.query), self._project(views.key)
+        query = self._project(views.query, views.query_unseen)
+        key = self._project(views.key)
         hard_negatives = self._project_negatives(views.negatives)
         self.criterion.rho = self.step_masking.rho(self.rho)
         loss: Tensor = self.criterion(query, key, hard_negatives)
@@ -208,8 +210,10 @@ class MaskedSimCLR(LightningModule):
         """Go on at the saved step."""
         self.step_masking.batches_seen = checkpoint["salmask_batches_seen"]
 
-    def _project(self, images: Tensor) -> Tensor:
-        projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
+    def _project(self, images: Tensor, unseen: Tensor | None = None) -> Tensor:
+        with visible_only(self.backbone, unseen):
+            features = self.backbone(images).flatten(1)
+        projections: Tensor = self.projection_head(features)
         return projections
 
     @torch.no_grad()

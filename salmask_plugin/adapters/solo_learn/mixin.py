@@ -26,6 +26,7 @@ from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.seeding import step_generator
+from salmask_plugin.sparse import visible_only
 from salmask_plugin.types import MaskedViews
 
 
@@ -37,11 +38,13 @@ class StepViews:
         online: one batch per forward of the online encoder.
         momentum: one batch per forward of the momentum encoder; empty without one.
         directions: the masked views of each loss direction.
+        unseen: what the online encoder must not see of each of its batches, or None.
     """
 
     online: tuple[Tensor, ...]
     momentum: tuple[Tensor, ...]
     directions: tuple[MaskedViews, ...]
+    unseen: tuple[Tensor | None, ...]
 
 
 class SaliencyMaskingMixin:
@@ -60,7 +63,7 @@ class SaliencyMaskingMixin:
         self.salmask = MaskingSettings.from_node(cfg.salmask)
         self._masking: SaliencyMasking | None = None
         self._batches_seen = 0
-        self._pending: dict[str, Iterator[Tensor]] = {}
+        self._pending: dict[str, Iterator[tuple[Tensor, Tensor | None]]] = {}
         self._step: StepViews | None = None
 
     @property
@@ -103,8 +106,8 @@ class SaliencyMaskingMixin:
             if self.salmask.masks:
                 self._step = self.make_views(batch[1])
                 self._pending = {
-                    "backbone": iter(self._step.online),
-                    "momentum_backbone": iter(self._step.momentum),
+                    "backbone": iter(zip(self._step.online, self._step.unseen, strict=True)),
+                    "momentum_backbone": iter((images, None) for images in self._step.momentum),
                 }
                 self._log_masks(self._step.directions)
             return self.masked_training_step(batch, batch_idx)
@@ -136,12 +139,19 @@ class SaliencyMaskingMixin:
         forward = self.masking(first, second, generator, saliency=maps)
         if not self.both_directions:
             if hasattr(self, "momentum_backbone"):
-                return StepViews((forward.query,), (forward.key,), (forward,))
-            return StepViews((forward.query, forward.key), (), (forward,))
+                return StepViews(
+                    (forward.query,), (forward.key,), (forward,), (forward.query_unseen,)
+                )
+            return StepViews(
+                (forward.query, forward.key), (), (forward,), (forward.query_unseen, None)
+            )
         swapped = None if maps is None else (maps[1], maps[0])
         backward = self.masking(second, first, generator, saliency=swapped)
         return StepViews(
-            (forward.query, backward.query), (backward.key, forward.key), (forward, backward)
+            (forward.query, backward.query),
+            (backward.key, forward.key),
+            (forward, backward),
+            (forward.query_unseen, backward.query_unseen),
         )
 
     @property
@@ -173,8 +183,10 @@ class SaliencyMaskingMixin:
         if encoder not in self._pending:
             yield clean
             return
-        with already_filtered(getattr(self, encoder)):
-            yield next(self._pending[encoder])
+        network = getattr(self, encoder)
+        images, unseen = next(self._pending[encoder])
+        with already_filtered(network), visible_only(network, unseen):
+            yield images
 
     def _generator(self, device: torch.device) -> torch.Generator:
         cfg: Any = self.cfg  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from omegaconf import OmegaConf
 
 LocalizerName = Literal["resnet50", "efficientnet_lite0", "coco", "momentum", "uniform", "center"]
-RECIPES = ("mean", "blur", "highpass", "mscn", "random", "none")
+RECIPES = ("mean", "blur", "highpass", "mscn", "random", "sparse", "none")
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ FILLS = {
     "MeanFill": "the view's mean colour",
     "BlurFill": "the view's blurred content",
     "NoiseFill": "Gaussian noise",
+    "OtherImageFill": "the same place of another image of the batch",
+    "UnseenFill": "nothing, the encoder does not see it",
     "TileFill": "small tiles of the view at random places",
 }
 
@@ -225,7 +227,14 @@ def _sampler(node: dict[str, Any]) -> str:
     if name == "MatchedMask":
         pool = "all cells" if node["pool"] == "anywhere" else "the background's"
         return f"as many cells as {low:.0%} to {high:.0%} of the object's, drawn from {pool}"
-    kinds = {"TopMask": "most salient cells", "SystematicMask": "cells, evenly along the saliency"}
+    if name == "BlockMask":
+        count = "one block" if node["blocks"] == 1 else f"{node['blocks']} blocks"
+        return f"{share} cells in {count}, wherever the saliency is"
+    kinds = {
+        "BackgroundMask": "background's cells",
+        "TopMask": "most salient cells",
+        "SystematicMask": "cells, evenly along the saliency",
+    }
     return f"{share} {kinds.get(name, 'cells (' + name + ')')}"
 
 

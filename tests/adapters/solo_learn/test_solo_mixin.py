@@ -252,3 +252,22 @@ def test_keys_of_batches_that_share_a_step_enter_the_queue_after_it():
         model._dequeue_and_enqueue(torch.tensor([first + 1]))
         model.optimizer_step(first)
     assert model.events == [(0,), [0], [1], (2,), [2], [3]]
+
+
+@pytest.mark.parametrize("host", [Host, MomentumHost])
+def test_places_that_are_not_seen_are_hidden_from_the_online_encoder_alone(batch, host):
+    model = make(host, recipe="sparse")
+    seen, found = inputs_of(model.backbone), []
+    model.backbone.conv1.register_forward_hook(lambda *given: found.append(given[-1]))
+    momentum = hasattr(model, "momentum_backbone")
+    keys = inputs_of(model.momentum_backbone) if momentum else seen[1:]
+    model.training_step(batch, 0)
+    hidden = (seen[0] == 0).all(1, keepdim=True)
+    assert 0.05 < float(hidden.float().mean()) < 0.25
+    assert (found[0][hidden.expand_as(found[0])] == 0).all()
+    with torch.no_grad():  # visible places see zeros, and their bias, around them
+        plain = torch.nn.functional.conv2d(seen[0], *model.backbone.conv1.parameters(), padding=1)
+    assert torch.equal(found[0], plain * ~hidden)
+    other = (seen[1] == 0).all(1)
+    assert bool(other.any()) == momentum
+    assert not any((key == 0).all(1).any() for key in keys)

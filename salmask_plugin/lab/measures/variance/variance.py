@@ -37,6 +37,7 @@ from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
+from salmask_plugin.sparse import visible_only
 
 NEGATIVE_OFF = "masking.negative=null"
 ROWS = {
@@ -196,7 +197,7 @@ def _measure(
             views = views.to(device)
             for row, found in zip(rows, embeddings, strict=True):
                 draws = step_generator(settings.seed, 0, step, device)
-                found.append(encoder(_as_seen(row.masking, views, draws)).cpu())
+                found.append(_embedded(encoder, row.masking, views, draws).cpu())
             step += 1
         for place, found in enumerate(embeddings):
             spread = view_variance(torch.stack(found, 1))
@@ -210,9 +211,12 @@ def _measure(
     return results, len(variances[0]), dimension
 
 
-def _as_seen(masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator) -> Tensor:
-    """Return the views as the masked branch gets them."""
+def _embedded(
+    encoder: Encoder, masking: SaliencyMasking | None, views: Tensor, draws: torch.Generator
+) -> Tensor:
+    """Return the embeddings of the views as the masked branch gets them."""
     if masking is None:
-        return views
+        return encoder(views)
     masked = masking(views, views, draws)
-    return masked.key if masking.branch == "key" else masked.query
+    with visible_only(encoder.backbone, masked.query_unseen):
+        return encoder(masked.key if masking.branch == "key" else masked.query)

@@ -1,0 +1,44 @@
+"""Mask the background: what is left is the object."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from salmask_plugin.masks.cells import check_ratio, draw_share, foreground, uniform
+from salmask_plugin.types import CellMask, Saliency
+
+
+@dataclass(frozen=True)
+class BackgroundMask:
+    """Mask a share of the cells that are not foreground, by default all of them.
+
+    At least one cell is masked; in a map without background, a random one.
+
+    Args:
+        ratio: (low, high) of the uniform draw of the share of the background, one per image;
+            rounded up or down at random, so that it is right on average.
+        tolerance: of :func:`~salmask_plugin.foreground`.
+
+    References:
+        Background augmentations: Ryali et al., 2021, https://arxiv.org/abs/2103.12719, who take the
+        foreground from a saliency network.
+    """
+
+    ratio: tuple[float, float] = (1.0, 1.0)
+    tolerance: float = 0.6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        if not math.isfinite(self.tolerance):
+            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+
+    def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
+        """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""
+        objects = foreground(saliency, self.tolerance).flatten(1)  # (B, N)
+        share = draw_share(self.ratio, saliency, generator)
+        order = uniform(objects.shape, saliency.device, generator) + objects
+        masked = share.of((~objects).sum(1, keepdim=True)).clamp(min=1)
+        return (order.argsort(1).argsort(1) < masked).view(saliency.shape)[:, None]

@@ -1,0 +1,107 @@
+"""A forward of an encoder in which hidden places do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.sparse.layers import HANDLERS
+from salmask_plugin.sparse.places import VisiblePlaces
+from salmask_plugin.types import PixelMask
+
+
+@contextmanager
+def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]:
+    """Inside, ``encoder(images)`` does not see the masked places of its images.
+
+    Convolutions read and write zeros there, at every resolution; BatchNorm takes its statistics,
+    the running ones too, from visible places; pooling pools these. So the features, and their
+    gradient, are the same whatever the images show in hidden places. Parameters, buffers and their
+    names stay as they are, and outside nothing is left behind. With nothing hidden the result is
+    the plain encoder's, bit for bit.
+
+    Works for ConvNets of convolutions, BatchNorm, pooling and functions of one place, as are
+    torchvision's and timm's: whatever else mixes places is refused. A place of a smaller map is
+    hidden where all its pixels are. No value is read back from the device, and autocast and any
+    memory format stay.
+
+    Args:
+        encoder: the network that will be called inside, or the one that contains it.
+        hidden: (B, 1, H, W) bool of the images that it gets, True = not seen
+            (``MaskedViews.query_unseen``); None does nothing.
+
+    Raises:
+        ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
+            or normalises across processes, and inside, if it mixes places by another function.
+
+    References:
+        The idea, for masked image modelling: Tian et al., SparK, ICLR 2023,
+        https://arxiv.org/abs/2301.03580. Theirs hides whole cells of the last map; here any cells.
+    """
+    if hidden is None:
+        yield
+        return
+    if hidden.ndim != 4 or hidden.shape[1] != 1 or hidden.dtype != torch.bool:
+        raise ValueError(
+            f"hidden is {hidden.dtype} {tuple(hidden.shape)}; places that are not seen must be "
+            "bool (B, 1, H, W): masks drawn per channel hide no place."
+        )
+    _check(encoder)
+    with _VisibleOnly(VisiblePlaces(hidden)):
+        yield
+
+
+class _VisibleOnly(TorchFunctionMode):
+    def __init__(self, places: VisiblePlaces) -> None:
+        super().__init__()
+        self._places = places
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        handler = HANDLERS.get(func)
+        if handler is None:
+            return func(*args, **named)
+        maps, rest = (args[0], args[1:]) if args else (named.pop("input", None), ())
+        if not self._is_map(maps):
+            return func(*args, **(kwargs or {}))
+        return handler(self._places, func, maps, *rest, **named)
+
+    def _is_map(self, maps: Any) -> bool:
+        """Maps of the batch, also in groups as BatchNorm's; nothing else."""
+        if not isinstance(maps, Tensor) or maps.ndim != 4 or isinstance(maps, nn.Parameter):
+            return False
+        return self._places.batch % max(1, len(maps)) == 0
+
+
+def _check(encoder: nn.Module) -> None:
+    """Raise ValueError for what the functions inside a forward would not tell."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    several = several and torch.distributed.get_world_size() > 1
+    for part in encoder.modules():
+        if getattr(part, "_compiled_call_impl", None) is not None or hasattr(part, "_orig_mod"):
+            raise ValueError(
+                "the encoder is compiled, and compiled code does not notice the fill 'not seen': "
+                "leave the encoder as it is, or use another fill."
+            )
+        if isinstance(part, HighPassFilter):
+            raise ValueError(
+                "the encoder filters its own input, which would mix hidden places with visible "
+                "ones: filter first (SaliencyMasking(view_filter=...)), then mask."
+            )
+        if isinstance(part, nn.SyncBatchNorm) and several and part.training:
+            raise ValueError(
+                "SyncBatchNorm takes its statistics from all places of all processes: the fill "
+                "'not seen' needs BatchNorm of each process (sync_batchnorm=false)."
+            )

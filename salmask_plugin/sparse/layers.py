@@ -1,0 +1,169 @@
+"""What becomes of the functions that mix places: none of them reads a hidden one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salmask_plugin.precision import in_float
+from salmask_plugin.sparse.batch_norm import visible_batch_norm
+from salmask_plugin.sparse.places import VisiblePlaces
+
+Function = Callable[..., Any]
+
+
+def convolve(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """A convolution of the visible places; hidden places of its output are zero."""
+    return places.hide(function(places.shown(maps), *rest, **named))
+
+
+def normalise(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """BatchNorm by the visible places."""
+    return visible_batch_norm(places, maps, *rest, **named)
+
+
+def largest(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """The largest visible value; 0 where there is none."""
+    lowest = float("-inf")
+    found = function(maps.masked_fill(places.hidden(maps), lowest), *rest, **named)
+    if not isinstance(found, Tensor):
+        raise ValueError("a query that is not seen whole cannot be pooled with return_indices.")
+    if found.ndim != 4:
+        return found.masked_fill(found == lowest, 0)
+    return places.mark(found.masked_fill(places.hidden(found) | (found == lowest), 0))
+
+
+def average(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """The mean of the visible values; 0 where there is none."""
+    seen = in_float(places.visible(maps))
+    share = function(seen, *rest, **named)
+    whole = function(torch.ones_like(seen), *rest, **named)
+    found = function(places.shown(maps), *rest, **named)
+    scale = torch.where(share > 0, whole / share.clamp(min=1e-12), 0)
+    return (found * scale).to(found.dtype)
+
+
+def mean(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
+    """The mean over both axes of the places is that of visible ones."""
+    return _over_places(places, average, function, maps, *rest, **named)
+
+
+def maximum(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """The maximum over both axes of the places is that of visible ones."""
+    return _over_places(places, largest, function, maps, *rest, **named)
+
+
+def keep(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
+    """A function of each place alone that leaves 0 at 0, or zeros around the map."""
+    clean = places.is_clean(maps)  # asked first: it may be in place
+    found = function(maps, *rest, **named)
+    return places.mark(found) if clean else found
+
+
+def add(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
+    """A sum of two maps."""
+    other = rest[0] if rest else named.get("other")
+    clean = places.is_clean(maps) and isinstance(other, Tensor) and places.is_clean(other)
+    found = function(maps, *rest, **named)
+    return places.mark(found) if clean else found
+
+
+def pad(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
+    """Zeros around the visible places, for a convolution that reads them at once."""
+    return places.mark(function(places.shown(maps), *rest, **named))
+
+
+def refuse(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """A function that mixes places in a way that has no visible form here."""
+    raise ValueError(
+        f"the encoder calls {getattr(function, '__name__', function)}, which would mix the hidden "
+        "places with the visible ones: the fill 'not seen' needs convolutions, BatchNorm and "
+        "pooling. Use another fill, such as the mean, for this encoder."
+    )
+
+
+def _over_places(
+    places: VisiblePlaces,
+    visible: Function,
+    function: Function,
+    maps: Tensor,
+    *rest: Any,
+    **named: Any,
+) -> Any:
+    given = rest[0] if rest else named.get("dim")
+    axes = {axis % 4 for axis in ([given] if isinstance(given, int) else given or range(4))}
+    if axes == {1}:
+        return function(maps, *rest, **named)
+    if axes == {2, 3}:
+        return visible(places, function, maps, *rest, **named)
+    return refuse(places, function, maps)
+
+
+HANDLERS: dict[Any, Callable[..., Any]] = {
+    torch.conv2d: convolve,
+    functional.batch_norm: normalise,
+    functional.max_pool2d: largest,
+    functional.adaptive_max_pool2d: largest,
+    functional.avg_pool2d: average,
+    functional.adaptive_avg_pool2d: average,
+    functional.pad: pad,
+    torch.mean: mean,
+    torch.Tensor.mean: mean,
+    torch.amax: maximum,
+    torch.Tensor.amax: maximum,
+}
+HANDLERS |= dict.fromkeys(
+    (
+        functional.relu,
+        torch.relu,
+        torch.relu_,
+        torch.Tensor.relu,
+        torch.Tensor.relu_,
+        functional.relu6,
+        functional.leaky_relu,
+        functional.gelu,
+        functional.silu,
+        functional.hardswish,
+        functional.elu,
+        functional.mish,
+        functional.dropout,
+    ),
+    keep,
+)
+HANDLERS |= dict.fromkeys(
+    (torch.add, torch.Tensor.add, torch.Tensor.add_, torch.Tensor.__add__, torch.Tensor.__iadd__),
+    add,
+)
+HANDLERS |= dict.fromkeys(
+    (
+        torch.conv_transpose2d,
+        functional.group_norm,
+        functional.instance_norm,
+        functional.interpolate,
+        functional.lp_pool2d,
+        functional.max_pool2d_with_indices,
+        functional.adaptive_max_pool2d_with_indices,
+        functional.scaled_dot_product_attention,
+        torch.norm,
+        torch.Tensor.norm,
+        torch.linalg.vector_norm,
+    ),
+    refuse,
+)
+"""Function of torch -> what is done in its place with a map of the batch."""

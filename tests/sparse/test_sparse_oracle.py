@@ -1,0 +1,121 @@
+"""An encoder on visible places, against loops that never look at a hidden one."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from oracles import visible as slow
+from torch import nn
+
+from salmask_plugin import visible_only
+from salmask_plugin.encoders.small_convnet import SmallConvNet
+
+
+@pytest.fixture
+def hidden(generator):
+    """Single pixels and whole cells; one image is whole, one is hidden but for a corner."""
+    mask = torch.rand((4, 1, 16, 8), generator=generator) < 0.2
+    mask[1, :, :8] = True
+    mask[2] = False
+    mask[3] = True
+    mask[3, :, :4, :4] = False
+    return mask
+
+
+@pytest.fixture
+def encoder(generator):
+    network = SmallConvNet((2, 3, 2, 4)).double()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 2, generator=generator)
+            nn.init.uniform_(layer.bias, -1, 1, generator=generator)
+    return network
+
+
+def norm_of(layer):
+    named = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    return slow.Norm(*(value.detach().numpy().copy() for value in named))
+
+
+def in_loops(encoder, images, visible):
+    """The small encoder's forward: its features and the running statistics afterwards."""
+    norms = []
+
+    def convolve(maps, seen, layer):
+        return slow.convolution(maps, seen, layer.weight.detach().numpy(), seen, 1)
+
+    def normalise(maps, seen, layer):
+        norms.append(norm_of(layer))
+        return np.maximum(slow.batch_norm(maps, seen, norms[-1]), 0)
+
+    maps = normalise(convolve(images, visible, encoder.stem[0]), visible, encoder.stem[1])
+    for group in (encoder.layer1, encoder.layer2, encoder.layer3):
+        maps, small = slow.max_pool(convolve(maps, visible, group[0]), visible)
+        visible = small
+        maps = normalise(maps, visible, group[2])
+        maps = normalise(convolve(maps, visible, group[4]), visible, group[5])
+    return slow.mean(maps, visible), norms
+
+
+def test_the_small_encoder_equals_loops_over_visible_places(encoder, hidden, generator):
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    expected, norms = in_loops(encoder, images.numpy(), ~hidden[:, 0].numpy())
+    with visible_only(encoder, hidden):
+        features = encoder(images)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(features.detach().numpy(), expected, atol=1e-10)
+    layers = [part for part in encoder.modules() if isinstance(part, nn.BatchNorm2d)]
+    for layer, norm in zip(layers, norms, strict=True):
+        np.testing.assert_allclose(layer.running_mean.numpy(), norm.mean, atol=1e-10)
+        np.testing.assert_allclose(layer.running_var.numpy(), norm.variance, atol=1e-10)
+
+
+def test_the_gradient_is_that_of_the_visible_function(encoder, hidden, generator):
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    images.requires_grad_()
+
+    def forward(images):
+        with visible_only(encoder, hidden):
+            return copy.deepcopy(encoder)(images)
+
+    with visible_only(encoder, hidden):
+        value = encoder(images).square().sum()
+    value.backward()
+    assert (images.grad[hidden.expand_as(images)] == 0).all()
+    direction = torch.randn(images.shape, generator=generator, dtype=torch.float64)
+    step = 1e-6
+    with torch.no_grad():
+        ahead, behind = (
+            forward(images + sign * step * direction).square().sum() for sign in (1, -1)
+        )
+    slope = float((ahead - behind) / (2 * step))
+    assert float((images.grad * direction).sum()) == pytest.approx(slope, rel=1e-4)
+    weight = encoder.layer2[0].weight
+    assert weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_strided_convolution_equals_loops(hidden, generator, stride):
+    layer = nn.Conv2d(3, 2, 3, stride=stride, padding=1, bias=False).double()
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    seen = ~hidden[:, 0].numpy()
+    out = seen if stride == 1 else slow.halved(seen)
+    expected = slow.convolution(images.numpy(), seen, layer.weight.detach().numpy(), out, stride)
+    with visible_only(layer, hidden):
+        found = layer(images)
+    np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-12)
+
+
+def test_averages_are_those_of_visible_places(hidden, generator):
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    seen = ~hidden[:, 0].numpy()
+    expected = slow.mean(images.numpy(), seen)
+    with visible_only(nn.Identity(), hidden):
+        whole = nn.AdaptiveAvgPool2d(1)(images).flatten(1)
+        by_hand = images.mean((2, 3))
+        smaller = nn.AvgPool2d(2)(images)
+    np.testing.assert_allclose(whole.numpy(), expected, atol=1e-7)
+    np.testing.assert_allclose(by_hand.numpy(), expected, atol=1e-7)
+    block, shown = images[0, :, :2, :2], seen[0, :2, :2]
+    np.testing.assert_allclose(smaller[0, :, 0, 0], block.numpy()[:, shown].mean(1), atol=1e-7)
