@@ -168,8 +168,9 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
-    splits = checked_data(settings["data"])
-    images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
+    splits = checked_data(settings["data"], labelled=False)
+    shown = splits.train if splits.unlabelled else splits.val
+    images = [shown[index * len(shown) // SHOWN] for index in range(SHOWN)]
     write_gallery(
         folder / GALLERY,
         masking,
@@ -211,7 +212,7 @@ def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, 
     if not settings["evaluation"].get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        checked_data(settings["data"]),
+        checked_data(settings["data"], labelled=False),
         view_size=settings["view_size"],
         batch_size=settings["loader"]["batch_size"],
         workers=settings["loader"]["workers"],

@@ -32,11 +32,15 @@ from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.localizers import (
     CenterLocalizer,
     GivenLocalizer,
+    MaskFunctionLocalizer,
     SCDALocalizer,
     UniformLocalizer,
 )
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
+
+TRIED = (SCDALocalizer, UniformLocalizer, CenterLocalizer, MaskFunctionLocalizer)
+"""Localizers that blank views are enough for."""
 
 
 def build(node: dict[str, Any], **arguments: Any) -> Any:
@@ -68,20 +72,27 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
 
 
 def build_splits(settings: Settings) -> ImageSplits:
-    """Return the data set.
+    """Return the data set, with or without labels.
 
     Raises:
-        UserError: if there is only one class, which nothing can be evaluated on.
+        UserError: if there is only one class, which nothing can be evaluated on, or a method that
+            trains on labels has none.
     """
-    return checked_splits(build(settings["data"]))
+    splits: ImageSplits = build(settings["data"])
+    return splits if splits.unlabelled and not is_supervised(settings) else checked_splits(splits)
 
 
 def checked_splits(splits: ImageSplits) -> ImageSplits:
     """Return the splits as they are.
 
     Raises:
-        UserError: if there is only one class.
+        UserError: if there are no labels, or only one class.
     """
+    if splits.unlabelled:
+        raise UserError(
+            f"data {splits.name} has no labels, which every classification needs "
+            f"({splits.unlabelled.rstrip('.')}); `salmask embed` shows an encoder without any."
+        )
     if len(splits.classes) < 2:
         raise UserError(
             f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "
@@ -104,7 +115,7 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
         blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
-        if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
+        if isinstance(masking.localizer, TRIED):
             masking(blank, blank, step_generator(settings["seed"], 0, 0))
         elif (cached := cached_localizer(masking.localizer)) is not None:
             maps = torch.rand(2, *cached.grid)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
-from salmask_plugin.file_names import path_below
+from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.json_files import (
     BOOL,
     COUNT,
@@ -29,6 +29,8 @@ from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.compose import Settings
 
 SETTINGS_NAME = "settings.json"
+LIBRARIES = ("timm", "torchvision")
+"""Choices of the backbone that leave its name to the settings."""
 RESULT = "result.json"
 """Of detection and depth, in their folders."""
 CHECKPOINTS = "checkpoints"
@@ -67,9 +69,24 @@ def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
     localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
-    parts = [choices["data"], choices["backbone"], choices["method"], choices["masking"]]
+    network = backbone_name(settings).replace("/", "_")
+    parts = [_data_name(settings), network, choices["method"], choices["masking"]]
     parts += [*localizer, f"e{settings['trainer']['max_epochs']}", f"seed{settings['seed']}"]
     return "-".join(parts)
+
+
+def backbone_name(settings: Settings) -> str:
+    """The choice of the backbone; for a library's networks also which: "timm/convnext_tiny"."""
+    name = settings.choices["backbone"]
+    return f"{name}/{settings['backbone']['name']}" if name in LIBRARIES else name
+
+
+def _data_name(settings: Settings) -> str:
+    """The choice; for pictures of the user's own also where they lie, for there are many."""
+    name = settings.choices["data"]
+    if name != "folder":
+        return name
+    return f"{name}-{safe_name(Path(settings['data']['root']).expanduser().resolve().name)}"
 
 
 RUN: Shape = {

@@ -65,6 +65,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
     masking = build_masking(settings)
     splits = build_splits(settings)
     keep_data(folder, splits)
+    if splits.unlabelled:
+        say(f"{len(splits.train):,} pictures without labels: `salmask embed` shows the encoder.")
     data = build_data(settings, splits, masking)
     module = build_module(settings, splits, masking)
     history = History()
