@@ -3,9 +3,11 @@
 from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill, TileFill
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import (
+    BandsLocalizer,
     CachedLocalizer,
     CenterLocalizer,
     GivenLocalizer,
+    MaskFunctionLocalizer,
     MomentumLocalizer,
     PermutedLocalizer,
     SCDALocalizer,
@@ -28,6 +30,7 @@ from salmask_plugin.types import MaskedViews
 __version__ = "0.1.0"
 
 __all__ = [
+    "BandsLocalizer",
     "BlurFill",
     "CachedLocalizer",
     "CenterLocalizer",
@@ -36,6 +39,7 @@ __all__ = [
     "GridMask",
     "HighPassFilter",
     "InfoNCELoss",
+    "MaskFunctionLocalizer",
     "MaskMixture",
     "MaskedViews",
     "Masking",
