@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
-from salmask_plugin.file_names import path_below, safe_name
+from salmask_plugin.file_names import path_below
 from salmask_plugin.json_files import (
     BOOL,
     COUNT,
@@ -26,11 +26,10 @@ from salmask_plugin.json_files import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
+from salmask_plugin.lab.settings.choice_names import backbone_name, data_name
 from salmask_plugin.lab.settings.compose import Settings
 
 SETTINGS_NAME = "settings.json"
-LIBRARIES = ("timm", "torchvision")
-"""Choices of the backbone that leave its name to the settings."""
 RESULT = "result.json"
 """Of detection and depth, in their folders."""
 CHECKPOINTS = "checkpoints"
@@ -70,23 +69,9 @@ def default_name(settings: Settings) -> str:
     choices = settings.choices
     localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
     network = backbone_name(settings).replace("/", "_")
-    parts = [_data_name(settings), network, choices["method"], choices["masking"]]
+    parts = [data_name(settings), network, choices["method"], choices["masking"]]
     parts += [*localizer, f"e{settings['trainer']['max_epochs']}", f"seed{settings['seed']}"]
     return "-".join(parts)
-
-
-def backbone_name(settings: Settings) -> str:
-    """The choice of the backbone; for a library's networks also which: "timm/convnext_tiny"."""
-    name = settings.choices["backbone"]
-    return f"{name}/{settings['backbone']['name']}" if name in LIBRARIES else name
-
-
-def _data_name(settings: Settings) -> str:
-    """The choice; for pictures of the user's own also where they lie, for there are many."""
-    name = settings.choices["data"]
-    if name != "folder":
-        return name
-    return f"{name}-{safe_name(Path(settings['data']['root']).expanduser().resolve().name)}"
 
 
 RUN: Shape = {
@@ -213,6 +198,10 @@ def _identity(settings: Settings) -> dict[str, Any]:
     for group, keys in VOLATILE_PARTS.items():
         if isinstance(part := values.get(group), dict):
             values[group] = {key: value for key, value in part.items() if key not in keys}
+    for group in ("backbone", "method"):
+        # Those from before it could be said had three.
+        if isinstance(part := values.get(group), dict) and part.get("in_channels") == 3:
+            values[group] = {key: value for key, value in part.items() if key != "in_channels"}
     if isinstance(loader := values.get("loader"), dict):
         # Runs from before there was a choice were made on the host.
         values["loader"] = {"input": "host", **loader}
