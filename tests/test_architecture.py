@@ -1,6 +1,7 @@
 """Who may import whom. Reads the source; nothing is executed."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import pytest
 import salmask_plugin
 
 PACKAGE = Path(salmask_plugin.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PACKAGE))
 
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
@@ -39,7 +41,8 @@ PLUGIN = set(ROOMS)
 # The laboratory, fenced: it may import the whole plugin, which imports nothing of it.
 LAB = {
     "lab.errors": set(),
-    "lab.long_work": set(),
+    "lab.durations": set(),
+    "lab.long_work": {"lab.durations"},
     "lab.results": set(),
     "lab.data": set(),
     "lab.settings": {"lab.results"},
@@ -48,10 +51,10 @@ LAB = {
 }
 for later in ("probes", "embed", "measures", "cache", "study", "export"):  # each sees all before it
     LAB[f"lab.{later}"] = set(LAB)
-SMALL = {"lab.errors", "lab.long_work"}
+SMALL = {"lab.errors", "lab.durations", "lab.long_work"}
 ROOMS |= {room: PLUGIN | below | SMALL - {room} for room, below in LAB.items()}
 ROOMS["lab.results"] = {"file_names", "json_files"}
-ROOMS["lab.errors"] = ROOMS["lab.long_work"] = set()
+ROOMS |= {"lab.errors": set(), "lab.durations": set(), "lab.long_work": {"lab.durations"}}
 # The doors: public names that configurations and records have; their code is elsewhere.
 DOORS = ("data", "evaluation", "results")
 ROOMS |= dict.fromkeys(DOORS, PLUGIN | set(LAB))
@@ -185,3 +188,15 @@ def test_importing_the_package_imports_no_guest():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.strip() == "[]"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    """``python integration/architecture/picture.py`` draws it anew."""
+    picture = runpy.run_path(str(ROOT / "integration" / "architecture" / "picture.py"))
+    assert picture["PICTURE"].read_text(encoding="utf-8") == picture["svg"](picture["arrows"]())
+
+
+def test_the_picture_refuses_a_circle():
+    picture = runpy.run_path(str(ROOT / "integration" / "architecture" / "picture.py"))
+    with pytest.raises(ValueError, match=r"circle among \['a', 'b'\]"):
+        picture["heights"]({"a": {"b"}, "b": {"a"}, "c": set()})

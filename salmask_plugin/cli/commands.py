@@ -83,6 +83,9 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "--license": {"help": "of the weights, for the model card"},
     },
+    "explain": {
+        "--all": {"action": "store_true", "help": "all resolved settings as well, as JSON"},
+    },
     "cache": {
         "--grid": {
             "type": int,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.probes.evaluate import evaluate_run
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate a run's folder."""
+    folder = Path(options.folder)
     evaluate_run(
-        Path(options.folder),
+        folder,
         options.overrides,
         only_missing=options.only_missing,
         trust=options.trust,
     )
+    say_next("report", folder.parent, why="its runs as one table")

@@ -9,5 +9,12 @@ from salmask_plugin.lab.settings.explain import explain_settings
 
 def run(options: argparse.Namespace) -> None:
     """Print the explanation and the resolved settings."""
-    lines = explain_settings(options.overrides, config_dir=options.config_dir, trust=options.trust)
+    lines = explain_settings(
+        options.overrides,
+        everything=options.all,
+        config_dir=options.config_dir,
+        trust=options.trust,
+    )
     print("\n".join(lines))
+    if not options.all:
+        print("\nAll settings: salmask explain --all ...")

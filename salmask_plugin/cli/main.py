@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from salmask_plugin import __version__
 from salmask_plugin.cli.allocator import keep_memory
@@ -21,6 +23,7 @@ from salmask_plugin.cli.commands import (
     OVERRIDES_HELP,
 )
 from salmask_plugin.cli.output import lasting_output
+from salmask_plugin.cli.usage import usage_of
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.runs.launcher import alone, rank
 from salmask_plugin.lab.runs.requeue import requeued_by_slurm
@@ -52,6 +55,19 @@ class CommandParser(argparse.ArgumentParser):
             self._inside = False
 
 
+class TopParser(argparse.ArgumentParser):
+    """The parser of ``salmask``, which knows what a misspelt command was meant to be."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong, and the commands that are most like it."""
+        found = re.search(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if found is not None:
+            near = difflib.get_close_matches(found[1], COMMANDS, n=3, cutoff=0.5)
+            hint = f": did you mean {' or '.join(near)}?" if near else "."
+            message = f"{found[1]!r} is no command{hint} `salmask --help` lists them"
+        super().error(message)
+
+
 class NoMultirun(argparse.Action):
     """Hydra's flag for several values of a setting, which a comparison has instead."""
 
@@ -68,7 +84,7 @@ class NoMultirun(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser: one subcommand per module of this package."""
-    parser = argparse.ArgumentParser(
+    parser = TopParser(
         prog="salmask",
         description="Saliency-guided masking for contrastive learning on ConvNets.",
         epilog="Settings are Hydra overrides: salmask pretrain masking=mean trainer.max_epochs=10. "
@@ -79,7 +95,13 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=usage_of(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.add_argument("--debug", action="store_true", help="show the whole traceback")
         if name in FOLDERS:
             command.add_argument("folder", help=FOLDERS[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.measures.preview import preview
 
 
@@ -15,3 +16,5 @@ def run(options: argparse.Namespace) -> None:
         folder, options.overrides, config_dir=options.config_dir, trust=options.trust
     ):
         print(path)
+    recipe = ("masking=mean", "localizer=efficientnet_lite0")
+    say_next("pretrain", "data=imagefolder", f"data.root={folder}", *recipe)

@@ -17,8 +17,9 @@ from salmask_plugin.lab.results.evidence import TEXT
 from salmask_plugin.lab.results.report import write_report
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.runs.folder_lock import alone_in
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.study.compare import run_comparison
 from salmask_plugin.lab.study.kept_records import keep_records
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore

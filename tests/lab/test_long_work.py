@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from salmask_plugin.lab.long_work import in_words, progress
+from salmask_plugin.lab.durations import in_words
+from salmask_plugin.lab.long_work import progress
 
 
 class Clock:

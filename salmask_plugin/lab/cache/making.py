@@ -16,7 +16,9 @@ from salmask_plugin.lab.long_work import progress
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
@@ -52,6 +54,7 @@ def make_cache(
     Raises:
         UserError: if the localizer is no network, or the folder holds a cache of something else.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     size = size or default_size(settings)
     localizer = localizer_of_whole_images(settings, grid, size)
@@ -90,7 +93,7 @@ def default_size(settings: Settings) -> int:
     A crop of half an image's area, the mean of both methods' crops, is enlarged by 1.4 to the size
     that the localizer sees views at; a multiple of 32.
     """
-    return max(64, round(settings["localizer_size"] * 2**0.5 / 32) * 32)
+    return max(64, round(settings.localizer_size * 2**0.5 / 32) * 32)
 
 
 def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> ShiftedLocalizer:
@@ -99,7 +102,7 @@ def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> Shift
     Raises:
         UserError: if the localizer is no network, or the size is no multiple of its stride.
     """
-    node = settings["localizer"]
+    node = settings.localizer
     localizer = None if node.get("_partial_") else build(node)
     if not isinstance(localizer, SCDALocalizer):
         raise UserError(
@@ -163,7 +166,7 @@ def fill(
     places = [list(store.images_of(chunk)) for chunk in chunks]
     batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
     loaded = iter(_loader(images, localizer.size, batches, settings))
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
     device = "cuda" if cuda else "cpu"
     total = sum(len(rows) for rows in places)
     with progress(total) as tell:
@@ -197,5 +200,5 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
 def _loader(
     images: LabelledImages, side: int, batches: list[list[int]], settings: Settings
 ) -> Loader:
-    workers = min(settings["loader"]["workers"], torch.get_num_threads())
+    workers = min(settings.workers, torch.get_num_threads())
     return batches_loader(WholeImages(images, side), batches, workers=workers)

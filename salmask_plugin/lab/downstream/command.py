@@ -31,12 +31,12 @@ def train_from_checkpoint(
         ValueError: for data or a checkpoint that cannot work, before training starts.
     """
     settings = compose_settings(overrides, root=kind.root, config_dir=config_dir, trust=trust)
-    check_schedule_alone(settings["trainer"])
-    check_world(settings["trainer"])
+    check_schedule_alone(settings.trainer)
+    check_world(settings.trainer)
     check_trainer(settings)
     backbone = load_backbone(source, architecture=settings["architecture"], part=settings["part"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)
-    plan = kind.plan(settings[kind.name], settings["trainer"], settings)
+    plan = kind.plan(settings[kind.name], settings.trainer, settings)
     kind.build(plan, backbone)  # what cannot be built should leave no folder behind
     train_once(
         kind.name,

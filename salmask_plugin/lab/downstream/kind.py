@@ -11,7 +11,7 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.training import Plan
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 P = TypeVar("P", bound=Plan)
 
@@ -63,6 +63,6 @@ class Downstream(Generic[P]):
         return self.read(
             node,
             trainer=trainer,
-            seed=settings["seed"],
-            workers=settings["loader"]["workers"],
+            seed=settings.seed,
+            workers=settings.workers,
         )

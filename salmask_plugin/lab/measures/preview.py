@@ -51,8 +51,8 @@ def preview(
             masking,
             images,
             [shown(path.stem) for path in paths],
-            view_size=settings["view_size"],
-            seed=settings["seed"],
+            view_size=settings.view_size,
+            seed=settings.seed,
             title=f"{name}, saliency from {localizer}",
         )
         yield path

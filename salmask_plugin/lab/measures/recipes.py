@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build_masking
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking
 
 LOCALIZER = "localizer="
@@ -34,9 +36,8 @@ class RecipeRow:
         """The localizer's choice; "none" without masks, "uniform" where the recipe has its own."""
         if self.masking is None or (self.masking.query is None and self.masking.negative is None):
             return "none"
-        node = self.settings["masking"]["localizer"]
-        own = str(node.get("_target_", "")).endswith("UniformLocalizer")
-        return "uniform" if own else self.settings.choices["localizer"]
+        own = built_by(self.settings.masking["localizer"])
+        return "uniform" if own == "UniformLocalizer" else self.settings.choices["localizer"]
 
 
 def recipe_rows(
@@ -68,7 +69,7 @@ def recipe_rows(
             settings = compose_settings([*overrides, *given], config_dir=config_dir, trust=trust)
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
-        label = str(settings["recipe"] or name) if named else name
+        label = str(settings.recipe or name) if named else name
         found.append(RecipeRow(label, settings, build_masking(settings)))
     return found
 

@@ -31,9 +31,10 @@ from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.recording import change_record, with_results
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.compose import Settings, apply_overrides
+from salmask_plugin.lab.settings.compose import apply_overrides
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 from salmask_plugin.lab.settings.paper_values import GALLERY
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking
 
 SHOWN = 6
@@ -146,13 +147,13 @@ def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -
 
 def device_for(settings: Settings) -> torch.device:
     """Return where evaluations run."""
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
     return torch.device("cuda" if cuda else "cpu")
 
 
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
-    backbone = load_backbone(final_checkpoint(folder), network=build(settings["backbone"]))
+    backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
     backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
     shared = _reestimated(settings, backbone)
     if shared:
@@ -168,7 +169,7 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
-    splits = checked_data(settings["data"], labelled=False)
+    splits = checked_data(settings.data, labelled=False)
     shown = splits.train if splits.unlabelled else splits.val
     images = [shown[index * len(shown) // SHOWN] for index in range(SHOWN)]
     write_gallery(
@@ -176,8 +177,8 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
         masking,
         [image for image, _ in images],
         [splits.classes[label] for _, label in images],
-        view_size=settings["view_size"],
-        seed=settings["seed"],
+        view_size=settings.view_size,
+        seed=settings.seed,
         title=f"{record.recipe}, saliency from {record.localizer}",
     )
 
@@ -209,33 +210,31 @@ def _said(metric: str, value: float) -> str:
 def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, Any]:
     """Re-estimate BatchNorm's statistics if asked to; return what that adds to the protocol."""
     # Run folders written before the setting existed lack the key.
-    if not settings["evaluation"].get("reestimate_batch_norm", False):
+    if not settings.evaluation.get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        checked_data(settings["data"], labelled=False),
-        view_size=settings["view_size"],
-        batch_size=settings["loader"]["batch_size"],
-        workers=settings["loader"]["workers"],
-        train_transform=linear_train_transform(settings["view_size"]),
-        seed=settings["seed"],
+        checked_data(settings.data, labelled=False),
+        view_size=settings.view_size,
+        batch_size=settings.loader.batch_size,
+        workers=settings.workers,
+        train_transform=linear_train_transform(settings.view_size),
+        seed=settings.seed,
     )
     batches = reestimate_batch_norm(backbone.filtered(), train)
-    size = settings["loader"]["batch_size"]
+    size = settings.loader.batch_size
     return {"batch_norm": f"re-estimated on {batches} batches of {size} clean views"}
 
 
 def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
     """The top-1 of a supervised run's own classifier, trained with its encoder; else None."""
-    if not settings["method"]["_target_"].endswith(SupervisedClassifier.__name__):
+    if not settings.is_supervised:
         return None
     started = time.perf_counter()
-    splits = checked_data(settings["data"])
+    splits = checked_data(settings.data)
     module = load_module(settings, splits, None, final_checkpoint(folder))
     assert isinstance(module, SupervisedClassifier)
-    _, val = evaluation_loaders(
-        splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]
-    )
+    _, val = evaluation_loaders(splits, view_size=settings.view_size, workers=settings.workers)
     logits, labels = extract_features(nn.Sequential(module, module.classifier), val)
     top1 = (logits.argmax(1) == labels).float().mean().item()
-    protocol = {"epoch": "last", "view_size": settings["view_size"]}
+    protocol: dict[str, str | int] = {"epoch": "last", "view_size": settings.view_size}
     return Evaluation({"top1": top1}, protocol, seconds=time.perf_counter() - started)

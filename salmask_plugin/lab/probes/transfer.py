@@ -24,7 +24,8 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.settings import Settings
 
 VIEW_SIZE = 224
 FINGERPRINT = "fingerprint"
@@ -45,7 +46,7 @@ def transfer(
         UserError: before anything is computed, if checkpoint, data or a task cannot work.
     """
     settings = compose_settings(overrides, root="transfer", config_dir=config_dir, trust=trust)
-    accelerator = settings["trainer"]["accelerator"]
+    accelerator = settings.trainer["accelerator"]
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(f"trainer.accelerator={accelerator}: there is no GPU here.")
     own = run_of(path)
@@ -58,7 +59,7 @@ def transfer(
         view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")
-    folder = own or below_out(settings, settings["name"] or _name(path, settings))
+    folder = own or below_out(settings, settings.name or _name(path, settings))
     with alone_in(folder):
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
@@ -140,20 +141,20 @@ def _record(
                 "another name=... or out=..., or delete that folder."
             )
         return there
-    splits = checked_data(settings["data"])
+    splits = checked_data(settings.data)
     on_gpu = device_for(settings).type == "cuda"
     return RunRecord(
         name=folder.name,
         host="other",
-        method=str(settings["method"] or backbone.source.partition(":")[0]),
-        recipe=str(settings["recipe"] or path.stem),
-        seed=settings["seed"],
+        method=str(settings.method or backbone.source.partition(":")[0]),
+        recipe=str(settings.recipe or path.stem),
+        seed=settings.seed,
         data=DataSet(
             name=splits.name,
             train_images=len(splits.train),
             val_images=len(splits.val),
             classes=len(splits.classes),
-            view_size=settings["view_size"],
+            view_size=settings.view_size,
         ),
         backbone=backbone.architecture,
         epochs=0,

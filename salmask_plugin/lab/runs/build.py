@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +10,6 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.placements import PlacedViews
@@ -26,21 +25,11 @@ from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
-from salmask_plugin.lab.runs.metrics_log import MetricsLog
-from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.input_path import check_input
-from salmask_plugin.localizers import (
-    CenterLocalizer,
-    GivenLocalizer,
-    MaskFunctionLocalizer,
-    SCDALocalizer,
-    UniformLocalizer,
-)
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
-
-TRIED = (SCDALocalizer, UniformLocalizer, CenterLocalizer, MaskFunctionLocalizer)
-"""Localizers that blank views are enough for."""
 
 
 def build(node: dict[str, Any], **arguments: Any) -> Any:
@@ -71,6 +60,39 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         raise
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, built once from its settings.
+
+    Attributes:
+        splits: the data set.
+        masking: the recipe, or None for the host's baseline.
+        data: makes the training loader.
+        module: the method with its encoder.
+    """
+
+    splits: ImageSplits
+    masking: SaliencyMasking | None
+    data: TwoViewData | OneViewData | DeviceViewData
+    module: pl.LightningModule
+
+
+def build_parts(settings: Settings, *, splits: ImageSplits | None = None) -> Parts:
+    """Return the parts of a run: the one place where settings become a run.
+
+    Args:
+        settings: of the run.
+        splits: the data set where it has been read already.
+
+    Raises:
+        UserError, ValueError: for settings that cannot work together.
+    """
+    masking = build_masking(settings)
+    splits = splits or build_splits(settings)
+    data = build_data(settings, splits, masking)
+    return Parts(splits, masking, data, build_module(settings, splits, masking))
+
+
 def build_splits(settings: Settings) -> ImageSplits:
     """Return the data set, with or without labels.
 
@@ -78,8 +100,8 @@ def build_splits(settings: Settings) -> ImageSplits:
         UserError: if there is only one class, which nothing can be evaluated on, or a method that
             trains on labels has none.
     """
-    splits: ImageSplits = build(settings["data"])
-    return splits if splits.unlabelled and not is_supervised(settings) else checked_splits(splits)
+    splits: ImageSplits = build(settings.data)
+    return splits if splits.unlabelled and not settings.is_supervised else checked_splits(splits)
 
 
 def checked_splits(splits: ImageSplits) -> ImageSplits:
@@ -109,17 +131,17 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     Raises:
         ValueError: for example if a view is too small for the blur.
     """
-    node = settings["masking"]
+    node = settings.masking
     if not node or "_target_" not in node:
         return None
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
-        blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
-        if isinstance(masking.localizer, TRIED):
-            masking(blank, blank, step_generator(settings["seed"], 0, 0))
+        blank = torch.zeros(2, 3, settings.view_size, settings.view_size)
+        if needs_of(masking.localizer) == "views":
+            masking(blank, blank, step_generator(settings.seed, 0, 0))
         elif (cached := cached_localizer(masking.localizer)) is not None:
             maps = torch.rand(2, *cached.grid)
-            masking(blank, blank, step_generator(settings["seed"], 0, 0), (maps, maps))
+            masking(blank, blank, step_generator(settings.seed, 0, 0), (maps, maps))
     return masking
 
 
@@ -127,15 +149,15 @@ def build_module(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
 ) -> pl.LightningModule:
     """Return the method's module with its encoder, initialised from the seed alone."""
-    pl.seed_everything(settings["seed"], verbose=False)
-    backbone, feature_dim = build(settings["backbone"])
-    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
+    pl.seed_everything(settings.seed, verbose=False)
+    backbone, feature_dim = build(settings.backbone)
+    labels = {"num_classes": len(splits.classes)} if settings.is_supervised else {}
     module: pl.LightningModule = build(
-        settings["method"],
+        settings.method,
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
-        seed=settings["seed"],
+        seed=settings.seed,
         **labels,
     )
     return module.to(memory_format=memory_format(settings))
@@ -154,11 +176,6 @@ def memory_format(settings: Settings) -> torch.memory_format:
     return formats[name]
 
 
-def is_supervised(settings: Settings) -> bool:
-    """Whether the method trains on labels, one view per image."""
-    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
-
-
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
 ) -> TwoViewData | OneViewData | DeviceViewData:
@@ -167,36 +184,36 @@ def build_data(
     Raises:
         UserError: if the localizer or the input path cannot work with the rest.
     """
-    masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    masks = masking is not None and needs_of(masking.localizer) == "object masks"
     cached = None if masking is None else cached_localizer(masking.localizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
-    if settings["loader"]["batch_size"] < 2:
+    if settings.loader.batch_size < 2:
         raise UserError(
-            f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
+            f"loader.batch_size={settings.loader.batch_size} must be at least 2: batch "
             "normalisation needs other images."
         )
-    if is_supervised(settings):
-        if settings["loader"]["input"] != "host":
+    if settings.is_supervised:
+        if settings.loader.input != "host":
             raise UserError("method=supervised needs loader.input=host: it trains on one view.")
         return OneViewData(
             splits=splits,
-            transform=build(settings["views"]),
-            batch_size=settings["loader"]["batch_size"],
-            seed=settings["seed"],
-            workers=settings["loader"]["workers"],
+            transform=build(settings.views),
+            batch_size=settings.loader.batch_size,
+            seed=settings.seed,
+            workers=settings.workers,
         )
     if cached is not None:
         check_cached(cached, splits)
     if check_input(settings, masks=masks) == "device":
         return device_view_data(
             splits.train,
-            recipe_of(build(settings["views"])),
+            recipe_of(build(settings.views)),
             placements=cached is not None,
-            seed=settings["seed"],
-            **{key: value for key, value in settings["loader"].items() if key != "input"},
+            seed=settings.seed,
+            **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
-    transform: Any = build(settings["views"])
+    transform: Any = build(settings.views)
     if masks:
         transform = with_masks(transform)
     if cached is not None:
@@ -204,9 +221,9 @@ def build_data(
     return TwoViewData(
         splits=splits,
         transform=transform,
-        batch_size=settings["loader"]["batch_size"],
-        seed=settings["seed"],
-        workers=settings["loader"]["workers"],
+        batch_size=settings.loader.batch_size,
+        seed=settings.seed,
+        workers=settings.workers,
         masks=masks,
         collate=None if cached is None else MapsOfViews(cached),
     )
@@ -233,15 +250,3 @@ class PretrainData(pl.LightningDataModule):
             assert isinstance(self._data, DeviceViewData)
             return self._data.views(batch)
         return batch
-
-
-def build_logger(settings: Settings, folder: Path) -> Logger:
-    """Return the logger of the chosen kind, writing below the run's folder."""
-    kind = settings["logger"]
-    if kind == "csv":
-        return MetricsLog(folder / "metrics")
-    if kind == "tensorboard":
-        return TensorBoardLogger(folder, name="metrics", version="")
-    if kind == "wandb":
-        return WandbLogger(save_dir=folder, name=folder.name)
-    raise UserError(f"logger={kind!r} must be csv, tensorboard or wandb.")

@@ -20,6 +20,15 @@ OWN |= {"JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI
 """A launcher's variables, beside those of torchrun that begin with TORCHELASTIC_."""
 
 
+WITH_PARENT = "SALMASK_ENDS_WITH_PARENT"
+"""Set for the runs of a comparison: they end when their standard input does, as it does then."""
+
+
+def of_a_comparison() -> bool:
+    """Whether this process runs a row for ``salmask compare``."""
+    return os.environ.get(WITH_PARENT) == "1"
+
+
 def rank() -> int:
     """Return the number of this process, 0 without a launcher."""
     return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)

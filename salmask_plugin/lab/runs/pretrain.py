@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,10 +19,7 @@ from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_rec
 from salmask_plugin.lab.runs.build import (
     PretrainData,
     build,
-    build_data,
-    build_logger,
-    build_masking,
-    build_module,
+    build_parts,
     build_splits,
 )
 from salmask_plugin.lab.runs.checkpoints import (
@@ -35,14 +33,15 @@ from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
-from salmask_plugin.lab.runs.launcher import check_processes
+from salmask_plugin.lab.runs.launcher import check_processes, of_a_comparison
+from salmask_plugin.lab.runs.loggers import build_logger
 from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
 from salmask_plugin.lab.runs.unreadable import PassedOver
-from salmask_plugin.lab.settings.compose import Settings
-from salmask_plugin.lab.settings.explain import explain
+from salmask_plugin.lab.settings.explain import explain, in_sentences
+from salmask_plugin.lab.settings.settings import Settings
 
 say = rank_zero_only(print)
 """Print once, whatever the number of processes."""
@@ -61,33 +60,34 @@ def pretrain(settings: Settings, folder: Path) -> None:
     if (folder / RECORD_NAME).is_file() and (ended := _ended(folder)):
         say(ended)
         return
-    say("\n".join(explain(settings)), flush=True)
-    masking = build_masking(settings)
+    # A comparison has said what all its rows depart in.
+    say("\n".join(in_sentences(settings) if of_a_comparison() else explain(settings)), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)
     if splits.unlabelled:
         say(f"{len(splits.train):,} pictures without labels: `salmask embed` shows the encoder.")
-    data = build_data(settings, splits, masking)
-    module = build_module(settings, splits, masking)
+    parts = build_parts(settings, splits=splits)
     history = History()
     passed_over = PassedOver(splits)
     trainer = _trainer(settings, folder, [history, passed_over])
-    check_processes(trainer.num_devices * trainer.num_nodes, settings["trainer"])
-    keep = settings["checkpoints"]["keep"]
+    check_processes(trainer.num_devices * trainer.num_nodes, settings.trainer)
+    keep = settings.checkpoints.keep
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
     with (
         expected_warnings(),
         refused_in_words(),
         stops_in_words(folder / CHECKPOINTS, trainer),
     ):
-        trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
+        trainer.fit(
+            parts.module, datamodule=PretrainData(parts.data), ckpt_path=resumed, weights_only=True
+        )
     if trainer.is_global_zero:
         remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)
-        ran = progress_of(trainer, settings["trainer"], settings["loader"]["batch_size"])
+        ran = progress_of(trainer, settings.trainer, settings.loader.batch_size)
         if not ran.steps:
             raise RunStopped(f"nothing was trained: {'; '.join(ran.said)}.")
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
-        bound = bind_encoder(masking, module.get_submodule("backbone"))
+        bound = bind_encoder(parts.masking, parts.module.get_submodule("backbone"))
         record = record_of(settings, splits, bound, history, ran=ran, unreadable=passed_over.names)
         write_record(folder, record)
         if passed_over.names:
@@ -117,13 +117,13 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
     bar = sys.stderr.isatty()
     callbacks = [
         *collecting,
-        checkpoint_callback(folder / CHECKPOINTS, **settings["checkpoints"]),
+        checkpoint_callback(folder / CHECKPOINTS, **asdict(settings.checkpoints)),
     ]
     if bar:
         callbacks.append(TQDMProgressBar(leave=False))
     with expected_warnings():
         trainer: pl.Trainer = build(
-            settings["trainer"],
+            settings.trainer,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=build_logger(settings, folder),

@@ -13,7 +13,7 @@ from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 OWN_OPTIMIZATION = (ADIOSMoCoV2, ADIOSSimCLR)
 """Methods that step two optimizers in turns themselves."""
@@ -41,12 +41,12 @@ def check_trainer(settings: Settings) -> None:
         UserError: if Lightning refuses it: a device that is not there, values out of range; or if
             the method or the command's pictures cannot do what is asked of them.
     """
-    if settings["backbone"].get("in_channels", 3) != 3:
+    if settings.backbone.get("in_channels", 3) != 3:
         raise UserError(
-            f"backbone.in_channels={settings['backbone']['in_channels']}: the command's pictures "
-            "are RGB; other channels are trained on in Python, see docs/lightly.md."
+            f"backbone.in_channels={settings.backbone['in_channels']}: the command's pictures are "
+            "RGB; other channels are trained on in Python, see docs/lightly.md."
         )
-    node = settings["trainer"]
+    node = settings.trainer
     try:
         with expected_warnings(), refused_in_words():
             build(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,34 +23,24 @@ from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.checks import Fault, judge
 from salmask_plugin.lab.settings.folder_argument import folder_as_data
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
-from salmask_plugin.lab.settings.processor import fastest_memory_format, fastest_precision
+from salmask_plugin.lab.settings.processor import (
+    at_most_cores,
+    fastest_memory_format,
+    fastest_precision,
+)
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_SCHEDULE
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.short_names import in_full
 from salmask_plugin.lab.settings.study_rows import expand_row
+from salmask_plugin.lab.settings.unknown_keys import no_choice
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
 PAPER_QUEUE = 65536
+_NO_CHOICE = re.compile(r"Could not find '([^']*)' Available options in '([^']*)': (.*)")
+"""How Hydra says that a group has no such file."""
 STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
 """What an evaluation of a finished run reads anew."""
 FIXED = ("trainer.max_epochs", "loader.input", "loader.decode_size", "loader.keep")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A composed configuration.
-
-    Attributes:
-        values: the resolved configuration as plain containers.
-        choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
-        overrides: what the user typed.
-    """
-
-    values: dict[str, Any]
-    choices: dict[str, str]
-    overrides: tuple[str, ...]
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a top-level value."""
-        return self.values[key]
 
 
 def compose_settings(
@@ -86,7 +77,8 @@ def compose_settings(
 
     folders = [CONFIGS] if own is None else [own, CONFIGS]
     # A study says its rows although values that every run needs are given to the row alone.
-    given = expand_row(overrides, folders, partial(composed, complete=False))
+    full = in_full(overrides, root)
+    given = expand_row(full, folders, partial(composed, complete=False))
     return replace(composed(given), overrides=tuple(typed))
 
 
@@ -153,6 +145,7 @@ def register_resolvers() -> None:
         "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
         "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
         "bias_for_batch": lambda batch: math.log((2 * int(batch) - 2) / PAPER_QUEUE),
+        "at_most_cores": lambda wanted: at_most_cores(int(wanted)),
         "fastest_precision": fastest_precision,
         "fastest_memory_format": fastest_memory_format,
     }
@@ -177,7 +170,13 @@ def _missing(node: Any, path: str = "") -> list[str]:
 
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split()).split(" Config search path:")[0]
-    return text.split(" To append to your ")[0]
+    text = text.split(" To append to your ")[0]
+    if found := _NO_CHOICE.search(text):
+        path, group, names = found.groups()
+        folder = CONFIGS / group
+        ours = {str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")}
+        return no_choice(group, path.removeprefix(f"{group}/"), sorted({*names.split(), *ours}))
+    return text
 
 
 def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: Trust) -> Settings:
@@ -197,6 +196,7 @@ def _applied(
     trust: Trust,
     as_text: frozenset[str] = frozenset(),
 ) -> Settings:
+    overrides = in_full(overrides, "run")
     typed = read_typed(overrides, lambda name: (CONFIGS / name).is_dir(), as_text)
     config = OmegaConf.create(settings.values)
     for text, entry in zip(overrides, typed, strict=True):

@@ -16,7 +16,7 @@ def folder_as_data(overrides: Sequence[str]) -> list[str]:
     Raises:
         UserError: for two folders, for a folder beside ``data=``, or for a path that leads nowhere.
     """
-    folders = [text for text in overrides if _is_path(text)]
+    folders = [text for text in overrides if is_path(text)]
     if not folders:
         return list(overrides)
     settings = [text for text in overrides if text not in folders]
@@ -31,7 +31,8 @@ def folder_as_data(overrides: Sequence[str]) -> list[str]:
     return ["data=folder", f"data.root={folders[0]}", *settings]
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Whether what was typed among settings is a path: it has a slash, or is there."""
     if "=" in text or (text.startswith("~") and not text.startswith("~/")):
         return False
     return "/" in text or Path(text).exists()

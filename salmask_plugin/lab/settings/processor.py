@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
@@ -33,3 +35,16 @@ def on_cpu(accelerator: str) -> bool:
 def computes_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16; without them it is slow."""
     return any(torch.cpu.get_capabilities().get(name, False) for name in BFLOAT16)
+
+
+def at_most_cores(wanted: int) -> int:
+    """Return how many workers a loader has by default: ``wanted``, or one for each core here.
+
+    Raises:
+        ValueError: if it is negative.
+    """
+    if wanted < 0:
+        raise ValueError(f"at_most_cores:{wanted} must be at least 0.")
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    return min(wanted, cores)

@@ -49,6 +49,19 @@ def nearest(path: str, known: Sequence[str]) -> list[str]:
     return [other for other in ranked if other in first][:SHOWN]
 
 
+def no_choice(group: str, name: str, choices: Sequence[str]) -> str:
+    """Return one sentence about a choice that a group does not have.
+
+    Args:
+        group: such as "data".
+        name: what was chosen.
+        choices: what there is.
+    """
+    near = difflib.get_close_matches(name, choices, n=SHOWN, cutoff=0.5)
+    hint = f"did you mean {' or '.join(f'{group}={other}' for other in near)}? " if near else ""
+    return f"{group}={name} is none of the choices: {hint}There are {', '.join(choices)}."
+
+
 def joined(path: str, key: str) -> str:
     """Return the path of a node's key."""
     return f"{path}.{key}" if path else key

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
+from salmask_plugin.lab.settings.groups import GROUPS
 from salmask_plugin.lab.settings.marks import PATH
 
 ABSENT = object()
@@ -136,7 +137,7 @@ def in_words(hint: Any) -> str:
         return "a path"
     if _is_sequence(hint):
         return _list_in_words(origin or hint, arguments)
-    if typing.is_typeddict(hint):
+    if typing.is_typeddict(hint) or hint in GROUPS:
         return f"a mapping with {', '.join(typing.get_type_hints(hint))}"
     name = getattr(origin or hint, "__name__", str(hint))
     return "a mapping" if name in ("dict", "Mapping") else f"a node with a _target_ ({name})"

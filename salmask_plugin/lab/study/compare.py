@@ -12,8 +12,11 @@ from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_reco
 from salmask_plugin.lab.runs.folder import below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.explain import departures_from_paper
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.paper_values import left_out_rows
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
@@ -69,6 +72,7 @@ def run_comparison(
     Raises:
         UserError: before any run starts, if a row does not compose.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     parallel = _parallel(settings)
@@ -76,11 +80,15 @@ def run_comparison(
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
-    if settings["compare"]["duration"]:
-        print(f"All of them take {settings['compare']['duration']}.")
-    for note in (*settings["compare"]["notes"], *left_out_rows(settings["compare"])):
+    if settings.compare.duration:
+        print(f"All of them take {settings.compare.duration}.")
+    for note in (
+        *settings.compare.notes,
+        *left_out_rows(settings.compare.rows, settings.compare.left_out),
+    ):
         print(note)
-    include = [Path(place) for place in settings["compare"]["include"]]
+    print("\n".join(_departures(rows)))
+    include = [Path(place) for place in settings.compare.include]
     for place in include:
         if not place.is_dir():
             raise UserError(f"compare.include: {place} is not a folder.")
@@ -93,11 +101,28 @@ def run_comparison(
     written = report_folder(
         study,
         title=f"Comparison {study.name}",
-        baseline=settings["compare"]["baseline"],
-        notes=tuple(settings["compare"]["notes"]),
+        baseline=settings.compare.baseline or "",
+        notes=tuple(settings.compare.notes),
         include=include,
     )
     return Compared(written, len(rows), failed)
+
+
+def _departures(rows: Sequence[Row]) -> list[str]:
+    """Say once what all rows depart from the paper in, then what one of them alone does."""
+    found = {row.name: departures_from_paper(row.settings) for row in rows}
+    shared = [
+        line for line in next(iter(found.values())) if all(line in own for own in found.values())
+    ]
+    lines = ["Departures from the paper's setting, of all rows:"] if shared else []
+    lines += [f"  - {line}" for line in shared]
+    seen: set[str] = set()
+    for name, own in found.items():
+        recipe = name.rpartition(", seed ")[0]
+        if recipe not in seen and (more := [line for line in own if line not in shared]):
+            lines.append(f"{recipe} as well: {'; '.join(more)}")
+        seen.add(recipe)
+    return lines or ["All rows have the paper's setting."]
 
 
 def plan_rows(
@@ -113,31 +138,30 @@ def plan_rows(
         UserError: naming the row that does not compose or is left out, a baseline that is no row,
             or a planned comparison of one.
     """
-    wanted = settings["compare"]
-    if wanted["row"] is not None:
+    wanted = settings.compare
+    if wanted.row is not None:
         raise UserError(
-            f"row {wanted['row']} alone is no comparison: `salmask pretrain --evaluate` runs it, "
+            f"row {wanted.row} alone is no comparison: `salmask pretrain --evaluate` runs it, "
             f"and `salmask compare {EXPERIMENT}{settings.choices['experiment']}` then counts it."
         )
-    if wanted["baseline"] is not None and wanted["baseline"] not in wanted["rows"]:
+    if wanted.baseline is not None and wanted.baseline not in wanted.rows:
         raise UserError(
-            f"compare.baseline={wanted['baseline']!r} is none of the rows: "
-            f"{', '.join(wanted['rows'])}."
+            f"compare.baseline={wanted.baseline!r} is none of the rows: {', '.join(wanted.rows)}."
         )
     check_plan(settings)
-    chosen = wanted["only"]
+    chosen = wanted.only
     if chosen is None:
-        chosen = [name for name in wanted["rows"] if name not in wanted["left_out"]]
+        chosen = [name for name in wanted.rows if name not in wanted.left_out]
     for name in chosen:
         try:
             row_of(settings, name)
         except UserError as error:
             raise UserError(f"compare.only: {error}") from error
-    if not wanted["seeds"] or not chosen:
+    if not wanted.seeds or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
     rows = []
     given = [text for text in overrides if not text.startswith(IDENTITY)]
-    for seed in wanted["seeds"]:
+    for seed in wanted.seeds:
         for name in chosen:
             label = f"{name}, seed {seed}"
             arguments = [*given, *row_settings(settings, name, seed)]
@@ -181,7 +205,7 @@ def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]
             ["pretrain", *flags, *row.arguments],
             ["evaluate", "--only-missing", *flags, *own, str(row.folder)],
         ]
-        if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
+        if row.settings.trainer["devices"] == 1 and row.settings.trainer["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
         jobs.append(Job(row.name, commands))
@@ -189,7 +213,7 @@ def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]
 
 
 def _parallel(settings: Settings) -> int:
-    parallel = settings["compare"]["parallel"]
+    parallel = settings.compare.parallel
     if not isinstance(parallel, int) or isinstance(parallel, bool) or parallel < 1:
         raise UserError(f"compare.parallel={parallel!r} must be a whole number, at least 1.")
     return parallel

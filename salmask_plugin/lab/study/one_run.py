@@ -7,6 +7,8 @@ from pathlib import Path
 
 from salmask_plugin.lab.probes.evaluate import evaluate
 from salmask_plugin.lab.probes.tasks import check_tasks
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import run_folder
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.launcher import alone, check_world
@@ -15,6 +17,7 @@ from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.named_data import check_data_is_named
 
 
 def run_one(
@@ -36,9 +39,10 @@ def run_one(
         UserError: before anything is computed, for settings that cannot work.
         RunStopped: if the training cannot go on; it says where the same command will.
     """
+    check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
-    check_length(settings["trainer"])
-    check_world(settings["trainer"])
+    check_length(settings.trainer)
+    check_world(settings.trainer)
     folder = run_folder(settings)
     check_trainer(settings)
     if evaluated:
@@ -50,3 +54,15 @@ def run_one(
             with alone():
                 evaluate(settings, folder, only_missing=True)
     return folder
+
+
+def unlabelled_pictures(folder: Path) -> str | None:
+    """Return where the pictures of a run lie that have no labels; None where they have some.
+
+    Args:
+        folder: of the run.
+    """
+    if not (folder / RECORD_NAME).is_file():
+        return None
+    record = read_record(folder)
+    return None if record.data.val_images else str(record.config["data"]["root"])

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from salmask_plugin.lab.durations import in_words
 from salmask_plugin.lab.errors import RunStopped
+from salmask_plugin.lab.runs.launcher import WITH_PARENT, of_a_comparison
 
-WITH_PARENT = "SALMASK_ENDS_WITH_PARENT"
-"""Set for the processes: they end when their standard input does, which is when we end."""
 COMMAND = [sys.executable, "-m", "salmask_plugin.cli"]
 PATIENCE = 30.0
 """Seconds that an interrupted process has to write what it holds, before it is killed."""
@@ -98,7 +98,7 @@ def run_jobs(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
 
 def end_with_parent() -> None:
     """End this process when the one that started it is gone, if that asked for it."""
-    if os.environ.get(WITH_PARENT) != "1":
+    if not of_a_comparison():
         return
 
     def watch() -> None:
@@ -219,5 +219,5 @@ def _sigterm_raises() -> Iterator[None]:
 def _left(started: float, done: int, total: int) -> str:
     if done == 0:
         return ""
-    minutes = (time.perf_counter() - started) / done * (total - done) / 60
-    return f", about {minutes:.0f} min left"
+    seconds = (time.perf_counter() - started) / done * (total - done)
+    return f", about {in_words(seconds)} left"

@@ -11,6 +11,7 @@ from salmask_plugin.lab.measures.recipes import RecipeRow
 from salmask_plugin.lab.measures.variance import variance
 from salmask_plugin.lab.measures.variance.measured import Encoder
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.seeding import step_generator
 
 VIEWS = 3
@@ -42,7 +43,7 @@ def test_views_are_masked_anew_and_rows_alike(monkeypatch, generator, branch):
     ]
     encoder = Encoder(Flatten(), nn.Identity(), "projection", "running")
     found, count, dimension = variance._measure(
-        rows, encoder, {"seed": 5}, None, SimpleNamespace(views=VIEWS)
+        rows, encoder, Settings({"seed": 5}, {}), None, SimpleNamespace(views=VIEWS)
     )
     assert (count, dimension) == (8, 192)
 

@@ -170,7 +170,7 @@ def test_what_is_kept_does_not_say_where_it_ran(records):
     kept = slim(replace(record, config={**record.config, "loader": loader}))
     assert "out" not in kept.config
     assert kept.config["loader"] == {"input": "device", "batch_size": 64}  # they act on the result
-    assert slim.config["compare"]["row"] == "top"
+    assert kept.config["compare"]["row"] == "top"
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,15 @@ from omegaconf import OmegaConf
 from salmask_plugin.cli.main import build_parser, main
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs import build as building
-from salmask_plugin.lab.runs import plan, pretrain
+from salmask_plugin.lab.runs import pretrain
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.checks import judge
-from salmask_plugin.lab.settings.compose import CONFIGS, Settings, apply_overrides, compose_settings
+from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.lab.settings.known import KINDS, ROOTS
 from salmask_plugin.lab.settings.override_text import parse_value, read_typed
 from salmask_plugin.lab.settings.reserved_arguments import METHOD, TRAINER
+from salmask_plugin.lab.settings.settings import Settings
 
 
 def refusal(overrides, **options):
@@ -357,7 +358,7 @@ def test_what_lightning_refuses_is_a_sentence(settings, words):
 
 @pytest.mark.parametrize("command", ["pretrain", "compare", "plan"])
 def test_it_is_said_before_any_work(command, capsys, tmp_path, monkeypatch):
-    for module in (pretrain, plan):
+    for module in (pretrain, building):
         monkeypatch.setattr(module, "build_splits", None)
     out = tmp_path / "runs"
     typed = [command, "experiment=demo", f"out={out}", "trainer.devices=0", "compare.only=[none]"]

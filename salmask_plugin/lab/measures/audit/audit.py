@@ -96,7 +96,7 @@ def audit(
             f"data {splits.name} has no object masks; use data=tiny_imagenet data.boxes=true, "
             "data=coco or data=generated."
         )
-    name = settings["name"] or safe_name(f"{splits.name}-{settings.choices['localizer']}")
+    name = settings.name or safe_name(f"{splits.name}-{settings.choices['localizer']}")
     target = below_out(settings, name, "audit")
     low, high = object_share
     if not 0 <= low < high <= 1:
@@ -113,10 +113,10 @@ def audit(
         "split": split,
         "images_drawn": min(images, len(images_of(splits, split))),
         "object_share": [low, high],
-        "view_size": settings["view_size"],
-        "localizer_size": settings["localizer_size"],
+        "view_size": settings.view_size,
+        "localizer_size": settings.localizer_size,
         "views": settings.choices["method"],
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "overrides": list(overrides),
         "interval": "1.96 standard errors over images",
         "environment": environment(),
@@ -143,11 +143,11 @@ def audit_rows(
     given = with_embedded_localizer(overrides)
     control = [text for text in given if not text.startswith(("localizer.", LOCALIZER))]
     rows = recipe_rows(ROWS, given, config_dir=config_dir, trust=trust)
-    known = [row.settings["masking"] for row in rows]
+    known = [row.settings.masking for row in rows]
     rows += [
         row
         for row in recipe_rows(ROWS, [*control, CONTROL], config_dir=config_dir, trust=trust)
-        if row.settings["masking"] not in known
+        if row.settings.masking not in known
     ]
     for row in rows:
         masking = row.masking
@@ -181,11 +181,11 @@ def _measure(
         for row, values in zip(rows, collected, strict=True):
             masking = row.masking
             assert masking is not None
-            node = json.dumps(row.settings["masking"]["localizer"], sort_keys=True)
+            node = json.dumps(row.settings.masking["localizer"], sort_keys=True)
             if node not in maps:
                 given = takes_pixel_masks(masking.localizer)
                 maps[node] = masking.localizer(objects if given else views)
-            draws = step_generator(settings["seed"], 0, step, views.device)
+            draws = step_generator(settings.seed, 0, step, views.device)
             found = measure_coverage(masking, views, objects, maps[node], draws)
             for name, numbers in found.items():
                 values[name] += numbers.tolist()

@@ -13,7 +13,7 @@ from salmask_plugin.lab.data import ImageSplits, LabelledImages, TwoViewDataset,
 from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.runs.build import build
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 KINDS = ("random crops", "whole images")
 BATCH = 16
@@ -33,20 +33,18 @@ def measured_views(
     The images are drawn by the seed. A random crop is the first of the method's two views.
     """
     crops = kind == KINDS[0]
-    transform: Any = (
-        with_masks(build(settings["views"])) if crops else WholeViews(settings["view_size"])
-    )
+    transform: Any = with_masks(build(settings.views)) if crops else WholeViews(settings.view_size)
     images = images_of(splits, split)
-    order = np.random.default_rng(settings["seed"]).permutation(len(images))[:count]
-    samples = TwoViewDataset(images, transform, seed=settings["seed"], masks=True)
+    order = np.random.default_rng(settings.seed).permutation(len(images))[:count]
+    samples = TwoViewDataset(images, transform, seed=settings.seed, masks=True)
     loader = worker_loader(
         samples,
         order.tolist(),
         batch_size=BATCH,
-        workers=min(settings["loader"]["workers"], torch.get_num_threads()),
-        seed=settings["seed"],
+        workers=min(settings.workers, torch.get_num_threads()),
+        seed=settings.seed,
     )
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
     for views, _, masks, _ in loader:
         area = (masks[0] > 0.5).double().mean((1, 2, 3))
         keep = (area >= limits[0]) & (area <= limits[1])

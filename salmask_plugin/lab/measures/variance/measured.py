@@ -14,7 +14,7 @@ from salmask_plugin.lab.data import ImageSplits, TwoViewDataset
 from salmask_plugin.lab.data.worker_loader import batches_loader
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 
@@ -77,7 +77,7 @@ def image_groups(
     """
     images = splits.train if measured.split == "train" else splits.val
     size = batch_size(settings, splits, measured)
-    order = np.random.default_rng(settings["seed"]).permutation(len(images))[: measured.images]
+    order = np.random.default_rng(settings.seed).permutation(len(images))[: measured.images]
     groups = [order[start : start + size].tolist() for start in range(0, len(order), size)]
     epochs = (measured.views + 1) // 2
     keys = [
@@ -86,10 +86,8 @@ def image_groups(
         if len(group) == size
         for epoch in range(epochs)
     ]
-    samples = TwoViewDataset(images, build(settings["views"]), seed=settings["seed"])
-    loader = batches_loader(
-        samples, keys, workers=settings["loader"]["workers"], seed=settings["seed"]
-    )
+    samples = TwoViewDataset(images, build(settings.views), seed=settings.seed)
+    loader = batches_loader(samples, keys, workers=settings.workers, seed=settings.seed)
     views: list[Tensor] = []
     for pair, _, _ in loader:
         views += pair
@@ -101,7 +99,7 @@ def image_groups(
 def batch_size(settings: Settings, splits: ImageSplits, measured: Measured) -> int:
     """Return the run's batch size, or all images where there are fewer."""
     images = splits.train if measured.split == "train" else splits.val
-    size = min(settings["loader"]["batch_size"], measured.images, len(images))
+    size = min(settings.loader.batch_size, measured.images, len(images))
     if size < 2:
         raise UserError(f"--images {measured.images}: at least 2 images are needed.")
     return int(size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,8 @@ from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 
@@ -121,9 +121,9 @@ def variance(
         "dimension": dimension,
         "batch_norm": measured.batch_norm,
         "batch_size": batch_size(settings, splits, measured),
-        "view_size": settings["view_size"],
+        "view_size": settings.view_size,
         "unit": "1",
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "overrides": list(overrides),
         "interval": "1.96 standard errors over images",
         "environment": environment(),
@@ -167,7 +167,7 @@ def variance_rows(
             raise UserError("localizer=given is not available here: the views carry no masks.")
         if masking is not None and cached_localizer(masking.localizer) is not None:
             raise UserError("localizer=cached is not available here: name the one that made it.")
-        if masking is not None and isinstance(masking.localizer, partial):
+        if masking is not None and needs_of(masking.localizer) == "an encoder in training":
             key_encoder = getattr(module, "key_backbone", None)
             if not isinstance(key_encoder, nn.Module):
                 raise UserError("localizer=momentum needs a run with a key encoder (MoCo).")
@@ -195,7 +195,7 @@ def _measure(
         for views in group:
             views = views.to(device)
             for row, found in zip(rows, embeddings, strict=True):
-                draws = step_generator(settings["seed"], 0, step, device)
+                draws = step_generator(settings.seed, 0, step, device)
                 found.append(encoder(_as_seen(row.masking, views, draws)).cpu())
             step += 1
         for place, found in enumerate(embeddings):

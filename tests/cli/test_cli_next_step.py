@@ -1,0 +1,44 @@
+"""The last line of a command, and what a comparison says once."""
+
+import pytest
+
+from salmask_plugin.cli.next_step import say_next
+from salmask_plugin.lab.runs.launcher import WITH_PARENT
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.explain import departures_from_paper, explain, in_sentences
+from salmask_plugin.lab.study.compare import _departures, plan_rows
+
+
+def test_the_next_command_can_be_pasted(capsys, monkeypatch):
+    say_next("evaluate", "runs/my run", why="accuracy")
+    assert capsys.readouterr().out == "\nNext: salmask evaluate 'runs/my run'    # accuracy\n"
+    monkeypatch.setenv(WITH_PARENT, "1")
+    say_next("evaluate", "runs/mine")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def rows(tmp_path):
+    given = ["data=cifar10", "data.root=x", f"out={tmp_path}", "compare.seeds=[0,1]"]
+    given += ["compare.only=[none,mean]", "localizer=uniform"]
+    return plan_rows(compose_settings(given), given)
+
+
+def test_departures_are_said_once(rows):
+    lines = _departures(rows)
+    assert lines[0] == "Departures from the paper's setting, of all rows:"
+    assert lines.count("  - data is cifar10; the paper's is ImageNet-100") == 1
+    alone = [line for line in lines if " as well: " in line]
+    assert len(alone) == 1
+    assert alone[0].startswith("mean as well: localizer is uniform")
+    said = "\n".join(lines)
+    for row in rows:
+        assert all(line in said for line in departures_from_paper(row.settings))
+
+
+def test_a_run_says_what_it_does_with_and_without_its_departures(rows):
+    settings = rows[0].settings
+    whole = explain(settings)
+    assert whole[: len(in_sentences(settings))] == in_sentences(settings)
+    assert not any("paper" in line for line in in_sentences(settings))
+    assert "momentum of the key encoder 0.999" in in_sentences(settings)[-1]
