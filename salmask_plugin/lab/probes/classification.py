@@ -27,7 +27,8 @@ from salmask_plugin.lab.data import (
     linear_train_transform,
 )
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build, checked_splits
+from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.labels import checked_splits
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 
 SHARE = "label_share"

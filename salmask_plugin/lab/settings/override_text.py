@@ -60,9 +60,7 @@ def _read(
     typed, separator, value = text.partition("=")
     found = _KEY.fullmatch(typed)
     if found is None or not (separator or found["sign"] == "~"):
-        raise UserError(
-            f"'{text}' is not a setting; settings are key=value. It is no folder either."
-        )
+        raise UserError(f"'{text}' is not a setting; settings are key=value.")
     key, package = found["key"], found["package"]
     if key.split(".")[0].split("/")[0] == "hydra":
         raise UserError(f"'{text}' is a setting of Hydra's, which nothing reads here.")
