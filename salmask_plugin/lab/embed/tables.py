@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import importlib.util
 import io
 from collections.abc import Sequence
@@ -63,10 +64,10 @@ def write_tables(
 
 
 def _parquet(files: Sequence[str], header: Sequence[str], numbers: NDArray[Any]) -> bytes:
-    import pandas as pd
-
+    pandas = importlib.import_module("pandas")
     columns: dict[str, Any] = {"file": files}
     columns |= {name: numbers[:, index] for index, name in enumerate(header[1:])}
     out = io.BytesIO()
-    pd.DataFrame(columns).to_parquet(out, index=False)
-    return out.getvalue()
+    pandas.DataFrame(columns).to_parquet(out, index=False)
+    packed: bytes = out.getvalue()
+    return packed

@@ -87,7 +87,7 @@ def test_pictures_named_twice(more, tmp_path):
 
 
 def test_a_path_that_leads_nowhere(tmp_path):
-    with pytest.raises(UserError, match="nowhere' is not a setting, .* nor a folder that"):
+    with pytest.raises(UserError, match=r"nowhere' is not a setting, .* nor a folder that"):
         compose_settings([str(tmp_path / "nowhere")])
     with pytest.raises(UserError, match="'masking' is not a setting"):
         compose_settings(["masking"])
