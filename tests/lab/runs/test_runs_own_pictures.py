@@ -7,7 +7,21 @@ from PIL import Image
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.results import read_record
 
-TINY = ["backbone=small", "backbone.widths=[4,4,4,8]", "view_size=32", "batch_size=4", "workers=0", "epochs=1", "trainer.accelerator=cpu", "method.queue_size=8", "method.split_batch_size=2", "masking=mean", "masking.negative=null", "masking.query.sampler.tolerance=0", "localizer=given"]
+TINY = [
+    "backbone=small",
+    "backbone.widths=[4,4,4,8]",
+    "view_size=32",
+    "batch_size=4",
+    "workers=0",
+    "epochs=1",
+    "trainer.accelerator=cpu",
+    "method.queue_size=8",
+    "method.split_batch_size=2",
+    "masking=mean",
+    "masking.negative=null",
+    "masking.query.sampler.tolerance=0",
+    "localizer=given",
+]
 
 
 @pytest.fixture
