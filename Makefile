@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads sleep instead of spinning: on few cores they would slow the loader's workers.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo test torture test-all check format bench preview clean
+.PHONY: help install demo test torture test-all check format bench preview docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml
 
 install: $(VENV)/.installed  ## Make .venv with everything that development needs
 
-demo: install  ## The main job, small: baseline and three recipes on generated images, then a report
+demo: install  ## The main job, small: an encoder that learns, three recipes, on drawn pictures; a report
 	$(BIN)/salmask compare experiment=demo
 
 test: install  ## Fast tests
@@ -51,3 +51,7 @@ preview: install  ## See the masks on your own pictures: make preview IMAGES=fol
 
 clean:  ## Remove caches and build products, never runs
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+docs: install  ## The documentation as a site in site/: warnings are errors, links are checked
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -b html docs site

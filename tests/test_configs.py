@@ -90,7 +90,7 @@ def test_every_recipe_composes_with_localizers(masking, localizer):
 
 
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
-NOT_QUICK = ("demo", "tiny_block", "small_block", "gpu_block")
+NOT_QUICK = ("demo", "plumbing", "tiny_block", "small_block", "gpu_block")
 """They say of their own data set or localizer what the quick scale's does not know."""
 
 

@@ -1,5 +1,6 @@
 """Documents that can be wrong are run: examples, and the tests that the tables name."""
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -60,3 +61,25 @@ def test_concepts_mention_every_public_name_of_the_four_questions():
     for name in salmask_plugin.__all__:
         if name.endswith(roles):
             assert f"`{name}`" in page
+
+
+def test_architecture_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = run_python_blocks("docs/architecture.md")["found"]
+    assert {row.views for row in found.rows} == {"random crops", "whole images"}
+    assert all(path.is_file() for path in found.files.values())
+
+
+def test_every_page_is_in_the_site():
+    listed = set((ROOT / "docs/site.md").read_text().split())
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index", "site"}
+    assert pages <= listed, pages - listed
+
+
+def test_every_function_that_stands_for_a_command_exists():
+    table = (ROOT / "docs/architecture.md").read_text().split("## From Python")[1]
+    names = re.findall(r"`(salmask_plugin\.[\w.]+)`", table)
+    assert len(names) >= 13
+    for name in names:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function)), name

@@ -40,7 +40,7 @@ def test_a_bad_setting_is_named(overrides, words, capsys):
     ],
 )
 def test_a_value_out_of_range_stops_before_training(overrides, words, capsys, tmp_path):
-    common = ["experiment=demo", "localizer=uniform", f"out={tmp_path}", "data.val_images=40"]
+    common = ["experiment=plumbing", "localizer=uniform", f"out={tmp_path}", "data.val_images=40"]
     common += [] if any("train_images" in text for text in overrides) else ["data.train_images=64"]
     assert main(["pretrain", *common, *overrides]) == 2
     message = capsys.readouterr().err
@@ -50,7 +50,7 @@ def test_a_value_out_of_range_stops_before_training(overrides, words, capsys, tm
 
 
 def test_a_view_too_small_for_the_blur_is_an_error(capsys, tmp_path):
-    arguments = ["experiment=demo", "localizer=uniform", "masking=blur", f"out={tmp_path}"]
+    arguments = ["experiment=plumbing", "localizer=uniform", "masking=blur", f"out={tmp_path}"]
     arguments += ["view_size=16", "masking.query.fill.kernel_size=33", "data.train_images=64"]
     assert main(["pretrain", *arguments]) == 2
     assert "kernel_size=33 is too large for a view of 16x16 px" in capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_a_folder_without_images_is_named(capsys, tmp_path):
 
 
 def test_settings_of_another_data_set_are_named(capsys, tmp_path):
-    command = ["pretrain", "experiment=demo", "data=imagefolder", f"data.root={tmp_path}"]
+    command = ["pretrain", "experiment=plumbing", "data=imagefolder", f"data.root={tmp_path}"]
     assert main([*command, f"out={tmp_path / 'runs'}", "localizer=uniform"]) == 2
     message = capsys.readouterr().err
     assert "'data.train_images' is no setting of salmask_plugin.data.image_folder" in message
@@ -91,15 +91,17 @@ def test_report_of_nothing_is_named(capsys, tmp_path):
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path):
-    first = compose_settings(["experiment=demo", f"out={tmp_path}", "name=one"])
+    first = compose_settings(["experiment=plumbing", f"out={tmp_path}", "name=one"])
     keep_settings(run_folder(first), first)
     keep_settings(run_folder(first), first)
-    more = compose_settings(["experiment=demo", f"out={tmp_path}", "name=one", "loader.workers=0"])
+    more = compose_settings(
+        ["experiment=plumbing", f"out={tmp_path}", "name=one", "loader.workers=0"]
+    )
     keep_settings(run_folder(more), more)
     started = run_folder(first) / "checkpoints" / "epoch-0000.ckpt"
     started.parent.mkdir()
     started.touch()
-    other = compose_settings(["experiment=demo", f"out={tmp_path}", "name=one", "view_size=32"])
+    other = compose_settings(["experiment=plumbing", f"out={tmp_path}", "name=one", "view_size=32"])
     with pytest.raises(UserError, match="view_size: 64 there, 32 here"):
         keep_settings(run_folder(other), other)
     # What may change is kept as it was asked for last; what was refused leaves no trace.
@@ -113,7 +115,7 @@ def test_damaged_settings_are_named(tmp_path):
 
 
 def test_kept_settings_take_changes_of_known_keys_only(tmp_path):
-    settings = compose_settings(["experiment=demo"])
+    settings = compose_settings(["experiment=plumbing"])
     changed = apply_overrides(settings, ["evaluation.knn.k=7"], trust=False)
     assert changed["evaluation"]["knn"]["k"] == 7
     assert settings["evaluation"]["knn"]["k"] == 20

@@ -75,7 +75,7 @@ def test_names_stay_below_out(name, tmp_path):
 
 
 def test_a_comparison_stays_below_out(tmp_path):
-    given = ["experiment=demo", f"out={tmp_path / 'runs'}", "name=../x"]
+    given = ["experiment=plumbing", f"out={tmp_path / 'runs'}", "name=../x"]
     with pytest.raises(UserError, match="must be a place below"):
         run_comparison(given)
 
@@ -104,7 +104,7 @@ def test_a_linked_folder_in_a_run_is_refused_before_anything_is_deleted(name, tm
     (run / name).symlink_to(other)
     with pytest.raises(UserError, match="link that leads out"), alone_in(run):
         pass
-    given = ["experiment=demo", "masking=none", f"out={tmp_path / 'runs'}", "name=mine"]
+    given = ["experiment=plumbing", "masking=none", f"out={tmp_path / 'runs'}", "name=mine"]
     assert main(["pretrain", *given]) == 2
     assert "link that leads out" in capsys.readouterr().err
     assert len(list(other.iterdir())) == 2
@@ -152,5 +152,5 @@ def test_frames_are_below_the_root(tmp_path):
 
 
 def test_default_names_need_no_change():
-    settings = compose_settings(["experiment=demo"])
+    settings = compose_settings(["experiment=plumbing"])
     assert below_out(settings, "a/b").parts[-2:] == ("a", "b")

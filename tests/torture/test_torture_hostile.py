@@ -95,7 +95,7 @@ def test_a_run_folder_of_someone_else_runs_no_code(hostile, tmp_path, mark, trie
     node = filled(hostile, mark=str(mark), pickle=str(tmp_path / "evil.pth"))
     with pytest.raises(UserError, match="not allowed"):
         check_targets({"masking": [node]})
-    settings = compose_settings(["experiment=demo", "localizer=uniform", "masking=mean"])
+    settings = compose_settings(["experiment=plumbing", "localizer=uniform", "masking=mean"])
     folder = tmp_path / "run"
     folder.mkdir()
     for place in ("data", "backbone", "method"):
@@ -110,7 +110,7 @@ def test_a_run_folder_of_someone_else_runs_no_code(hostile, tmp_path, mark, trie
 
 @pytest.mark.parametrize("name", ["../out", "a/../../b", "/tmp/x", "..", "a/..", ".", "a\\..\\b"])
 def test_a_run_cannot_leave_its_folder(name, tmp_path, tried):
-    settings = compose_settings(["experiment=demo", f"name='{name}'", f"out={tmp_path}"])
+    settings = compose_settings(["experiment=plumbing", f"name='{name}'", f"out={tmp_path}"])
     with pytest.raises(UserError, match="name="):
         run_folder(settings)
     tried("run name that leaves its folder")

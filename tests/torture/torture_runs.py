@@ -18,7 +18,7 @@ from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.checkpoints import read_checkpoint
 
 TINY = (
-    "experiment=demo",
+    "experiment=plumbing",
     "localizer=uniform",
     "masking=mean",
     "data.train_images=40",

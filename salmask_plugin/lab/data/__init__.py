@@ -25,6 +25,7 @@ from salmask_plugin.lab.data.fingerprint import (
 from salmask_plugin.lab.data.flowers102 import flowers102
 from salmask_plugin.lab.data.folders import image_folder, list_images
 from salmask_plugin.lab.data.generated import generated
+from salmask_plugin.lab.data.generated_objects import generated_objects
 from salmask_plugin.lab.data.in_memory import cifar10, cifar100, stl10
 from salmask_plugin.lab.data.loaders import (
     OneViewData,
@@ -80,6 +81,7 @@ __all__ = [
     "evaluation_transform",
     "flowers102",
     "generated",
+    "generated_objects",
     "identity_of_splits",
     "image_folder",
     "labelled_share",

@@ -33,7 +33,7 @@ def image_folder(
     name: str = "image_folder",
     masks: str | Path | None = None,
 ) -> ImageSplits:
-    """Read a data set from folders: root/train/CLASS/**, root/val/CLASS/**, or root/CLASS/**.
+    """Read a data set from folders: ``root/train/CLASS/**`` beside ``val``, or ``root/CLASS/**``.
 
     Class indices follow the sorted names of the training classes.
 

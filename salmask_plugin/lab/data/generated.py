@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,9 @@ class Scene:
     mask: NDArray[np.bool_]
 
 
+Draw = Callable[[int, int, np.random.Generator], Scene]
+
+
 def generated(
     train_images: int = 1000,
     val_images: int = 400,
@@ -56,8 +60,47 @@ def generated(
     Raises:
         ValueError: if an argument is out of range.
     """
-    if not 2 <= classes <= MAX_CLASSES:
-        raise ValueError(f"classes={classes} must be between 2 and {MAX_CLASSES}.")
+    names = ["-".join(class_parts(label)) for label in range(MAX_CLASSES)]
+    return draw_splits(
+        "generated",
+        draw_scene,
+        names,
+        train_images=train_images,
+        val_images=val_images,
+        classes=classes,
+        size=size,
+        seed=seed,
+    )
+
+
+def draw_splits(
+    name: str,
+    draw: Draw,
+    names: Sequence[str],
+    *,
+    train_images: int,
+    val_images: int,
+    classes: int,
+    size: int,
+    seed: int,
+) -> ImageSplits:
+    """Draw both splits of a data set; see :func:`generated`.
+
+    Args:
+        name: of the data set.
+        draw: (class, size, generator) -> picture.
+        names: of all the classes that can be drawn.
+        train_images: pictures in the training split.
+        val_images: pictures in the other split.
+        classes: number of classes, 2 to ``len(names)``.
+        size: side of the square pictures in pixels, at least 24.
+        seed: of everything.
+
+    Raises:
+        ValueError: if another argument is out of range.
+    """
+    if not 2 <= classes <= len(names):
+        raise ValueError(f"classes={classes} must be between 2 and {len(names)}.")
     if size < MIN_SIZE:
         raise ValueError(f"size={size} must be at least {MIN_SIZE} pixels.")
     if seed < 0:
@@ -65,21 +108,23 @@ def generated(
     for argument, count in (("train_images", train_images), ("val_images", val_images)):
         if count < classes:
             raise ValueError(f"{argument}={count} must be at least {classes}, one per class.")
-    names = tuple("-".join(class_parts(label)) for label in range(classes))
-    train = GeneratedImages(train_images, classes, size, seed, "train")
-    val = GeneratedImages(val_images, classes, size, seed, "val")
-    return ImageSplits(train, val, names, "generated", has_masks=True)
+    train = GeneratedImages(train_images, classes, size, seed, "train", draw)
+    val = GeneratedImages(val_images, classes, size, seed, "val", draw)
+    return ImageSplits(train, val, tuple(names[:classes]), name, has_masks=True)
 
 
 class GeneratedImages:
-    """One split of :func:`generated`, in memory."""
+    """One split of :func:`generated` or of another data set that is drawn, in memory."""
 
-    def __init__(self, count: int, classes: int, size: int, seed: int, split: str) -> None:
+    def __init__(
+        self, count: int, classes: int, size: int, seed: int, split: str, draw: Draw | None = None
+    ) -> None:
+        draw = draw or draw_scene
         self.labels = tuple(index % classes for index in range(count))
         self._images = np.empty((count, size, size, 3), np.uint8)
         self._masks = np.empty((count, size, size), np.uint8)
         for index, label in enumerate(self.labels):
-            scene = draw_scene(label, size, np.random.default_rng((seed, _SPLITS[split], index)))
+            scene = draw(label, size, np.random.default_rng((seed, _SPLITS[split], index)))
             self._images[index] = scene.image
             self._masks[index] = scene.mask * 255
 
@@ -129,7 +174,7 @@ def draw_scene(label: int, size: int, rng: np.random.Generator) -> Scene:
     painted = first * surface + second * (1 - surface)
     painted = painted + rng.normal(0, 0.03, (size, size, 1)).astype(np.float32)
     image = np.where(mask[..., None], painted, ground)
-    return Scene(_to_bytes(image), _to_bytes(ground), mask)
+    return Scene(to_bytes(image), to_bytes(ground), mask)
 
 
 def _ground(size: int, rng: np.random.Generator, hue: float, bright: bool) -> Array:
@@ -137,7 +182,7 @@ def _ground(size: int, rng: np.random.Generator, hue: float, bright: bool) -> Ar
     values = (0.62, 0.95) if bright else (0.15, 0.45)
     first, second = (_colour(rng, hue + rng.uniform(-0.1, 0.1), values) for _ in range(2))
     clouds = sum(
-        _smooth(rng, cells, size) * weight for cells, weight in ((4, 0.5), (9, 0.3), (20, 0.2))
+        smooth_noise(rng, cells, size) * weight for cells, weight in ((4, 0.5), (9, 0.3), (20, 0.2))
     )
     angle, period = rng.uniform(0, np.pi), rng.uniform(0.05, 0.25) * size
     place = np.arange(size, dtype=np.float32) * 2 * np.pi / period
@@ -148,7 +193,8 @@ def _ground(size: int, rng: np.random.Generator, hue: float, bright: bool) -> Ar
     return ground
 
 
-def _smooth(rng: np.random.Generator, cells: int, size: int) -> Array:
+def smooth_noise(rng: np.random.Generator, cells: int, size: int) -> Array:
+    """(size, size) in about [0, 1], from a grid of random values."""
     noise = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
     return np.asarray(noise.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -158,5 +204,6 @@ def _colour(rng: np.random.Generator, hue: float, values: tuple[float, float]) -
     return np.asarray(rgb, dtype=np.float32)
 
 
-def _to_bytes(image: Array) -> NDArray[np.uint8]:
+def to_bytes(image: Array) -> NDArray[np.uint8]:
+    """8-bit values of those in [0, 1]; others are clipped."""
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -50,3 +50,17 @@ TEXTURES: Mapping[str, Region] = {
     "dots": lambda x, y: np.hypot((x * 2.2) % 1 - 0.5, (y * 2.2) % 1 - 0.5) > 0.3,
 }
 """True where the surface shows the object's light colour."""
+
+PATTERNS: Mapping[str, Region] = {
+    "stripes": lambda x, y: np.sin(9 * x + 0 * y) > 0,
+    "rings": lambda x, y: np.sin(14 * np.hypot(x, y)) > 0,
+    "checks": TEXTURES["checks"],
+    "dots": TEXTURES["dots"],
+    "spokes": lambda x, y: np.sin(8 * np.arctan2(y, x)) > 0,
+    "zigzag": lambda x, y: np.sin(9 * (y + 0.7 * np.abs((2 * x) % 1 - 0.5))) > 0,
+    "rungs": lambda x, y: np.sin(9 * y + 0 * x) > 0,
+    "net": lambda x, y: np.minimum(*(np.abs((2.2 * at) % 1 - 0.5) for at in (x, y))) > 0.18,
+    "halves": lambda x, y: (x > 0) & (y == y),
+    "spiral": lambda x, y: np.sin(2 * np.arctan2(y, x) + 9 * np.hypot(x, y)) > 0,
+}
+"""Surfaces of :func:`generated_objects`, coarse enough to be seen at 32 px."""

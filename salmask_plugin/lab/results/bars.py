@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from salmask_plugin.lab.results.drawing import WIDTH, drawing, line_styles, new_figure, to_png
+from salmask_plugin.lab.results.drawing import LARGE, drawing, line_styles, new_figure, to_png
 from salmask_plugin.lab.results.table import Column, Row, Table
 
 Draw = Callable[[Any, int, Row, Column, str], None]
+_ACROSS = 2
+_LETTERS = 28
+"""Letters of the large text that fit below a panel, where two stand side by side."""
 
 
 def accuracy_bars(table: Table) -> bytes | None:
@@ -67,14 +71,18 @@ def _panels(
     draw: Draw,
     finish: Callable[[Any, Column], None],
 ) -> bytes | None:
-    """Draw a panel per metric; the rows run from top to bottom as in the table."""
+    """Draw a panel per metric, two side by side; rows run from top to bottom as in the table."""
     if not columns:
         return None
     styles = line_styles(table.rows)
-    with drawing():
-        figure = new_figure(1.1 + 0.4 * len(rows), width=max(WIDTH, 2 + 2.2 * len(columns)))
-        axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-        for axis, column in zip(axes, columns, strict=True):
+    across = min(_ACROSS, len(columns))
+    down = -(-len(columns) // across)
+    with drawing(LARGE):
+        figure = new_figure(down * (1.3 + 0.4 * len(rows)))
+        axes = figure.subplots(down, across, sharey=True, squeeze=False)
+        for axis in list(axes.flat)[len(columns) :]:
+            axis.set_axis_off()
+        for axis, column in zip(axes.flat, columns, strict=False):
             for place, row in enumerate(rows):
                 draw(axis, place, row, column, styles[row.name]["color"])
             finish(axis, column)
@@ -127,4 +135,4 @@ def _whisker(axis: Any, place: int, mean: float, reach: float | None, scale: flo
 
 
 def _wrapped(title: str) -> str:
-    return title.replace(" (", "\n(", 1) if len(title) > 30 else title
+    return textwrap.fill(title, _LETTERS)

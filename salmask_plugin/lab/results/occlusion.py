@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from salmask_plugin.lab.results.drawing import WIDTH, drawing, line_styles, new_figure, to_png
+from salmask_plugin.lab.results.drawing import LARGE, drawing, line_styles, new_figure, to_png
 from salmask_plugin.lab.results.occlusion_names import OCCLUSION, occlusion_title
 from salmask_plugin.lab.results.record import Evaluation
 from salmask_plugin.lab.results.table import Row, Table
 
-_ACROSS = 4
+_ACROSS = 2
+_LEGEND = 5
 
 
 def occlusion_curves(table: Table) -> bytes | None:
@@ -23,8 +24,8 @@ def occlusion_curves(table: Table) -> bytes | None:
     styles = line_styles(table.rows)
     across = min(_ACROSS, len(names))
     down = -(-len(names) // across)
-    with drawing():
-        figure = new_figure(2.6 * down + 0.6, width=max(WIDTH, 2.6 * across))
+    with drawing(LARGE):
+        figure = new_figure(3.2 * down + 0.6)
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
         handles: dict[str, Any] = {}
         for axis, name in zip(axes.flat, names, strict=False):
@@ -46,7 +47,10 @@ def occlusion_curves(table: Table) -> bytes | None:
         for line in axes:
             line[0].set_ylabel("top-1 (%)")
         figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=min(_LEGEND, len(handles)),
         )
         return to_png(figure)
 

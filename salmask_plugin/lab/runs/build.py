@@ -187,11 +187,12 @@ def build_data(
         )
     if cached is not None:
         check_cached(cached, splits)
-    if check_input(settings, masks=masks) == "device":
+    if check_input(settings) == "device":
         return device_view_data(
             splits.train,
             recipe_of(build(settings.views)),
             placements=cached is not None,
+            masks=masks,
             seed=settings.seed,
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
-from salmask_plugin.lab.errors import RunStopped
+from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
 from salmask_plugin.lab.runs.build import (
     PretrainData,
@@ -34,7 +35,7 @@ from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import check_processes, of_a_comparison
-from salmask_plugin.lab.runs.loggers import build_logger
+from salmask_plugin.lab.runs.metrics_log import MetricsLog
 from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
@@ -126,7 +127,7 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
             settings.trainer,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
-            logger=build_logger(settings, folder),
+            logger=_logger(settings, folder),
             # Lightning looks for checkpoints of its own there; ours alone are gone on from.
             default_root_dir=os.devnull,
             use_distributed_sampler=False,
@@ -135,3 +136,15 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
             num_sanity_val_steps=0,
         )
     return trainer
+
+
+def _logger(settings: Settings, folder: Path) -> Logger:
+    """Return the logger of the chosen kind, writing below the run's folder."""
+    kind = settings["logger"]
+    if kind == "csv":
+        return MetricsLog(folder / "metrics")
+    if kind == "tensorboard":
+        return TensorBoardLogger(folder, name="metrics", version="")
+    if kind == "wandb":
+        return WandbLogger(save_dir=folder, name=folder.name)
+    raise UserError(f"logger={kind!r} must be csv, tensorboard or wandb.")

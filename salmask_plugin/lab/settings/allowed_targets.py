@@ -49,6 +49,7 @@ ALLOWED = frozenset(
         "salmask_plugin.data.coco_instances",
         "salmask_plugin.data.flowers102",
         "salmask_plugin.data.generated",
+        "salmask_plugin.data.generated_objects",
         "salmask_plugin.data.generated_instances",
         "salmask_plugin.data.generated_sequences",
         "salmask_plugin.data.image_folder",

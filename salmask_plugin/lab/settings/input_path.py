@@ -10,12 +10,11 @@ from salmask_plugin.lab.settings.settings import Settings
 Input = Literal["host", "device"]
 
 
-def check_input(settings: Settings, *, masks: bool) -> Input:
+def check_input(settings: Settings) -> Input:
     """Return where views are made.
 
     Args:
         settings: of the run.
-        masks: whether object masks have to go through the views.
 
     Raises:
         UserError: if it is unknown, or cannot work with the other settings.
@@ -28,11 +27,6 @@ def check_input(settings: Settings, *, masks: bool) -> Input:
         raise UserError(
             f"loader.decode_size={loader.decode_size} belongs to loader.input=device; on the "
             "host, crops are cut from the full picture."
-        )
-    if chosen == "device" and masks:
-        raise UserError(
-            "loader.input=device carries no object masks, which localizer=given needs: use "
-            "loader.input=host."
         )
     if chosen == "device" and not loader.keep and loader.decode_size is None:
         raise UserError(

@@ -16,7 +16,7 @@ from salmask_plugin.lab.results import read_record
 from salmask_plugin.localizers.map_store import MapStore
 
 DATA = [
-    "experiment=demo",
+    "experiment=plumbing",
     "data.train_images=20",
     "data.val_images=8",
     "data.classes=4",

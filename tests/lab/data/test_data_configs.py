@@ -21,6 +21,7 @@ def test_every_data_set_has_a_leaf():
         "coco",
         "flowers102",
         "generated",
+        "generated_objects",
         "imagefolder",
         "imagenet100",
         "stl10",

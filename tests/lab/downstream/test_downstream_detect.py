@@ -27,7 +27,7 @@ from salmask_plugin.lab.runs.folder import some_settings
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 
-PRETRAIN = ["experiment=demo", "localizer=uniform", "data.train_images=16", "data.val_images=8"]
+PRETRAIN = ["experiment=plumbing", "localizer=uniform", "data.train_images=16", "data.val_images=8"]
 PRETRAIN += ["data.classes=4", "view_size=32", "loader.batch_size=8", "loader.workers=0"]
 PRETRAIN += ["method.queue_size=16", "trainer.max_epochs=1", "backbone=resnet18"]
 TINY = ["detection.schedule.steps=2", "detection.schedule.round_steps=1"]

@@ -18,7 +18,7 @@ from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.folder import read_settings
 
-TINY = ["experiment=demo", "localizer=uniform", "data.train_images=32", "data.val_images=20"]
+TINY = ["experiment=plumbing", "localizer=uniform", "data.train_images=32", "data.val_images=20"]
 TINY += ["data.classes=4", "view_size=32", "loader.batch_size=8", "loader.workers=0"]
 TINY += ["method.queue_size=16", "method.split_batch_size=8", "trainer.max_epochs=1"]
 

@@ -12,6 +12,7 @@ from PIL import Image
 from salmask_plugin.lab.results import (
     Evaluation,
     GalleryRow,
+    bars,
     compare,
     display_filtered,
     display_view,
@@ -51,6 +52,26 @@ def test_figures_are_png_of_the_reports_width(table, draw):
     assert 200 < height < 2000
     assert _pixels(png).std() > 5
     assert draw(table) == png
+
+
+def test_labels_of_panels_do_not_overlap_and_are_large(make_record, monkeypatch):
+    """Four long names below four panels, as occlusion gives them."""
+    figures = []
+    monkeypatch.setattr(bars, "to_png", lambda figure: figures.append(figure) or b"")
+    names = ("top1_linear", "top1_linear_anywhere_picture", "top1_knn_background_picture")
+    found = Evaluation(dict.fromkeys(names, 0.5), {})
+    records = [make_record(n, 0).with_evaluation("occlusion", found) for n in ("none", "mean")]
+    accuracy_bars(compare(records).tables[0])
+    (figure,) = figures
+    figure.draw_without_rendering()
+    labels = [axis.xaxis.label for axis in figure.axes if axis.axison]
+    assert len(labels) == 4
+    boxes = [label.get_window_extent() for label in labels]
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    # 8 pixels high where the figure is shown 400 pixels wide
+    assert labels[0].get_size() * figure.dpi / 72 * 400 / figure.bbox.width > 8
 
 
 @pytest.mark.parametrize("draw", FIGURES)

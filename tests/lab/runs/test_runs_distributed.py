@@ -9,7 +9,7 @@ import pytest
 from salmask_plugin.lab.results import read_record
 
 COMMAND = [
-    "experiment=demo",
+    "experiment=plumbing",
     "localizer=uniform",
     "masking=mean",
     "data.train_images=64",

@@ -32,7 +32,7 @@ def impatient(monkeypatch):
 def test_a_second_command_is_refused_and_writes_nothing(tmp_path, impatient, capsys):
     folder = tmp_path / "run"
     with alone_in(folder):
-        code = main(["pretrain", "experiment=demo", f"out={tmp_path}", "name=run"])
+        code = main(["pretrain", "experiment=plumbing", f"out={tmp_path}", "name=run"])
     assert code == 2
     assert f"{folder} is in use by another command" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == [LOCK_NAME]
@@ -91,7 +91,7 @@ def test_other_processes_of_the_same_command_do_not_wait_for_the_first(tmp_path,
 
 def test_a_folder_to_include_is_looked_for_before_anything_runs(tmp_path, capsys):
     place = tmp_path / "nowhere"
-    given = ["experiment=demo", "localizer=uniform", f"out={tmp_path}"]
+    given = ["experiment=plumbing", "localizer=uniform", f"out={tmp_path}"]
     assert main(["compare", *given, f"compare.include=[{place}]"]) == 2
     assert f"compare.include: {place} is not a folder." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks into /proc"),
 ]
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "localizer=uniform",
     "data.train_images=128",
     "data.val_images=16",
@@ -75,7 +75,7 @@ def weights(folder):
 
 
 def in_the_middle_of_the_second_row(out):
-    return (out / "demo" / "mean" / "seed0" / "checkpoints" / "epoch-0001.ckpt").exists()
+    return (out / "plumbing" / "mean" / "seed0" / "checkpoints" / "epoch-0001.ckpt").exists()
 
 
 def test_killed_in_the_middle_of_a_row_it_goes_on_there(tmp_path, capfd):
@@ -83,7 +83,7 @@ def test_killed_in_the_middle_of_a_row_it_goes_on_there(tmp_path, capfd):
     wait_for(lambda: in_the_middle_of_the_second_row(tmp_path), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    first, second = (tmp_path / "demo" / row / "seed0" for row in ("none", "mean"))
+    first, second = (tmp_path / "plumbing" / row / "seed0" for row in ("none", "mean"))
     assert (first / "record.json").is_file()
     assert not (second / "record.json").exists()
     kept = (first / "record.json").read_bytes()
@@ -98,9 +98,9 @@ def test_killed_in_the_middle_of_a_row_it_goes_on_there(tmp_path, capfd):
 
     # The row alone, never stopped, ends with the same weights and curves.
     row = [text for text in TINY if not text.startswith(("experiment=", "compare."))]
-    arguments = ["experiment=demo/mean", *row, f"out={tmp_path / 'straight'}"]
+    arguments = ["experiment=plumbing/mean", *row, f"out={tmp_path / 'straight'}"]
     assert main(["pretrain", *arguments]) == 0
-    straight = tmp_path / "straight" / "demo" / "mean" / "seed0"
+    straight = tmp_path / "straight" / "plumbing" / "mean" / "seed0"
     a, b = weights(straight), weights(second)
     assert [key for key in a if not torch.equal(a[key], b[key])] == []
     assert read_record(straight).history == read_record(second).history
@@ -109,11 +109,11 @@ def test_killed_in_the_middle_of_a_row_it_goes_on_there(tmp_path, capfd):
 def test_terminated_alone_it_takes_its_run_with_it(tmp_path):
     """Otherwise the run goes on, and the next command writes into the same folder beside it."""
     process = start(tmp_path)
-    checkpoints = tmp_path / "demo" / "none" / "seed0" / "checkpoints"
+    checkpoints = tmp_path / "plumbing" / "none" / "seed0" / "checkpoints"
     wait_for(lambda: newest_checkpoint(checkpoints) is not None, process)
     process.terminate()
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 143
     assert "interrupted; what was finished is kept" in printed
     assert at_work(tmp_path) == []
-    assert not (tmp_path / "demo" / "mean").exists()
+    assert not (tmp_path / "plumbing" / "mean").exists()

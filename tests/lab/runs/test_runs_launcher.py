@@ -16,7 +16,7 @@ from salmask_plugin.lab.runs.requeue import requeued_by_slurm
 
 TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}
 SRUN = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "train"}
-DEMO = ["experiment=demo", "localizer=uniform"]
+DEMO = ["experiment=plumbing", "localizer=uniform"]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ TEXTS += ["[" * 100_000, '{"a":' * 300 + "1" + "}" * 300]
 
 @functools.cache
 def demo():
-    return compose_settings(["experiment=demo", "localizer=uniform"])
+    return compose_settings(["experiment=plumbing", "localizer=uniform"])
 
 
 def places(shape, path=()):
@@ -56,9 +56,9 @@ def changed(content, path, value):
 @pytest.mark.parametrize(
     "given",
     [
-        ["experiment=demo"],
-        ["experiment=demo", "masking=none", "method=supervised"],
-        ["experiment=demo", "method=adios_simclr", "localizer=momentum"],
+        ["experiment=plumbing"],
+        ["experiment=plumbing", "masking=none", "method=supervised"],
+        ["experiment=plumbing", "method=adios_simclr", "localizer=momentum"],
         ["+data@evaluation.data.mine=generated", "evaluation.tasks=[knn, mine/linear]"],
         ["masking=none", "localizer=cached", "localizer.folder=x", "name=1", "recipe=2"],
     ],

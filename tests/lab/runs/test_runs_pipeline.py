@@ -13,7 +13,7 @@ from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.checkpoints import AtomicCheckpointIO, newest_checkpoint
 
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "localizer=uniform",
     "data.train_images=48",
     "data.val_images=24",
@@ -119,7 +119,7 @@ def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd)
     first = capfd.readouterr().out
     assert first.count("to do") == 2
     assert "| 56.00" in first
-    report = tmp_path / "demo" / "report"
+    report = tmp_path / "plumbing" / "report"
     assert "mean" in (report / "report.md").read_text()
     html = (report / "report.html").read_text()
     assert "data:image/png;base64" in html
@@ -128,12 +128,12 @@ def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd)
     assert again.count("finished  ") == 2
     assert "3 epochs" in again  # the included run, in a table of its own
     assert "1 epoch" in again
-    baseline = read_record(tmp_path / "demo" / "none" / "seed0")
-    masked = read_record(tmp_path / "demo" / "mean" / "seed0")
+    baseline = read_record(tmp_path / "plumbing" / "none" / "seed0")
+    masked = read_record(tmp_path / "plumbing" / "mean" / "seed0")
     assert baseline.masking == {}
     assert masked.masking["hard_negative_bias"] < 0
     capfd.readouterr()
-    assert main(["report", str(tmp_path / "demo")]) == 0
+    assert main(["report", str(tmp_path / "plumbing")]) == 0
     assert "| 56.00" in capfd.readouterr().out
     assert "The batch." in (report / "report.md").read_text()
 

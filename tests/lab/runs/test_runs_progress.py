@@ -16,7 +16,7 @@ from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import progress_of
 
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "backbone=resnet18",
     "localizer=uniform",
     "masking=mean",

@@ -6,7 +6,7 @@ from salmask_plugin.cli.main import main
 from salmask_plugin.lab.results import read_record
 
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "masking=mean",
     "localizer=momentum_quick",
     "warm_up@method.warm_up=saliency_quick",

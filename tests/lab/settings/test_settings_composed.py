@@ -279,7 +279,7 @@ def test_the_lists_of_what_is_set_are_those_of_the_code(monkeypatch, tmp_path):
         seen[node["_target_"].rpartition(".")[2]] = set(arguments)
         return (torch.nn.Identity(), 1) if "name" in node else torch.nn.Identity()
 
-    settings = compose_settings(["experiment=demo", f"out={tmp_path}"])
+    settings = compose_settings(["experiment=plumbing", f"out={tmp_path}"])
     monkeypatch.setattr(pretrain, "build", recorded)
     monkeypatch.setattr(building, "build", recorded)
     pretrain._trainer(settings, tmp_path, [])
@@ -300,7 +300,13 @@ def test_nothing_that_is_built_loses_an_argument():
 
 def test_a_finished_run_takes_what_still_acts(tmp_path):
     kept = compose_settings(
-        ["experiment=demo", "data=cifar10", "~data.train_images", "~data.val_images", "data.root=x"]
+        [
+            "experiment=plumbing",
+            "data=cifar10",
+            "~data.train_images",
+            "~data.val_images",
+            "data.root=x",
+        ]
     )
     changed = apply_overrides(kept, ["data.root=2024", "evaluation.knn.k=7"], trust=False)
     assert (changed["data"]["root"], changed["evaluation"]["knn"]["k"]) == ("2024", 7)
@@ -361,7 +367,13 @@ def test_it_is_said_before_any_work(command, capsys, tmp_path, monkeypatch):
     for module in (pretrain, building):
         monkeypatch.setattr(module, "build_splits", None)
     out = tmp_path / "runs"
-    typed = [command, "experiment=demo", f"out={out}", "trainer.devices=0", "compare.only=[none]"]
+    typed = [
+        command,
+        "experiment=plumbing",
+        f"out={out}",
+        "trainer.devices=0",
+        "compare.only=[none]",
+    ]
     assert main(typed) == 2
     assert "devices=0" in capsys.readouterr().err
     assert not out.exists()
@@ -369,7 +381,7 @@ def test_it_is_said_before_any_work(command, capsys, tmp_path, monkeypatch):
 
 def test_what_lightning_refuses_later_is_a_sentence_too(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("salmask_plugin.lab.runs.refusals.AUTOMATIC", {})
-    typed = ["pretrain", "experiment=demo", "method=adios_s_simclr_quick", "masking=none"]
+    typed = ["pretrain", "experiment=plumbing", "method=adios_s_simclr_quick", "masking=none"]
     typed += ["data.train_images=8", "data.val_images=8", "loader.batch_size=4", "view_size=32"]
     typed += ["loader.workers=0", "trainer.gradient_clip_val=1.0", f"out={tmp_path}"]
     assert main(typed) == 2

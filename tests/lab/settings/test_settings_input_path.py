@@ -15,7 +15,7 @@ from salmask_plugin.lab.runs.folder import SETTINGS_NAME, keep_settings
 from salmask_plugin.lab.settings.compose import compose_settings
 
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "localizer=uniform",
     "masking=mean",
     "data.train_images=32",
@@ -113,7 +113,6 @@ def test_a_run_from_before_the_choice_was_made_on_the_host(tmp_path):
         (["loader.input=gpu"], ["loader.input='gpu'", "host, device"]),
         (["loader.input=host", "loader.decode_size=64"], ["decode_size=64", "input=device"]),
         (["loader.keep=false"], ["loader.keep=false", "loader.decode_size"]),
-        (["localizer=given"], ["input=device", "masks", "input=host"]),
         (["+views.rr_prob=0.5"], ["RandomRotate", "loader.input=host"]),
         (["loader.decode_size=0"], ["decode_size=0"]),
     ],

@@ -94,7 +94,7 @@ def test_explain_says_the_row_its_target_and_what_is_open(capsys):
 
 
 def test_compare_leaves_out_what_cannot_run():
-    given = ["experiment=demo", "+compare.left_out.blur=no reason"]
+    given = ["experiment=plumbing", "+compare.left_out.blur=no reason"]
     rows = plan_rows(compose_settings(given), given)
     assert [row.name for row in rows] == ["none, seed 0", "mean, seed 0", "highpass, seed 0"]
     only = compose_settings([*given, "compare.only=[blur]"])

@@ -11,7 +11,7 @@ from salmask_plugin.lab.runs.build import build_data, build_splits
 from salmask_plugin.lab.settings.compose import compose_settings
 
 TINY = [
-    "experiment=demo",
+    "experiment=plumbing",
     "method=supervised_quick",
     "data.train_images=48",
     "data.val_images=24",

@@ -107,7 +107,7 @@ def test_a_text_is_no_node_to_build(tmp_path):
 
 @functools.cache
 def demo():
-    return compose_settings(["experiment=demo", "localizer=uniform", "masking=mean"])
+    return compose_settings(["experiment=plumbing", "localizer=uniform", "masking=mean"])
 
 
 def written(folder, **changed):

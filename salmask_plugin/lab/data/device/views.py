@@ -18,6 +18,7 @@ from salmask_plugin.lab.data.device.decoded import (
     stack_pictures,
 )
 from salmask_plugin.lab.data.device.draws import draw_views, uniforms_of_epoch
+from salmask_plugin.lab.data.device.object_masks import keep_masks, masks_of_views
 from salmask_plugin.lab.data.device.recipe import ViewRecipe
 from salmask_plugin.lab.data.sampling import EpochSampler
 from salmask_plugin.lab.data.splits import LabelledImages
@@ -40,6 +41,11 @@ class DeviceViews:
         placements: batches are then (views, labels, placements, indices), placements being two
             float32 (B, 5): x0, y0, x1, y1 in shares of the picture's width and height, and 1 where
             the view is mirrored.
+        masks: object masks of all the pictures, uint8 (N, H, W). Batches are then (views, labels,
+            masks, indices), masks being two float32 (B, 1, size, size) in [0, 1].
+
+    Raises:
+        ValueError: if seed is negative, or both masks and placements are wanted.
     """
 
     def __init__(
@@ -50,13 +56,17 @@ class DeviceViews:
         count: int,
         kept: KeptPictures | None = None,
         placements: bool = False,
+        masks: Tensor | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed={seed} must be at least 0.")
+        if masks is not None and placements:
+            raise ValueError("masks and placements=True exclude each other.")
         self.recipe = recipe
         self.seed = seed
         self.count = count
         self.placements = placements
+        self._masks = masks
         self._kept = None if kept is None else (kept.pictures, kept.sizes)
         self._epoch = -1
         self._uniforms = torch.empty(0)
@@ -72,9 +82,10 @@ class DeviceViews:
             draws = draw_views(uniforms.transpose(0, 1).flatten(0, 1), twice, self.recipe)
             both = apply_views(pictures, draws, twice, self.recipe, which.repeat(2))
             views = list(both.chunk(2))
-            if self.placements:
-                placed = list(draws.placements(twice).chunk(2))
-                return views, batch.labels, placed, batch.indices
+            if self.placements or self._masks is not None:
+                placed = draws.placements(twice)
+                more = placed if self._masks is None else self._seen(batch.indices, placed)
+                return views, batch.labels, list(more.chunk(2)), batch.indices
             return views, batch.labels, batch.indices
 
     def _whole(self, batch: PictureBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,6 +99,12 @@ class DeviceViews:
         if self._kept[0].device != device:
             self._kept = (self._kept[0].to(device), self._kept[1].to(device))
         return self._kept[0], self._kept[1][batch.indices], batch.indices
+
+    def _seen(self, indices: Tensor, placements: Tensor) -> Tensor:
+        assert self._masks is not None
+        if self._masks.device != indices.device:
+            self._masks = self._masks.to(indices.device)
+        return masks_of_views(self._masks, indices.repeat(2), placements, self.recipe.size)
 
     def _of_epoch(self, epoch: int, device: torch.device) -> Tensor:
         if epoch != self._epoch or self._uniforms.device != device:
@@ -157,6 +174,7 @@ def device_view_data(
     decode_size: int | None = None,
     keep: bool = True,
     placements: bool = False,
+    masks: bool = False,
 ) -> DeviceViewData:
     """Prepare the training images for views that are made on the device.
 
@@ -171,6 +189,8 @@ def device_view_data(
         keep: read all pictures at once and keep them on the device, 3 bytes a pixel; otherwise
             they are decoded for every epoch.
         placements: see :class:`DeviceViews`.
+        masks: the pictures' object masks go through the views too; see :class:`DeviceViews`. They
+            are kept, one byte a pixel, also where pictures are not.
 
     Raises:
         ValueError: if an argument is out of range, or pictures differ in size.
@@ -184,7 +204,14 @@ def device_view_data(
     kept = keep_pictures(images, decode_size, workers=workers) if keep else None
     return DeviceViewData(
         images=images,
-        views=DeviceViews(recipe, seed=seed, count=len(images), kept=kept, placements=placements),
+        views=DeviceViews(
+            recipe,
+            seed=seed,
+            count=len(images),
+            kept=kept,
+            placements=placements,
+            masks=keep_masks(images, decode_size) if masks else None,
+        ),
         batch_size=batch_size,
         seed=seed,
         workers=workers,

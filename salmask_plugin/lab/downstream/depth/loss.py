@@ -38,7 +38,7 @@ class DepthLoss(NamedTuple):
 
 
 def photometric_error(first: Tensor, second: Tensor) -> Tensor:
-    """Return 0.85 (1 - SSIM) / 2 + 0.15 |difference| per pixel, (B, 1, H, W).
+    """Return 0.85 (1 - SSIM) / 2 + 0.15 times the absolute difference per pixel, (B, 1, H, W).
 
     SSIM's window is the mean over 3x3 pixels with reflected borders; kornia's and others' are
     Gaussian.
