@@ -16,6 +16,7 @@ from salmask_plugin.lab.data import evaluation_transform, read_image
 from salmask_plugin.lab.embed.neighbours import nearest
 from salmask_plugin.lab.embed.picture import APART, spread_out, thumbnail
 from salmask_plugin.lab.embed.projection import project
+from salmask_plugin.lab.embed.tables import write_tables
 
 FILES = ["features.csv", "features.npz"]
 PICTURES = ["embedding.png", "neighbours.png"]
@@ -134,3 +135,25 @@ def test_a_thumbnail_is_the_middle():
     image = Image.new("RGB", (30, 10), (255, 0, 0))
     image.paste((0, 0, 255), (10, 0, 20, 10))
     assert (thumbnail(image, 5) == (0, 0, 255)).all()
+
+
+def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):
+    """pandas writes it through pyarrow; what it is handed is looked at."""
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    written = []
+
+    def to_parquet(frame, out, index):
+        assert not index
+        written.append(frame)
+        out.write(b"parquet")
+
+    monkeypatch.setattr(pandas.DataFrame, "to_parquet", to_parquet)
+    features = np.arange(6, dtype=np.float32).reshape(3, 2)
+    found = project(np.eye(3), "pca")
+    names = write_tables(tmp_path, ["a.png", "b/é.png", "c.png"], features, found, "f")
+    assert names == ["features.npz", "features.csv", "features.parquet"]
+    assert (tmp_path / "features.parquet").read_bytes() == b"parquet"
+    assert written[0]["file"].tolist() == ["a.png", "b/é.png", "c.png"]
+    np.testing.assert_array_equal(written[0][["f0", "f1"]].to_numpy(), features)
+    np.testing.assert_array_equal(written[0][["x", "y"]].to_numpy(), found.points)
