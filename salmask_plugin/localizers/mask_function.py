@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,13 @@ class MaskFunctionLocalizer:
             )
         return GivenLocalizer(self.grid)(masks.to(images.device))
 
+    def __repr__(self) -> str:
+        return (
+            f"MaskFunctionLocalizer({_name_of(self.function)}, grid={self.grid}, "
+            f"trained_on={self.trained_on!r}, one_by_one={self.one_by_one}, mean={self.mean}, "
+            f"std={self.std})"
+        )
+
     def _plain(self, images: Images) -> Images:
         if self.mean is None:
             return images
@@ -99,6 +107,15 @@ class MaskFunctionLocalizer:
             for values in (self.mean, self.std)
         )
         return (images * std + mean).clamp(0, 1)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """How a function is called, the same in every process: a repr may hold an address."""
+    if isinstance(function, partial):
+        given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        return f"{_name_of(function.func)}({', '.join([*given, '...'])})"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _as_tensor(found: Any) -> Tensor:

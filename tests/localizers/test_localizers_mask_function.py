@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -88,3 +89,19 @@ def test_pickles_and_copies(make_images):
         assert torch.equal(twin(images), localizer(images))
     assert localizer.trained_on.startswith("unknown")
     assert MaskFunctionLocalizer(bright, trained_on="nothing").trained_on == "nothing"
+
+
+def test_its_repr_is_the_same_in_every_process():
+    """A cache is resumed by it, so it holds no address."""
+
+    class Model(torch.nn.Module):
+        pass
+
+    for function, name in (
+        (bright, "bright, grid=(7, 7)"),
+        (partial(plain, std=2), "plain(std=2, ...), grid=(7, 7)"),
+        (Model(), "Model, grid=(7, 7)"),
+    ):
+        said = repr(MaskFunctionLocalizer(function))
+        assert name in said
+        assert "0x" not in said
