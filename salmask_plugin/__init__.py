@@ -1,18 +1,13 @@
 """Saliency-guided masking for contrastive self-supervised learning on ConvNets."""
 
-from salmask_plugin.fills import (
-    BlurFill,
-    MeanFill,
-    NoiseFill,
-    OtherImageFill,
-    TileFill,
-    UnseenFill,
-)
+from salmask_plugin.fills import BlurFill, MeanFill, NoiseFill, OtherImageFill, TileFill, UnseenFill
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers import (
+    BandsLocalizer,
     CachedLocalizer,
     CenterLocalizer,
     GivenLocalizer,
+    MaskFunctionLocalizer,
     MomentumLocalizer,
     PermutedLocalizer,
     SCDALocalizer,
@@ -39,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackgroundMask",
+    "BandsLocalizer",
     "BlockMask",
     "BlurFill",
     "CachedLocalizer",
@@ -48,6 +44,7 @@ __all__ = [
     "GridMask",
     "HighPassFilter",
     "InfoNCELoss",
+    "MaskFunctionLocalizer",
     "MaskMixture",
     "MaskedViews",
     "Masking",

@@ -51,7 +51,7 @@ LAB = {
     "lab.runs": {"lab.results", "lab.data", "lab.settings"},
     "lab.downstream": {"lab.results", "lab.data", "lab.settings", "lab.runs"},
 }
-for later in ("probes", "measures", "cache", "study", "export"):  # each sees all before it
+for later in ("probes", "embed", "measures", "cache", "study", "export"):  # each sees all before it
     LAB[f"lab.{later}"] = set(LAB)
 SMALL = {"lab.errors", "lab.durations", "lab.long_work"}
 ROOMS |= {room: PLUGIN | below | SMALL - {room} for room, below in LAB.items()}

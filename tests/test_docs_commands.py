@@ -108,6 +108,14 @@ def completed(overrides, root):
         return compose_settings([*overrides, *(f"{key}=somewhere" for key in missing)], root=root)
 
 
+@pytest.fixture
+def with_photos(tmp_path, monkeypatch):
+    """A place with the folders of pictures that the pages' readers have."""
+    (tmp_path / "my_photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("with_photos")
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{name_of(p)}: {x}" for p, x in LINES])
 def test_every_salmask_line_parses_and_composes(page, line):
     options = parsed(line)

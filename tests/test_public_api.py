@@ -19,6 +19,8 @@ SURFACE = {
         "UniformLocalizer",
         "CenterLocalizer",
         "GivenLocalizer",
+        "MaskFunctionLocalizer",
+        "BandsLocalizer",
         "PermutedLocalizer",
         # which cells go
         "foreground",

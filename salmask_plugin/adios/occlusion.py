@@ -33,6 +33,7 @@ class OcclusionModel(nn.Module):
         num_masks: N, at least 2; a single mask would hide every pixel by the softmax.
         width: channels of the first blocks (8, 16, 32 or 128 in the released settings).
         norm: "group" (8 groups; ``width`` must be a multiple of 8), "instance" or "none".
+        in_channels: of the images.
 
     Raises:
         ValueError: if the size is below 16 or not divisible, ``num_masks`` is below 2, or
@@ -50,6 +51,7 @@ class OcclusionModel(nn.Module):
         num_masks: int = 6,
         width: int = 32,
         norm: Norm = "group",
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
@@ -66,13 +68,16 @@ class OcclusionModel(nn.Module):
                 f"width={width} must be positive, and with norm='group' a multiple of {GROUPS}."
             )
         self.image_size = (sides[0], sides[1])
+        if in_channels < 1:
+            raise ValueError(f"in_channels={in_channels} must be at least 1.")
         self.num_masks = num_masks
+        self.in_channels = in_channels
 
         down = [width] * (blocks - 3) + [2 * width] * 3
         up = [2 * width] * 2 + [width] * (blocks - 2)
         self.encoder = nn.ModuleList(
             _block(inputs, outputs, norm)
-            for inputs, outputs in zip([3, *down[:-1]], down, strict=True)
+            for inputs, outputs in zip([in_channels, *down[:-1]], down, strict=True)
         )
         self.decoder = nn.ModuleList(
             _block(below + skip, outputs, norm)
@@ -93,12 +98,14 @@ class OcclusionModel(nn.Module):
         """Return soft masks (B, N, H, W) in [0, 1], float32 (float64 stays): 1 = occluded.
 
         Raises:
-            ValueError: if the images are not (B, 3, H, W) of the size the model was made for.
+            ValueError: if the images are not (B, C, H, W) of the channels and the size that the
+                model was made for.
         """
-        if images.ndim != 4 or images.shape[1:] != (3, *self.image_size):
+        if images.ndim != 4 or images.shape[1:] != (self.in_channels, *self.image_size):
             raise ValueError(
-                f"images {tuple(images.shape)} must be (B, 3, {self.image_size[0]}, "
-                f"{self.image_size[1]}): the occlusion model is tied to its image_size."
+                f"images {tuple(images.shape)} must be (B, {self.in_channels}, "
+                f"{self.image_size[0]}, {self.image_size[1]}): the occlusion model is tied to "
+                "its channels and image_size."
             )
         skips: list[Tensor] = []
         x = images

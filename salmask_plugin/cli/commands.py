@@ -8,6 +8,7 @@ COMMANDS = {
     "pretrain": "pretrain one encoder (resumes if the run was interrupted)",
     "evaluate": "kNN and linear evaluation of a finished run",
     "transfer": "the same and fine-tuning of any checkpoint, on any data set",
+    "embed": "features of a folder of pictures, and pictures of what an encoder finds alike",
     "export": "a backbone for timm, torchvision, detectron2 or ONNX, with a model card",
     "compare": "several rows and seeds: pretrain, evaluate, table, report; skips finished runs",
     "report": "Markdown and HTML report of the runs in a folder",
@@ -25,6 +26,7 @@ COMMANDS = {
 FOLDERS = {
     "evaluate": "run folder",
     "transfer": "checkpoint, run folder or export",
+    "embed": "run folder, checkpoint or export",
     "export": "checkpoint or run folder",
     "cache": "folder of the maps",
     "report": "folder with runs",
@@ -39,6 +41,12 @@ ONLY_MISSING: dict[str, Any] = {
     "action": "store_true",
     "help": "leave out results that are there already under the same settings",
 }
+ARCHITECTURE: dict[str, Any] = {
+    "help": "where the weights do not tell, such as resnet18_cifar",
+}
+PART: dict[str, Any] = {
+    "help": "where in the file the encoder is, such as model_state_dict.base_encoder",
+}
 SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": "which images"}
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
@@ -46,6 +54,19 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "evaluate": {"--only-missing": ONLY_MISSING},
     "transfer": {"--only-missing": ONLY_MISSING},
+    "embed": {
+        "images": {"help": "folder of pictures, in any layout", "metavar": "folder"},
+        "out": {"help": "an empty folder"},
+        "--architecture": ARCHITECTURE,
+        "--part": PART,
+        "--view-size": {"type": int, "metavar": "PX", "help": "side of the views; else the run's"},
+        "--projection": {
+            "choices": ("auto", "pca", "umap"),
+            "default": "auto",
+            "help": "of the picture: UMAP where umap-learn is installed, else PCA",
+        },
+        "--workers": {"type": int, "metavar": "N", "default": 0, "help": "that read pictures"},
+    },
     "export": {
         "out": {"help": "an empty folder"},
         "--format": {
@@ -53,10 +74,8 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "metavar": "FORMATS",
             "help": "safetensors (the default), timm, torchvision, detectron2, onnx; timm,onnx",
         },
-        "--architecture": {"help": "where the weights do not tell, such as resnet18_cifar"},
-        "--part": {
-            "help": "where in the file the encoder is, such as model_state_dict.base_encoder"
-        },
+        "--architecture": ARCHITECTURE,
+        "--part": PART,
         "--view-size": {"type": int, "metavar": "PX", "help": "side of ONNX's images"},
         "--filter-outside": {
             "action": "store_true",
@@ -118,5 +137,5 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
 }
 EVERY_PROCESS = ("pretrain", "detect", "depth", "plan")
 """Commands that a launcher's processes share; of the others the first does everything."""
-NO_SETTINGS = ("doctor", "export")
+NO_SETTINGS = ("doctor", "embed", "export")
 OVERRIDES_HELP = "settings as key=value, e.g. masking=blur data=cifar10 data.root=/data/cifar10"

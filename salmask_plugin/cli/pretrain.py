@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from salmask_plugin.cli.next_step import say_next
-from salmask_plugin.lab.study.one_run import run_one
+from salmask_plugin.lab.study.one_run import run_one, unlabelled_pictures
 
 
 def run(options: argparse.Namespace) -> None:
@@ -16,7 +16,9 @@ def run(options: argparse.Namespace) -> None:
         config_dir=options.config_dir,
         trust=options.trust,
     )
-    if options.evaluate:
+    if (photos := unlabelled_pictures(folder)) is not None:
+        say_next("embed", folder, photos, f"{folder}-embedded", why="what the encoder finds alike")
+    elif options.evaluate:
         say_next("export", folder, f"{folder}-exported", why="the encoder for other libraries")
     else:
         say_next("evaluate", folder, why="kNN and linear accuracy")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 _RUN = {
-    "data=NAME": "cifar10, imagefolder, ...; data.root=FOLDER",
+    "data=NAME": "cifar10, folder, ...; data.root=FOLDER",
     "masking=NAME": "highpass (the default), blur, mean, none, random, ...",
     "localizer=NAME": "resnet50 (the default), efficientnet_lite0, cached, ...",
     "method=NAME": "mocov2 (the default), simclr, ...",
-    "backbone=NAME": "resnet50 (the default), resnet18, small, ...",
+    "backbone=NAME": "resnet50 (the default), small, timm, torchvision, ...",
     "epochs=200": "trainer.max_epochs",
     "batch_size=128": "loader.batch_size, of each process",
     "lr=0.015": "method.learning_rate; each method has its own",
@@ -55,7 +55,7 @@ KEYS: dict[str, dict[str, str]] = {
 """Command -> setting with its default -> what it is."""
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "pretrain": (
-        "salmask pretrain data=cifar10 data.root=cifar10 masking=mean epochs=10",
+        "salmask pretrain photos masking=mean localizer=efficientnet_lite0 epochs=10",
         "salmask pretrain --evaluate experiment=demo masking=mean",
     ),
     "evaluate": (
@@ -65,6 +65,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "transfer": (
         "salmask transfer moco_v2.pth data=flowers102 data.root=data/flowers",
         "salmask transfer runs/mine data=imagefolder data.root=data/mine",
+    ),
+    "embed": (
+        "salmask embed runs/mine photos embedded",
+        "salmask embed runs/mine photos embedded --projection pca",
     ),
     "export": (
         "salmask export runs/mine exported",

@@ -6,6 +6,7 @@ from salmask_plugin.encoders.backbone import (
     fingerprint,
     load_backbone,
 )
+from salmask_plugin.encoders.convnets import timm_convnet, torchvision_convnet
 from salmask_plugin.encoders.small_convnet import SMALL_WIDTHS, SmallConvNet, small_convnet
 
 __all__ = [
@@ -16,4 +17,6 @@ __all__ = [
     "fingerprint",
     "load_backbone",
     "small_convnet",
+    "timm_convnet",
+    "torchvision_convnet",
 ]

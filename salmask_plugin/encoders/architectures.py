@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from salmask_plugin.encoders.convnets import TORCHVISION, timm_convnet, torchvision_convnet
 from salmask_plugin.encoders.small_convnet import SMALL_WIDTHS, SmallConvNet, widths_of
 
 RESNETS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
@@ -39,7 +40,8 @@ def build_network(architecture: str) -> tuple[nn.Module, int]:
     """Return a network without its classifier, images -> (B, D), and D. Shifts no random state.
 
     Args:
-        architecture: a key of ``RESNETS`` with a suffix of ``STEMS``, ``small`` or a model of timm.
+        architecture: a key of ``RESNETS`` with a suffix of ``STEMS``, ``small``, a network of
+            torchvision as in "torchvision/convnext_tiny", or a model of timm.
 
     Raises:
         ImportError: if the name is none of ours and timm is not installed.
@@ -51,6 +53,8 @@ def build_network(architecture: str) -> tuple[nn.Module, int]:
             return SmallConvNet(widths), widths[-1]
     base, stem = split_name(architecture)
     with torch.random.fork_rng(devices=[]):
+        if architecture.startswith(TORCHVISION):
+            return torchvision_convnet(architecture.removeprefix(TORCHVISION))
         if base not in RESNETS:
             return _timm(architecture)
         network = torchvision.models.get_model(base, weights=None)
@@ -109,11 +113,12 @@ def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -
             f"the weights are those of none of {', '.join(RESNETS)} (first names: "
             f"{', '.join(list(state)[:3])}); say architecture=..., a ResNet or a model of timm."
         )
-    if tuple(stem.shape) == (64, 3, 7, 7):
+    form = (stem.shape[0], *stem.shape[2:])
+    if form == (64, 7, 7):
         return base
-    if tuple(stem.shape) != (64, 3, 3, 3):
+    if form != (64, 3, 3):
         raise ValueError(
-            f"conv1.weight has shape {tuple(stem.shape)}; (64, 3, 7, 7) or (64, 3, 3, 3) is known."
+            f"conv1.weight has shape {tuple(stem.shape)}; (64, C, 7, 7) or (64, C, 3, 3) is known."
         )
     if small_stem is None:
         choices = "; ".join(f"{base}{key} ({text})" for key, text in STEMS.items() if key)
@@ -144,5 +149,4 @@ def _timm(name: str) -> tuple[nn.Module, int]:
             f"architecture={name!r} is neither one of {', '.join(RESNETS)} (with the suffixes "
             f"{', '.join(filter(None, STEMS))}) nor a model of timm; near: {near}."
         )
-    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
-    return network, int(network.num_features)  # type: ignore[arg-type]
+    return timm_convnet(name)

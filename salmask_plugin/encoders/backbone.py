@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.encoders.architectures import build_network, infer_architecture
+from salmask_plugin.encoders.convnets import channels_of, take_channels
 from salmask_plugin.encoders.encoder_part import networks_in, part_of, parts_in_words
 from salmask_plugin.encoders.layouts import KERNEL, Encoder, find_encoder
 from salmask_plugin.encoders.recorded_filter import recorded_filter
@@ -133,6 +134,7 @@ def load_backbone(
         with _parts_told(content, encoder, part):
             name = _architecture(source, encoder, architecture, small_stem)
         built, feature_dim = build_network(name)
+        take_channels(built, channels_of(encoder.state, built))
     with _parts_told(content, encoder, part):
         load_strictly(built, _without_head(encoder, built), str(source.file), shown=SHOWN_NAMES)
     built.eval()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from salmask_plugin.encoders.architectures import RESNETS, small_widths, split_name
 from salmask_plugin.encoders.backbone import PretrainedBackbone
+from salmask_plugin.encoders.convnets import TORCHVISION
 from salmask_plugin.encoders.detectron2_names import to_detectron2
 from salmask_plugin.encoders.export_folder import whole_folder
 from salmask_plugin.encoders.layouts import KERNEL
@@ -82,7 +83,8 @@ def check_format(
     base, stem = split_name(backbone.architecture)
     if chosen.only is not None and (base not in RESNETS or stem):
         raise ValueError(f"format={format!r} is for {chosen.only}, not {backbone.architecture}.")
-    if format == "timm" and (stem or small_widths(backbone.architecture) is not None):
+    foreign = backbone.architecture.startswith(TORCHVISION)
+    if format == "timm" and (stem or foreign or small_widths(backbone.architecture) is not None):
         raise ValueError(
             f"format='timm': timm builds no {backbone.architecture}; use safetensors or onnx."
         )

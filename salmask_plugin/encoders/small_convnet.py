@@ -20,37 +20,42 @@ class SmallConvNet(nn.Module):
     Args:
         widths: channels of the stem and of the groups; the last one is the dimension of the
             features.
+        in_channels: of the images.
 
     Raises:
-        ValueError: unless there are four positive widths.
+        ValueError: unless there are four positive widths and a channel.
 
     References:
         The plain stacks of Simonyan and Zisserman, "Very deep convolutional networks", ICLR 2015,
         https://arxiv.org/abs/1409.1556, pooled in front of the normalisation to save time.
     """
 
-    def __init__(self, widths: Sequence[int] = SMALL_WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int] = SMALL_WIDTHS, in_channels: int = 3) -> None:
         super().__init__()
         widths = tuple(widths)
         if len(widths) != 4 or min(widths) < 1:
             raise ValueError(f"widths={list(widths)} must be four numbers of channels, at least 1.")
+        if in_channels < 1:
+            raise ValueError(f"in_channels={in_channels} must be at least 1.")
         stem, *groups = widths
         self.widths = widths
-        self.stem = nn.Sequential(_convolution(3, stem), nn.BatchNorm2d(stem), nn.ReLU())
+        self.stem = nn.Sequential(_convolution(in_channels, stem), nn.BatchNorm2d(stem), nn.ReLU())
         previous = [stem, *groups]
         self.layer1, self.layer2, self.layer3 = (
             _group(before, after) for before, after in zip(previous, groups, strict=False)
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features (B, D) of images (B, 3, H, W) of at least 8 px a side."""
+        """Return the features (B, D) of images (B, C, H, W) of at least 8 px a side."""
         maps: Tensor = self.layer3(self.layer2(self.layer1(self.stem(images))))
         return maps.mean((-2, -1))
 
 
-def small_convnet(widths: Sequence[int] = SMALL_WIDTHS) -> tuple[SmallConvNet, int]:
+def small_convnet(
+    widths: Sequence[int] = SMALL_WIDTHS, in_channels: int = 3
+) -> tuple[SmallConvNet, int]:
     """Return a randomly initialised small encoder and the dimension of its features."""
-    network = SmallConvNet(widths)
+    network = SmallConvNet(widths, in_channels)
     return network, network.widths[-1]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from salmask_plugin.encoders.architectures import CIFAR_SOLO, RESNETS, small_name
 from salmask_plugin.encoders.checkpoint_files import final_checkpoint
+from salmask_plugin.encoders.convnets import TORCHVISION
 from salmask_plugin.file_names import path_below
 from salmask_plugin.json_files import (
     FILTER,
@@ -116,10 +117,15 @@ def _of_run(folder: Path, file: Path) -> Source:
         kernel = (view_filter["kernel_size"], view_filter["sigma"]) if known else ""
     backbone = values.get("backbone") or {}
     architecture = None
-    if backbone.get("name") in RESNETS:
+    target = str(backbone.get("_target_", ""))
+    if target.endswith(".timm_convnet"):
+        architecture = backbone["name"]
+    elif target.endswith(".torchvision_convnet"):
+        architecture = TORCHVISION + backbone["name"]
+    elif backbone.get("name") in RESNETS:
         stem = backbone.get("stem", "standard")
         architecture = backbone["name"] + ("" if stem == "standard" else f"_{stem}")
-    elif str(backbone.get("_target_", "")).endswith(".small_convnet"):
+    elif target.endswith(".small_convnet"):
         architecture = small_name(backbone["widths"])
     return Source(file, "a run of salmask", architecture, kernel)
 

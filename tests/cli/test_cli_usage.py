@@ -37,7 +37,9 @@ def test_help_fits_a_terminal(command):
 
 
 @pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
-def test_an_example_is_parsed_and_composes(example):
+def test_an_example_is_parsed_and_composes(example, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(example)[1:]
     options = build_parser().parse_args(words)
     if words[0] in COMPOSED:

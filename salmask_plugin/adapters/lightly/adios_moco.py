@@ -60,15 +60,13 @@ class ADIOSMoCoV2(LightningModule):
         num_classes: adds lightly's online linear classifier. None: none.
         masks_per_step: "one" random mask per image (ADIOS-s), or "all" N of them (ADIOS).
         num_masks: N. The paper's cost section says 6 slots.
-        width, norm, sparsity, entropy: as in :class:`ADIOSSimCLR`.
+        width, norm, in_channels, sparsity, entropy: as in :class:`ADIOSSimCLR`.
         projection_dim: D.
         queue_size, momentum, temperature: as in :class:`MaskedMoCoV2`.
         learning_rate: of the encoder, for the whole batch, not scaled by it.
-        mask_learning_rate: of the occluder.
         weight_decay: of the encoder.
-        mask_weight_decay: of the occluder.
         optimizer: of the encoder: "sgd" as in MoCo, or "lars" (clipped) as in ADIOS.
-        mask_optimizer: of the occluder.
+        mask_learning_rate, mask_weight_decay, mask_optimizer: of the occluder.
         trust_coefficient, warmup_epochs, warmup_start: as in :class:`ADIOSSimCLR`.
         split_batch_size: as in :class:`MaskedMoCoV2`.
         occluder_updates_statistics: as in :class:`ADIOSSimCLR`.
@@ -93,6 +91,7 @@ class ADIOSMoCoV2(LightningModule):
         num_masks: int = 6,
         width: int = 32,
         norm: Norm = "group",
+        in_channels: int = 3,
         sparsity: float = 1.0,
         entropy: float = 0.0,
         projection_dim: int = 128,
@@ -154,7 +153,8 @@ class ADIOSMoCoV2(LightningModule):
         deactivate_requires_grad(self.key_projection_head)
         self.queue = KeyQueue((queue_size, projection_dim), gather_distributed=True)
         self.online_classifier = online_classifier(feature_dim, num_classes)
-        self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
+        form = {"num_masks": num_masks, "width": width, "in_channels": in_channels}
+        self.occluder = OcclusionModel(image_size, norm=norm, **form)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, feature_dim) of clean images."""
@@ -242,8 +242,8 @@ class ADIOSMoCoV2(LightningModule):
 
     def _encoder_term(self, clean_key: Tensor, clean_query: Tensor, occluded: Tensor) -> Tensor:
         query, key = self._encode_query(occluded), self._encode_key(occluded)
-        queue = self.queue.bank
-        return moco_term(clean_query, clean_key, query, key, queue, temperature=self.temperature)
+        bank, tau = self.queue.bank, self.temperature
+        return moco_term(clean_query, clean_key, query, key, bank, temperature=tau)
 
     def _occluder_term(self, clean_key: Tensor, occluded: Tensor) -> Tensor:
         query = self._encode_query(occluded)

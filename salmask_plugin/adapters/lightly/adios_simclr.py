@@ -58,6 +58,7 @@ class ADIOSSimCLR(LightningModule):
         num_masks: N.
         width: of the occlusion model.
         norm: of the occlusion model.
+        in_channels: of the views.
         sparsity: lambda, weight of the penalty.
         entropy: alpha_e; see :func:`~salmask_plugin.adios.area_entropy`.
         projection_hidden_dim: of the projection head.
@@ -93,6 +94,7 @@ class ADIOSSimCLR(LightningModule):
         num_masks: int = 4,
         width: int = 8,
         norm: Norm = "group",
+        in_channels: int = 3,
         sparsity: float = 0.75,
         entropy: float = 0.0,
         projection_hidden_dim: int = 2048,
@@ -138,7 +140,9 @@ class ADIOSSimCLR(LightningModule):
         )
         self.criterion = HardNegativeNTXentLoss(temperature=temperature, gather_distributed=True)
         self.online_classifier = online_classifier(feature_dim, num_classes)
-        self.occluder = OcclusionModel(image_size, num_masks=num_masks, width=width, norm=norm)
+        self.occluder = OcclusionModel(
+            image_size, num_masks=num_masks, width=width, norm=norm, in_channels=in_channels
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, feature_dim) of clean images."""

@@ -34,6 +34,7 @@ from salmask_plugin.lab.data.loaders import (
     evaluation_loaders,
     pretrain_loader,
 )
+from salmask_plugin.lab.data.picture_folder import picture_folder
 from salmask_plugin.lab.data.reading import UnreadableImageError, read_image
 from salmask_plugin.lab.data.sampling import EpochSampler
 from salmask_plugin.lab.data.splits import (
@@ -88,6 +89,7 @@ __all__ = [
     "labels_sha256",
     "linear_train_transform",
     "list_images",
+    "picture_folder",
     "pixel_digest",
     "pretrain_loader",
     "read_image",

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from PIL import Image, ImageDraw
 
+from salmask_plugin.lab.data.mask_files import read_mask
 from salmask_plugin.lab.data.reading import UnreadableImageError, read_image
 from salmask_plugin.lab.data.splits import ImageSubset, LabelledImages
 
@@ -28,6 +29,7 @@ class ImageFiles:
             of the split, label included; "skip" it: all files are read once at the start, and the
             unreadable ones are left out, so that the number of images is the number of good ones.
         boxes: the object's box in each picture; they become masks.
+        masks: the file of each picture's mask; the picture itself, where its alpha channel is.
 
     Raises:
         ValueError: if ``on_unreadable`` is unknown, or no file is readable.
@@ -39,6 +41,7 @@ class ImageFiles:
         labels: Sequence[int],
         on_unreadable: OnUnreadable = "raise",
         boxes: Sequence[Box] | None = None,
+        masks: Sequence[Path] | None = None,
     ) -> None:
         if on_unreadable not in get_args(OnUnreadable):
             raise ValueError(
@@ -56,6 +59,7 @@ class ImageFiles:
         self.labels = tuple(labels[index] for index in self._source)
         self.paths = tuple(paths[index] for index in self._source)
         self.boxes = None if boxes is None else tuple(boxes[index] for index in self._source)
+        self.masks = None if masks is None else tuple(masks[index] for index in self._source)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,11 +69,15 @@ class ImageFiles:
         return image, self.labels[source]
 
     def with_mask(self, index: int) -> tuple[Image.Image, Image.Image, int]:
-        """Return (picture, mask of its box with 255 inside, class index).
+        """Return (picture, its mask with 255 inside, class index).
 
         Raises:
-            ValueError: if the files came without boxes.
+            ValueError: if the files came without boxes or masks.
+            UnreadableImageError: if a mask cannot be read, or is of another size than its picture.
         """
+        if self.masks is not None:
+            image, source = self._read(index)
+            return image, self._mask(source, image), self.labels[source]
         if self.boxes is None:
             raise ValueError("These images have no boxes, and so no masks.")
         image, source = self._read(index)
@@ -81,6 +89,17 @@ class ImageFiles:
     def unreadable(self) -> tuple[Path, ...]:
         """The files found unreadable so far, by this process or by workers of its loaders."""
         return tuple(self._all[index] for index in self._bad.nonzero().flatten().tolist())
+
+    def _mask(self, source: int, image: Image.Image) -> Image.Image:
+        assert self.masks is not None
+        file = self.masks[source]
+        mask = read_mask(file, alpha=file == self.paths[source])
+        if mask.size != image.size:
+            raise UnreadableImageError(
+                f"The mask '{file}' is {mask.width}x{mask.height} pixels, its picture "
+                f"'{self.paths[source]}' {image.width}x{image.height}."
+            )
+        return mask
 
     def _read(self, index: int) -> tuple[Image.Image, int]:
         """Read an image or, with "replace", the next one that can be read; say which it was."""

@@ -16,6 +16,7 @@ from salmask_plugin.lab.data.folder_walk import (
     some_of,
     subfolders,
 )
+from salmask_plugin.lab.data.mask_files import mask_files
 from salmask_plugin.lab.data.split_folders import split_folders
 from salmask_plugin.lab.data.splits import ImageSplits, limited
 from salmask_plugin.lab.data.text_files import read_text
@@ -30,6 +31,7 @@ def image_folder(
     subset_seed: int = 0,
     on_unreadable: OnUnreadable = "raise",
     name: str = "image_folder",
+    masks: str | Path | None = None,
 ) -> ImageSplits:
     """Read a data set from folders: ``root/train/CLASS/**`` beside ``val``, or ``root/CLASS/**``.
 
@@ -47,11 +49,14 @@ def image_folder(
             compared should see the same images.
         on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
         name: of the data set, for records.
+        masks: folder with a mask picture of every picture, under the picture's path below root and
+            any suffix; "alpha": the pictures' alpha channels. See :func:`mask_files`.
 
     Raises:
         ValueError: if a folder is missing or has no images, there are fewer than two classes, the
             validation classes are not among the training classes, folders can be read as splits and
-            as classes, a link leads to images that are read anyway, or an argument is out of range.
+            as classes, a link leads to images that are read anyway, a picture has no mask, or an
+            argument is out of range.
     """
     folder = existing_folder(root)
     chosen = None if classes_file is None else read_class_names(classes_file)
@@ -69,9 +74,16 @@ def image_folder(
         val_paths, val_labels = [paths[i] for i in held], [labels[i] for i in held]
         rest = sorted(set(range(len(paths))) - set(held))
         paths, labels = [paths[i] for i in rest], [labels[i] for i in rest]
-    train = ImageFiles(paths, labels, on_unreadable)
-    val = ImageFiles(val_paths, val_labels, on_unreadable)
-    splits = ImageSplits(train, val, classes, name)
+    train, val = (
+        ImageFiles(
+            files,
+            of_files,
+            on_unreadable,
+            masks=None if masks is None else mask_files(files, folder, masks),
+        )
+        for files, of_files in ((paths, labels), (val_paths, val_labels))
+    )
+    splits = ImageSplits(train, val, classes, name, has_masks=masks is not None)
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,19 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
             picture in a known format, too large, or of a kind without a defined white (32-bit
             integers beyond 65535, floating point).
     """
+    return read_as(path, to_rgb, max_pixels)
+
+
+def read_as(
+    path: Path | str,
+    convert: Callable[[Image.Image], Image.Image],
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """Read a picture as :func:`read_image` does, upright, and convert what was decoded.
+
+    Raises:
+        UnreadableImageError: as there, or with what ``convert`` raises.
+    """
     try:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
         # Asked first: opening a pipe waits for whoever writes to it.
@@ -69,7 +83,7 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
                     f"{image.width}x{image.height} pixels are more than max_pixels={max_pixels}"
                 )
             image.load()
-            return to_rgb(_upright(image))
+            return convert(_upright(image))
     except Exception as error:
         if not _is_of_the_file(error):
             raise

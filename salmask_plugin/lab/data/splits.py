@@ -44,6 +44,8 @@ class ImageSplits:
             :func:`~salmask_plugin.lab.data.text_files.shown`.
         name: of the data set, for records and tables.
         has_masks: whether both splits are :class:`MaskedImages`.
+        unlabelled: why there are no labels, as a sentence; None where there are. All images then
+            count as one class, and ``val`` is empty.
     """
 
     train: LabelledImages
@@ -51,6 +53,7 @@ class ImageSplits:
     classes: tuple[str, ...]
     name: str
     has_masks: bool = False
+    unlabelled: str | None = None
 
     def __post_init__(self) -> None:
         # For records, tables and figures; the files are read by their own names.

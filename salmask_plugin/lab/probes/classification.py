@@ -28,8 +28,9 @@ from salmask_plugin.lab.data import (
     linear_train_transform,
 )
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build, checked_splits
+from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
+from salmask_plugin.lab.runs.labels import checked_splits
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 
 SHARE = "label_share"
@@ -58,18 +59,26 @@ def splits_of(wanted: Wanted) -> ImageSplits:
     return labelled_share(checked_data(wanted.data), wanted.options.get(SHARE, 1.0))
 
 
-def checked_data(node: dict[str, Any]) -> ImageSplits:
+def checked_data(node: dict[str, Any], *, labelled: bool = True) -> ImageSplits:
     """Return the data set of a configuration node; the newest few are kept.
 
+    Args:
+        node: of the data set.
+        labelled: whether labels are needed.
+
     Raises:
-        ValueError: for a split without images, or a label without a class.
+        ValueError: for a split without images, a label without a class, or no labels at all where
+            they are needed.
     """
-    return _built(json.dumps(node))
+    splits = _built(json.dumps(node))
+    return splits if splits.unlabelled and not labelled else checked_splits(splits)
 
 
 @lru_cache(maxsize=4)
 def _built(node: str) -> ImageSplits:
-    splits = checked_splits(build(json.loads(node)))
+    splits: ImageSplits = build(json.loads(node))
+    if splits.unlabelled:
+        return splits
     for name, images in (("training", splits.train), ("validation", splits.val)):
         if not len(images):
             raise ValueError(f"{splits.name} has no {name} images.")

@@ -172,8 +172,9 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
-    splits = checked_data(settings.data)
-    images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
+    splits = checked_data(settings.data, labelled=False)
+    shown = splits.train if splits.unlabelled else splits.val
+    images = [shown[index * len(shown) // SHOWN] for index in range(SHOWN)]
     write_gallery(
         folder / GALLERY,
         masking,
@@ -205,9 +206,9 @@ def load_module(
     return module.to(device_for(settings)).eval()
 
 
-def _own_data(settings: Settings, folder: Path) -> ImageSplits:
+def _own_data(settings: Settings, folder: Path, *, labelled: bool = True) -> ImageSplits:
     """The run's own data, proven to be those it began on."""
-    splits = checked_data(settings.data)
+    splits = checked_data(settings.data, labelled=labelled)
     keep_data(folder, splits)
     return splits
 
@@ -222,7 +223,7 @@ def _reestimated(settings: Settings, folder: Path, backbone: PretrainedBackbone)
     if not settings.evaluation.get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        _own_data(settings, folder),
+        _own_data(settings, folder, labelled=False),
         view_size=settings.view_size,
         batch_size=settings.loader.batch_size,
         workers=settings.workers,

@@ -22,8 +22,8 @@ class DataSet:
     Args:
         name: such as "cifar10".
         train_images: images used for pretraining (and for fitting the classifiers).
-        val_images: images the accuracies are measured on.
-        classes: number of classes.
+        val_images: images the accuracies are measured on; 0 where there are no labels.
+        classes: number of classes; 1 where there are no labels.
         view_size: side of a pretraining view in pixels.
     """
 
@@ -35,8 +35,9 @@ class DataSet:
 
     def __post_init__(self) -> None:
         for key in ("train_images", "val_images", "classes", "view_size"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)} must be at least 1.")
+            least = 0 if key == "val_images" else 1
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}={getattr(self, key)} must be at least {least}.")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
+from salmask_plugin.lab.runs.labels import checked_splits
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
@@ -94,26 +95,14 @@ def build_parts(settings: Settings, *, splits: ImageSplits | None = None) -> Par
 
 
 def build_splits(settings: Settings) -> ImageSplits:
-    """Return the data set.
+    """Return the data set, with or without labels.
 
     Raises:
-        UserError: if there is only one class, which nothing can be evaluated on.
+        UserError: if there is only one class, which nothing can be evaluated on, or a method that
+            trains on labels has none.
     """
-    return checked_splits(build(settings.data))
-
-
-def checked_splits(splits: ImageSplits) -> ImageSplits:
-    """Return the splits as they are.
-
-    Raises:
-        UserError: if there is only one class.
-    """
-    if len(splits.classes) < 2:
-        raise UserError(
-            f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "
-            "need at least two."
-        )
-    return splits
+    splits: ImageSplits = build(settings.data)
+    return splits if splits.unlabelled and not settings.is_supervised else checked_splits(splits)
 
 
 def build_masking(settings: Settings) -> SaliencyMasking | None:

@@ -26,6 +26,7 @@ from salmask_plugin.json_files import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
+from salmask_plugin.lab.settings.choice_names import backbone_name, data_name
 from salmask_plugin.lab.settings.settings import Settings
 
 SETTINGS_NAME = "settings.json"
@@ -67,7 +68,8 @@ def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
     localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
-    parts = [choices["data"], choices["backbone"], choices["method"], choices["masking"]]
+    network = backbone_name(settings).replace("/", "_")
+    parts = [data_name(settings), network, choices["method"], choices["masking"]]
     parts += [*localizer, f"e{settings.trainer['max_epochs']}", f"seed{settings.seed}"]
     return "-".join(parts)
 
@@ -196,6 +198,10 @@ def _identity(settings: Settings) -> dict[str, Any]:
     for group, keys in VOLATILE_PARTS.items():
         if isinstance(part := values.get(group), dict):
             values[group] = {key: value for key, value in part.items() if key not in keys}
+    for group in ("backbone", "method"):
+        # Those from before it could be said had three.
+        if isinstance(part := values.get(group), dict) and part.get("in_channels") == 3:
+            values[group] = {key: value for key, value in part.items() if key != "in_channels"}
     if isinstance(loader := values.get("loader"), dict):
         # Runs from before there was a choice were made on the host.
         values["loader"] = {"input": "host", **loader}

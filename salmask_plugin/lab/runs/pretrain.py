@@ -17,12 +17,7 @@ from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
-from salmask_plugin.lab.runs.build import (
-    PretrainData,
-    build,
-    build_parts,
-    build_splits,
-)
+from salmask_plugin.lab.runs.build import PretrainData, build, build_parts, build_splits
 from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
@@ -65,6 +60,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
     say("\n".join(in_sentences(settings) if of_a_comparison() else explain(settings)), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)
+    if splits.unlabelled:
+        say(f"{len(splits.train):,} pictures without labels: `salmask embed` shows the encoder.")
     parts = build_parts(settings, splits=splits)
     history = History()
     passed_over = PassedOver(splits)

@@ -27,6 +27,7 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
+from salmask_plugin.lab.settings.choice_names import backbone_name
 from salmask_plugin.lab.settings.explain import departures_from_paper
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
@@ -87,7 +88,7 @@ def record_of(
             classes=len(splits.classes),
             view_size=settings.view_size,
         ),
-        backbone=settings.choices["backbone"],
+        backbone=backbone_name(settings),
         epochs=ran.epochs,
         steps=ran.steps,
         batch_size=images_per_step(settings.loader.batch_size, trainer),

@@ -21,6 +21,7 @@ from salmask_plugin.filters import kernel_for_view
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.checks import Fault, judge
+from salmask_plugin.lab.settings.folder_argument import folder_as_data
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.lab.settings.processor import (
     at_most_cores,
@@ -53,7 +54,8 @@ def compose_settings(
 
     Values are taken as people type them: what Hydra's grammar cannot read is a text, ``~`` at the
     beginning of a path is the user's folder. ``key=value`` and ``+key=value`` are held to the same
-    keys, and so are the files of ``config_dir``.
+    keys, and so are the files of ``config_dir``. A folder by itself stands for ``data=folder`` with
+    that ``data.root``.
 
     Args:
         overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
@@ -66,6 +68,9 @@ def compose_settings(
             setting that the command sets itself, a target that is not allowed.
     """
     own = None if config_dir is None else Path(config_dir).expanduser().resolve()
+    typed = overrides
+    if root == "run":
+        overrides = folder_as_data(overrides)
 
     def composed(given: Sequence[str], *, complete: bool = True) -> Settings:
         return _compose(given, own, root=root, trust=trust, complete=complete)
@@ -74,7 +79,7 @@ def compose_settings(
     # A study says its rows although values that every run needs are given to the row alone.
     full = in_full(overrides, root)
     given = expand_row(full, folders, partial(composed, complete=False))
-    return replace(composed(given), overrides=tuple(overrides))
+    return replace(composed(given), overrides=tuple(typed))
 
 
 def _compose(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.choice_names import backbone_name
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.groups import Compare
 from salmask_plugin.lab.settings.input_path import made_on_the_device
@@ -94,7 +95,7 @@ def in_sentences(settings: Settings) -> list[str]:
     choices = settings.choices
     lines = _row(settings.compare, choices)
     lines += [
-        f"Method: {choices['method']} on {choices['backbone']}, {settings.view_size} px views "
+        f"Method: {choices['method']} on {backbone_name(settings)}, {settings.view_size} px views "
         f"of {choices['data']}, {settings.trainer['max_epochs']} epochs, batch "
         f"{settings.loader.batch_size} per process, seed {settings.seed}."
     ]
@@ -137,7 +138,7 @@ def departures_from_paper(settings: Settings) -> list[str]:
             "ResNet-50 (IMAGENET1K_V2)"
         )
     if settings.choices["backbone"] != "resnet50":
-        found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
+        found.append(f"backbone is {backbone_name(settings)}; the paper's is resnet50")
     if settings.loader.input == "device":
         found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
     if settings.choices["data"] != "imagenet100":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from salmask_plugin.lab.probes.evaluate import evaluate
 from salmask_plugin.lab.probes.tasks import check_tasks
+from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import run_folder
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.launcher import alone, check_world
@@ -52,3 +54,15 @@ def run_one(
             with alone():
                 evaluate(settings, folder, only_missing=True)
     return folder
+
+
+def unlabelled_pictures(folder: Path) -> str | None:
+    """Return where the pictures of a run lie that have no labels; None where they have some.
+
+    Args:
+        folder: of the run.
+    """
+    if not (folder / RECORD_NAME).is_file():
+        return None
+    record = read_record(folder)
+    return None if record.data.val_images else str(record.config["data"]["root"])

@@ -31,10 +31,11 @@ def test_method_files_are_the_constructors(name: str, target: type, masks_per_st
     assert isinstance(values, dict)
     assert values.pop("_target_").rsplit(".", 1)[1] == target.__name__
     assert values.pop("image_size") == "${view_size}"
+    assert values.pop("in_channels") == "${oc.select:backbone.in_channels,3}"
     signature = inspect.signature(target).parameters
     expected = {
         key: parameter.default
         for key, parameter in signature.items()
-        if key not in GIVEN | {"image_size"}
+        if key not in GIVEN | {"image_size", "in_channels"}
     }
     assert values == expected | {"masks_per_step": masks_per_step}

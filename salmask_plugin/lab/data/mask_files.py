@@ -1,0 +1,106 @@
+"""Object masks that lie in files: a picture per picture, or the alpha channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from salmask_plugin.lab.data.folder_walk import SUFFIXES
+from salmask_plugin.lab.data.reading import UnreadableImageError, read_as
+
+ALPHA = "alpha"
+"""The value of ``masks`` that takes each picture's own alpha channel."""
+
+
+def mask_files(paths: Sequence[Path], root: Path, masks: str | Path) -> list[Path]:
+    """Return the mask of every picture: its path below ``root``, below ``masks``, any suffix.
+
+    Args:
+        paths: of the pictures, below ``root``.
+        root: the pictures' folder.
+        masks: the masks' folder; "alpha": the pictures themselves.
+
+    Raises:
+        ValueError: if there is no such folder, it lies in ``root``, or a picture has no mask or
+            more than one.
+    """
+    if str(masks) == ALPHA:
+        return list(paths)
+    folder = Path(masks).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"masks='{masks}' must be a folder of mask pictures, or 'alpha'.")
+    if folder.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"masks='{masks}' lies in '{root}', whose pictures are learned from: put it beside."
+        )
+    there: dict[Path, dict[str, list[Path]]] = {}
+    found: list[Path] = []
+    missing: list[Path] = []
+    for path in paths:
+        place = folder / path.relative_to(root)
+        if place.parent not in there:
+            there[place.parent] = _by_stem(place.parent)
+        candidates = there[place.parent].get(place.stem, [])
+        if place in candidates:  # a mask of the very same name is the one, whatever lies beside it
+            candidates = [place]
+        if len(candidates) > 1:
+            names = ", ".join(sorted(other.name for other in candidates))
+            raise ValueError(f"'{path}' has several masks in '{place.parent}': {names}.")
+        (found if candidates else missing).append(candidates[0] if candidates else path)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(paths)} pictures have no mask below '{masks}', such as "
+            f"'{missing[0].relative_to(root)}'; a mask has the picture's name and a suffix of "
+            f"{', '.join(SUFFIXES)}."
+        )
+    return found
+
+
+def read_mask(path: Path, *, alpha: bool) -> Image.Image:
+    """Return a mask of mode "L", 255 = object.
+
+    Args:
+        path: of a mask picture, or of a picture whose alpha channel is the mask.
+        alpha: which of the two.
+
+    Raises:
+        UnreadableImageError: if the file cannot be read, or has no alpha channel.
+    """
+    return read_as(path, _alpha_of if alpha else _mask_of)
+
+
+def _alpha_of(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        raise UnreadableImageError(f"it has no alpha channel (mode {image.mode})")
+    return image.convert("RGBA").getchannel("A")
+
+
+def _mask_of(image: Image.Image) -> Image.Image:
+    """Grey is how much object; where all is 0 or 1, and for a palette's indices, 0 is none."""
+    if image.mode == "P":
+        return _binary(np.asarray(image))
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        top = values.max()
+        if values.min() < 0 or not np.isfinite(top):
+            raise UnreadableImageError("a mask has no values below 0 or beyond all bounds")
+        return Image.fromarray(np.rint(255 * values / max(top, 1)).astype(np.uint8))
+    values = np.asarray(image.convert("L"))
+    return _binary(values) if values.max() <= 1 else Image.fromarray(values)
+
+
+def _binary(values: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8))
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if entry.name[0] != "." and entry.name.lower().endswith(SUFFIXES):
+            found.setdefault(entry.stem, []).append(entry)
+    return found

@@ -1,0 +1,79 @@
+"""Any folder of pictures, labelled or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
+from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
+from salmask_plugin.lab.data.mask_files import mask_files
+from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, limited
+
+
+def picture_folder(
+    root: str | Path,
+    val_share: float | None = None,
+    limit_train: int | None = None,
+    limit_val: int | None = None,
+    subset_seed: int = 0,
+    on_unreadable: OnUnreadable = "raise",
+    name: str = "folder",
+    masks: str | Path | None = None,
+) -> ImageSplits:
+    """Read the pictures below a folder, in any layout: nested, flat, one class or none.
+
+    Labels are read where there is a layout that :func:`image_folder` reads. Else every picture
+    below the folder is one to learn from, or, where it has sub-folders ``train`` and ``val``, every
+    picture below ``train``; the splits then say why there are no labels.
+
+    Args:
+        root: the folder.
+        val_share: sub-folders are classes, and this share of each is held out; the layout must
+            then be one of :func:`image_folder`'s.
+        limit_train: size of a subset of the training images, balanced where there are classes;
+            None takes all.
+        limit_val: the same of the validation images, where there are labels.
+        subset_seed: of the held-out share and of the subsets.
+        on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
+        name: of the data set, for records.
+        masks: see :func:`image_folder`.
+
+    Raises:
+        ValueError: if the folder is missing or has no picture, a link leads in a circle or to
+            pictures that are read anyway, a picture has no mask, or an argument is out of range.
+    """
+    folder = existing_folder(root)
+    try:
+        splits = image_folder(
+            folder,
+            val_share=val_share,
+            subset_seed=subset_seed,
+            on_unreadable=on_unreadable,
+            name=name,
+            masks=masks,
+        )
+    except ValueError as error:
+        if val_share is not None:
+            raise
+        splits = _unlabelled(folder, str(error), on_unreadable, name, masks)
+    if splits.unlabelled and limit_val is not None:
+        raise ValueError(
+            f"limit_val={limit_val}: without labels there are no validation images "
+            f"({splits.unlabelled.rstrip('.')})."
+        )
+    return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
+
+
+def _unlabelled(
+    folder: Path,
+    reason: str,
+    on_unreadable: OnUnreadable,
+    name: str,
+    masks: str | Path | None,
+) -> ImageSplits:
+    has_splits = (folder / "train").is_dir() and (folder / "val").is_dir()
+    paths = list_images(folder / "train" if has_splits else folder)
+    found = None if masks is None else mask_files(paths, folder, masks)
+    train = ImageFiles(paths, [0] * len(paths), on_unreadable, masks=found)
+    none = ImageSubset(train, ())
+    return ImageSplits(train, none, ("picture",), name, found is not None, reason)

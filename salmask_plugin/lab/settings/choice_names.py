@@ -1,0 +1,26 @@
+"""What a run's choices are called where the choice alone does not say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from salmask_plugin.file_names import safe_name
+from salmask_plugin.lab.settings.settings import Settings
+
+LIBRARIES = ("timm", "torchvision")
+"""Choices of the backbone that leave its name to the settings."""
+OWN_PICTURES = "folder"
+
+
+def backbone_name(settings: Settings) -> str:
+    """The choice of the backbone; for a library's networks also which: "timm/convnext_tiny"."""
+    name = settings.choices["backbone"]
+    return f"{name}/{settings.backbone['name']}" if name in LIBRARIES else name
+
+
+def data_name(settings: Settings) -> str:
+    """The choice of the data; for the user's own pictures also what their folder is called."""
+    name = settings.choices["data"]
+    if name != OWN_PICTURES:
+        return name
+    return f"{name}-{safe_name(Path(settings.data['root']).expanduser().resolve().name)}"

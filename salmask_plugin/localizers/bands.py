@@ -1,0 +1,55 @@
+"""Some of the views' channels for a localizer that knows only those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from salmask_plugin.localizers.needs import Needs, needs_of
+from salmask_plugin.types import Images, Localizer, Saliency, check_images
+
+
+@dataclass(frozen=True)
+class BandsLocalizer:
+    """Show a localizer some channels of the views: the visible ones of a satellite's, say.
+
+    A pretrained network takes red, green and blue. Of Sentinel-2's 13 bands these are
+    ``bands=(3, 2, 1)``; one channel of an X-ray is shown three times, ``bands=(0, 0, 0)``; of
+    colour with depth ``(0, 1, 2)``. The network's ``view_mean`` and ``view_std`` are then what the
+    host normalised these channels by.
+
+    Args:
+        localizer: sees the chosen channels alone.
+        bands: which channels, counted from 0, in the order that the localizer expects; one may be
+            there more than once.
+    """
+
+    localizer: Localizer
+    bands: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", tuple(self.bands))
+        if not self.bands or min(self.bands) < 0:
+            raise ValueError(f"bands={self.bands} must be channels, counted from 0.")
+
+    @property
+    def needs(self) -> Needs:
+        """What the localizer inside needs."""
+        return needs_of(self.localizer)
+
+    @property
+    def trained_on(self) -> str:
+        """Of the localizer inside."""
+        return str(getattr(self.localizer, "trained_on", "unknown"))
+
+    def __call__(self, images: Images) -> Saliency:
+        """Return the maps of views (B, C, H, W): (B, h, w).
+
+        Raises:
+            ValueError: if the images are no views, or have fewer channels.
+        """
+        check_images(images)
+        if max(self.bands) >= images.shape[1]:
+            raise ValueError(
+                f"bands={self.bands}: the views have channels 0 to {images.shape[1] - 1}."
+            )
+        return self.localizer(images[:, list(self.bands)])

@@ -1,0 +1,93 @@
+"""Any folder of pictures: what is read, when it has labels, and what is said where it has none."""
+
+import pytest
+
+from salmask_plugin.lab.data import picture_folder
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.classification import checked_data
+from salmask_plugin.lab.runs.build import build_splits
+from salmask_plugin.lab.runs.folder import default_name
+from salmask_plugin.lab.settings.compose import compose_settings
+
+
+def test_flat_and_nested_pictures_are_all_learned_from(tmp_path, save_picture, reds):
+    save_picture(tmp_path / "b.png", 1)
+    save_picture(tmp_path / "one" / "deep" / "a (1) é.png", 2)
+    save_picture(tmp_path / ".cache" / "x.png", 3)
+    save_picture(tmp_path / "one" / ".hidden.png", 4)
+    (tmp_path / "notes.txt").write_text("")
+    splits = picture_folder(tmp_path, name="mine")
+    assert sorted(reds(splits.train)) == [1, 2]
+    assert (len(splits.val), len(splits.classes), splits.name) == (0, 1, "mine")
+    assert "1 class folder(s), at least 2 are needed" in splits.unlabelled
+
+
+def test_classes_without_a_held_out_share_are_not_labels_yet(tmp_path, make_classes):
+    make_classes(tmp_path, {"a": 3, "b": 3})
+    without, with_share = picture_folder(tmp_path), picture_folder(tmp_path, val_share=0.3)
+    assert len(without.train) == 6
+    assert "val_share=0.1" in without.unlabelled
+    assert (len(with_share.train), len(with_share.val), with_share.unlabelled) == (4, 2, None)
+
+
+def test_labelled_splits_are_those_of_an_image_folder(tmp_path, make_classes):
+    make_classes(tmp_path / "train", {"a": 3, "b": 3})
+    make_classes(tmp_path / "val", {"a": 1, "b": 1})
+    splits = picture_folder(tmp_path, limit_train=4)
+    assert (splits.train.labels, splits.val.labels) == ((0, 0, 1, 1), (0, 1))
+    assert splits.unlabelled is None
+
+
+def test_flat_splits_keep_the_validation_pictures_out(tmp_path, save_picture, reds):
+    save_picture(tmp_path / "train" / "a.png", 1)
+    save_picture(tmp_path / "val" / "b.png", 2)
+    assert reds(picture_folder(tmp_path).train) == [1]
+
+
+def test_what_cannot_be_read_at_all_is_refused(tmp_path, save_picture, make_classes):
+    with pytest.raises(ValueError, match="does not exist"):
+        picture_folder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"no images .*\.png"):
+        picture_folder(tmp_path)
+    save_picture(tmp_path / "a" / "x.png", 1)
+    with pytest.raises(ValueError, match="limit_val=1: without labels there are no validation"):
+        picture_folder(tmp_path, limit_val=1)
+    with pytest.raises(ValueError, match="at least 2 are needed"):
+        picture_folder(tmp_path, val_share=0.5)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match="one folder, linked"):
+        picture_folder(tmp_path)
+
+
+def test_a_folder_by_itself_is_the_data(tmp_path, save_picture):
+    photos = tmp_path / "my photos"
+    save_picture(photos / "x.png", 1)
+    settings = compose_settings(["masking=none", str(photos)])
+    assert (settings.choices["data"], settings["data"]["root"]) == ("folder", str(photos))
+    assert settings.overrides == ("masking=none", str(photos))
+    assert default_name(settings).startswith("folder-my_photos-")
+    assert len(build_splits(settings).train) == 1
+
+
+def test_evaluations_alone_say_that_labels_are_missing(tmp_path, save_picture):
+    save_picture(tmp_path / "x.png", 1)
+    settings = compose_settings([str(tmp_path)])
+    with pytest.raises(UserError, match=r"folder has no labels.*at least 2 are needed.*embed"):
+        checked_data(settings["data"])
+    assert len(checked_data(settings["data"], labelled=False).train) == 1
+    supervised = compose_settings([str(tmp_path), "method=supervised", "masking=none"])
+    with pytest.raises(UserError, match="has no labels"):
+        build_splits(supervised)
+
+
+@pytest.mark.parametrize("more", ["data=cifar10", "data.root=elsewhere"])
+def test_pictures_named_twice(more, tmp_path):
+    with pytest.raises(UserError, match="the pictures are named twice"):
+        compose_settings([str(tmp_path), more])
+
+
+def test_a_path_that_leads_nowhere(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere' is not a setting, .* nor a folder that"):
+        compose_settings([str(tmp_path / "nowhere")])
+    with pytest.raises(UserError, match="'masking' is not a setting"):
+        compose_settings(["masking"])

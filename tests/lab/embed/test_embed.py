@@ -1,0 +1,159 @@
+"""Features of a folder as files and pictures: right rows, right neighbours, right places."""
+
+import csv
+import io
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from salmask_plugin.cli.main import main
+from salmask_plugin.encoders import load_backbone, small_convnet
+from salmask_plugin.lab.data import evaluation_transform, read_image
+from salmask_plugin.lab.embed.neighbours import nearest
+from salmask_plugin.lab.embed.picture import APART, spread_out, thumbnail
+from salmask_plugin.lab.embed.projection import project
+from salmask_plugin.lab.embed.tables import write_tables
+
+FILES = ["features.csv", "features.npz"]
+PICTURES = ["embedding.png", "neighbours.png"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    network, _ = small_convnet([4, 4, 8, 8])
+    torch.save(network.state_dict(), tmp_path / "encoder.pt")
+    return tmp_path / "encoder.pt"
+
+
+def test_the_command_writes_what_the_encoder_says(tmp_path, checkpoint, save_picture, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for number, value in enumerate((10, 90, 170, 250)):
+        save_picture(photos / ("sub" if number % 2 else ".") / f"$p{number}_é.png", value)
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    assert main(["embed", str(checkpoint), str(photos), str(out), "--view-size", "32"]) == 0
+    said = capsys.readouterr().out
+    assert "Pictures: 4" in said
+    assert "passed over: " in said
+    assert "broken.jpg" in said
+    assert set(FILES + PICTURES) <= {path.name for path in out.iterdir()}
+
+    packed = np.load(out / "features.npz")
+    names = packed["files"].tolist()
+    assert sorted(names) == ["$p0_é.png", "$p2_é.png", "sub/$p1_é.png", "sub/$p3_é.png"]
+    network = load_backbone(checkpoint)
+    assert str(packed["fingerprint"]) == network.fingerprint
+    views = torch.stack([evaluation_transform(32)(read_image(photos / name)) for name in names])
+    with torch.no_grad():
+        expected = network.network(views).numpy()
+    np.testing.assert_allclose(packed["features"], expected, rtol=1e-4, atol=1e-6)
+    rows = list(csv.reader(io.StringIO((out / "features.csv").read_text(encoding="utf-8"))))
+    assert rows[0] == ["file", "x", "y", *(f"f{index}" for index in range(8))]
+    assert [row[0] for row in rows[1:]] == names
+    numbers = np.array([row[1:] for row in rows[1:]], np.float32)
+    np.testing.assert_array_equal(numbers[:, :2], packed["points"])
+    np.testing.assert_array_equal(numbers[:, 2:], packed["features"])
+    for name in PICTURES:
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 400
+
+    assert main(["embed", str(checkpoint), str(photos), str(out)]) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert main(["embed", str(checkpoint), str(photos / "sub"), str(tmp_path / "two")]) == 2
+    assert "has 2 pictures; an embedding needs 3" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists()
+
+
+def test_pca_keeps_distances_of_a_plane():
+    rng = np.random.default_rng(0)
+    plane = np.linalg.qr(rng.normal(size=(6, 6)))[0][:, :3]
+    angles = rng.uniform(0, 2 * np.pi, 9)
+    circle = np.stack([np.cos(angles), np.sin(angles), np.ones(9)], 1) @ plane.T
+    found = project(circle * rng.uniform(1, 9, (9, 1)), "pca")  # lengths do not count
+    between = np.linalg.norm(found.points[:, None] - found.points[None], axis=2)
+    flat = np.stack([np.cos(angles), np.sin(angles)], 1) / np.sqrt(2)
+    expected = np.linalg.norm(flat[:, None] - flat[None], axis=2)
+    np.testing.assert_allclose(between, expected, atol=1e-6)
+    assert found.words.endswith("100% of the variance")
+
+
+def test_features_that_are_all_alike_have_one_place():
+    found = project(np.ones((4, 3)), "pca")
+    np.testing.assert_allclose(found.points, 0, atol=1e-7)
+
+
+def test_umap_is_used_where_it_is(monkeypatch):
+    class Umap:
+        def __init__(self, **given):
+            assert given["n_neighbors"] == 15
+            assert given["metric"] == "cosine"
+
+        def fit_transform(self, unit):
+            np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1)
+            return unit[:, :2]
+
+    module = types.ModuleType("umap")
+    module.UMAP = Umap
+    module.__spec__ = types.SimpleNamespace(name="umap")
+    monkeypatch.setitem(sys.modules, "umap", module)
+    features = np.random.default_rng(0).normal(size=(20, 4))
+    assert project(features).method == "umap"
+    assert project(features[:9]).method == "pca"
+    with pytest.raises(ValueError, match="needs 16 pictures, not 9"):
+        project(features[:9], "umap")
+
+
+def test_projections_that_cannot_be(monkeypatch):
+    with pytest.raises(ValueError, match="projection='tsne' must be one of"):
+        project(np.ones((4, 3)), "tsne")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install umap-learn"):
+        project(np.ones((20, 3)), "umap")
+
+
+def test_neighbours_are_the_largest_cosines():
+    features = np.array([[1.0, 0], [5, 0.5], [0, 2], [-1, 0], [0, 0]])
+    found = nearest(features, 0, 3)
+    assert [index for index, _ in found] == [1, 2, 4]
+    assert found[0][1] == pytest.approx(5 / np.hypot(5, 0.5))
+    assert len(nearest(features, 2, 9)) == 4
+
+
+def test_thumbnails_hide_none_another():
+    places = np.random.default_rng(1).uniform(size=(300, 2))
+    chosen = places[spread_out(places)]
+    gaps = np.abs(chosen[:, None] - chosen[None]).max(2) + 9 * np.eye(len(chosen))
+    assert gaps.min() >= APART
+    assert len(chosen) > 40
+
+
+def test_a_thumbnail_is_the_middle():
+    image = Image.new("RGB", (30, 10), (255, 0, 0))
+    image.paste((0, 0, 255), (10, 0, 20, 10))
+    assert (thumbnail(image, 5) == (0, 0, 255)).all()
+
+
+def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):
+    """pandas writes it through pyarrow; what it is handed is looked at."""
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    written = []
+
+    def to_parquet(frame, out, index):
+        assert not index
+        written.append(frame)
+        out.write(b"parquet")
+
+    monkeypatch.setattr(pandas.DataFrame, "to_parquet", to_parquet)
+    features = np.arange(6, dtype=np.float32).reshape(3, 2)
+    found = project(np.eye(3), "pca")
+    names = write_tables(tmp_path, ["a.png", "b/é.png", "c.png"], features, found, "f")
+    assert names == ["features.npz", "features.csv", "features.parquet"]
+    assert (tmp_path / "features.parquet").read_bytes() == b"parquet"
+    assert written[0]["file"].tolist() == ["a.png", "b/é.png", "c.png"]
+    np.testing.assert_array_equal(written[0][["f0", "f1"]].to_numpy(), features)
+    np.testing.assert_array_equal(written[0][["x", "y"]].to_numpy(), found.points)
