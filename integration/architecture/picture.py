@@ -20,7 +20,17 @@ DOORS = ("data", "evaluation", "results")
 SMALL = ("__init__", "errors", "durations", "long_work")
 CORE = (
     *("types", "precision", "running_statistics", "seeding", "file_names", "json_files"),
-    *("filters", "masks", "fills", "losses", "localizers", "masking", "released", "__init__"),
+    *(
+        "filters",
+        "masks",
+        "fills",
+        "losses",
+        "localizers",
+        "masking",
+        "sparse",
+        "released",
+        "__init__",
+    ),
 )
 
 
