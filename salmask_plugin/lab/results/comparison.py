@@ -12,7 +12,7 @@ from salmask_plugin.lab.results.escaping import printable
 from salmask_plugin.lab.results.gate import guess_sentence, guesses, is_untrained
 from salmask_plugin.lab.results.grouping import Conditions, Group, group, items
 from salmask_plugin.lab.results.record import RunRecord, values_of
-from salmask_plugin.lab.results.row_names import name_rows
+from salmask_plugin.lab.results.row_names import is_still, name_rows
 from salmask_plugin.lab.results.statistics import summarize
 from salmask_plugin.lab.results.study import asked_gate
 from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
@@ -20,6 +20,8 @@ from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
 ExtraColumns = Mapping[str, Mapping[tuple[str, str], str]]
 """Column title -> (method, recipe) -> text, such as the values a paper reports."""
 
+CHOSEN = ("weight_decay",)
+"""What a probe has chosen for itself: kept in records, shown where it is asked for."""
 _FIRST = ("knn", "linear", "logistic")  # the order people expect; anything else follows by name
 
 
@@ -50,6 +52,8 @@ def compare(
     records = [printable(record) for record in records]
     _require_known(records, metrics)
     by_conditions, notes = group(records)
+    by_conditions, said = _with_the_untrained(by_conditions)
+    notes += said
     masked = {entry.setting.recipe for groups in by_conditions.values() for entry in groups}
     tables = [
         replace(
@@ -64,6 +68,32 @@ def compare(
             "compare values between tables."
         )
     return Comparison(tuple(tables), tuple(notes))
+
+
+def _with_the_untrained(
+    by_conditions: Mapping[Conditions, list[Group]],
+) -> tuple[dict[Conditions, list[Group]], list[str]]:
+    """Put the untrained encoder into the tables of those that were trained: it has no epochs."""
+    apart = {
+        conditions: groups
+        for conditions, groups in by_conditions.items()
+        if all(is_untrained(run) for entry in groups for run in entry.runs.values())
+    }
+    tables = {key: list(groups) for key, groups in by_conditions.items() if key not in apart}
+    notes = []
+    for conditions, groups in apart.items():
+        fitting = [key for key in tables if replace(key, epochs=conditions.epochs) == conditions]
+        for key in fitting:
+            tables[key] += groups
+        if not fitting:
+            tables[conditions] = groups
+            continue
+        names = ", ".join(dict.fromkeys(entry.setting.recipe for entry in groups))
+        notes.append(
+            f"{names}: the encoder as it was initialised. It was trained for no epoch of the "
+            "table's; only BatchNorm's statistics have seen images."
+        )
+    return tables, notes
 
 
 def _require_known(records: Sequence[RunRecord], metrics: Sequence[str] | None) -> None:
@@ -92,7 +122,7 @@ def _table(
     runs = [run for entry in groups for run in entry.runs.values()]
     chance = [column for column in columns if guesses(runs, column.evaluation, column.metric)]
     bar = Bar([run for run in records if is_untrained(run)], asked_gate(records), chance)
-    compared = [against_baseline(row, rows, bar) for row in rows]
+    compared = [(row, []) if is_still(row) else against_baseline(row, rows, bar) for row in rows]
     notes = [note for _, found in compared for note in found]
     notes += [guess_sentence(column.evaluation, column.metric) for column in chance]
     notes += _protocol_notes(columns) + _environment_notes(groups)
@@ -112,7 +142,7 @@ def _columns(groups: Sequence[Group], metrics: Sequence[str] | None) -> list[Col
         for record in entry.runs.values()
         for name, evaluation in record.evaluations.items()
         for metric in evaluation.metrics
-        if (metrics is None and not _repeats_top1(name, metric, groups))
+        if (metrics is None and metric not in CHOSEN and not _repeats_top1(name, metric, groups))
         or (metrics is not None and f"{name}/{metric}" in metrics)
     }
     columns = [replace(column, shown=_distinctive(column, found)) for column in found]

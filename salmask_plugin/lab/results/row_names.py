@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from salmask_plugin.lab.results.gate import is_untrained
 from salmask_plugin.lab.results.grouping import Setting
 from salmask_plugin.lab.results.table import Row
 
@@ -45,6 +46,11 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
     return named
 
 
+def is_still(row: Row) -> bool:
+    """Whether a row is the encoder as it was initialised, in all its runs."""
+    return all(is_untrained(run) for run in row.runs.values())
+
+
 def _join(parts: Sequence[str]) -> str:
     return " · ".join(part for part in parts if part)
 
@@ -52,14 +58,16 @@ def _join(parts: Sequence[str]) -> str:
 def _variant(row: Row, rows: Sequence[Row]) -> str:
     """Return "rho=1.0, branch=key": settings that differ between rows of one kind.
 
-    Baselines have no masking, so they are compared with one another and not with masked rows. Of
-    the whole configuration only that is said which tells rows of one name apart.
+    Baselines have no masking, so they are compared with one another and not with masked rows;
+    likewise the untrained encoder. Of the whole configuration only that is said which tells rows of
+    one name apart.
     """
     own = row.setting
     siblings = [
         other.setting
         for other in rows
         if other.is_baseline == row.is_baseline
+        and is_still(other) == is_still(row)
         and (other.setting.host, other.setting.method) == (own.host, own.method)
     ]
     further = {key for sibling in siblings for key, _ in sibling.config}

@@ -113,8 +113,8 @@ def _row_cells(table: Table, row: Row) -> list[str]:
     texts += [row.variant or NOTHING] if _has_variants(table) else []
     texts += [str(len(row.runs))]
     for column in table.columns:
-        texts += [_result(column, row)]
-        texts += [_difference(column, row)] if column.is_compared else []
+        texts += [result_cell(row, column)]
+        texts += [difference_cell(row, column)] if column.is_compared else []
     texts += [_minutes(row.minutes), NOTHING if row.time_ratio is None else f"{row.time_ratio:.2f}"]
     return texts + [row.extra.get(title, NOTHING) for title in table.extra_columns]
 
@@ -132,7 +132,8 @@ def _localizer(table: Table, row: Row) -> str:
     return name if len(sources) == 1 else f"{name} ({source})"
 
 
-def _result(column: Column, row: Row) -> str:
+def result_cell(row: Row, column: Column) -> str:
+    """Return a row's mean and standard deviation over seeds."""
     result = row.results.get(column)
     if result is None:
         return NOTHING
@@ -141,7 +142,8 @@ def _result(column: Column, row: Row) -> str:
     return text if result.count == len(row.runs) else f"{text} (n={result.count})"
 
 
-def _difference(column: Column, row: Row) -> str:
+def difference_cell(row: Row, column: Column) -> str:
+    """Return a row's difference to its baseline with its interval, or why there is none."""
     found = row.differences.get(column)
     if found is None:
         return NOTHING

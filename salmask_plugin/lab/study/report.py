@@ -9,12 +9,13 @@ from pathlib import Path
 
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.results import LoadedRecords, compare, load_records, to_markdown
+from salmask_plugin.lab.results import LoadedRecords, compare, load_records
 from salmask_plugin.lab.results.escaping import printable, shown
 from salmask_plugin.lab.results.grouping import Setting
 from salmask_plugin.lab.results.preregistered import primary_blocks, registered
 from salmask_plugin.lab.results.report import png_of, write_report
 from salmask_plugin.lab.results.store import RECORD_NAME
+from salmask_plugin.lab.results.terminal import to_terminal
 from salmask_plugin.lab.settings.paper_values import GALLERY, reported_columns, study_notes
 
 
@@ -23,7 +24,7 @@ class Written:
     """What a report consists of.
 
     Attributes:
-        table: as Markdown, for the terminal.
+        table: as text, for the terminal.
         markdown: the file.
         html: the file; self-contained.
     """
@@ -73,7 +74,7 @@ def report_folder(
         baseline=baseline,
         extra_columns=columns,
     )
-    table = to_markdown(compare(records, baseline=baseline, extra_columns=columns))
+    table = to_terminal(compare(records, baseline=baseline, extra_columns=columns))
     if any(plan.primaries for plan in registered(records, baseline)):
         table = "\n\n".join([*primary_blocks(records, baseline), table])
     problems = "\n".join(f"not used: {problem}" for problem in troubles)

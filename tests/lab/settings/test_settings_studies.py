@@ -21,9 +21,9 @@ EXPERIMENTS = CONFIGS / "experiment"
 STUDIES = sorted(
     str(path.relative_to(EXPERIMENTS).with_suffix(""))
     for path in EXPERIMENTS.rglob("*.yaml")
-    if "_block_" not in path.stem + "_" or path.stem.startswith("tiny")
+    if path.stem != "demo" and ("_block_" not in path.stem + "_" or path.stem.startswith("tiny"))
 )
-"""The small blocks have no quick scale; test_cli_small_blocks.py takes their steps."""
+"""The demo and the small blocks have no quick scale; tests of their own take their steps."""
 SMALL = ["scale=quick", "loader.batch_size=8", "loader.workers=0"]
 GENERATED = ["data=generated", "data.train_images=8", "data.val_images=8", "data.classes=4"]
 # What experiments say of their own data sets' keys.
