@@ -27,26 +27,6 @@ from salmask_plugin.lab.runs.requeue import requeued_by_slurm
 from salmask_plugin.lab.study.side_by_side import end_with_parent
 
 
-PLACES = {
-    "pretrain": "lab.runs.pretrain",
-    "evaluate": "lab.probes.evaluate",
-    "transfer": "lab.probes.transfer",
-    "export": "lab.export.export",
-    "compare": "lab.study.compare",
-    "report": "lab.study.report",
-    "results": "lab.study.kept_records",
-    "preview": "lab.measures.preview",
-    "explain": "lab.settings.explain",
-    "cache": "lab.cache.making",
-    "audit": "lab.measures.audit.audit",
-    "variance": "lab.measures.variance.variance",
-    "detect": "cli.detect",
-    "depth": "cli.depth",
-    "plan": "lab.runs.plan",
-    "doctor": "cli.doctor",
-}
-
-
 class Allow(argparse.Action):
     """Add a name to what ``--trust`` lifts altogether."""
 
@@ -173,5 +153,5 @@ def _run(options: argparse.Namespace) -> None:
     if not shared and rank():
         return
     with nullcontext() if shared else alone():
-        command = importlib.import_module(f"salmask_plugin.{PLACES[options.command]}")
+        command = importlib.import_module(f"salmask_plugin.cli.{options.command}")
         command.run(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from salmask_plugin.localizers.area import check_grid, resample
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, Maps, MapStore
+from salmask_plugin.localizers.needs import Needs
 from salmask_plugin.types import Images, Localizer, Saliency
 
 
@@ -42,6 +43,7 @@ class CachedLocalizer:
     manifest: CacheManifest
     grid: tuple[int, int] = (7, 7)
     store: MapStore | None = None
+    needs: ClassVar[Needs] = "cached maps"
     _resident: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from salmask_plugin.localizers.area import check_grid, resample
+from salmask_plugin.localizers.needs import Needs
 from salmask_plugin.types import Images, Saliency
 
 
@@ -26,6 +28,7 @@ class GivenLocalizer:
     """
 
     grid: tuple[int, int] = (7, 7)
+    needs: ClassVar[Needs] = "object masks"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", check_grid(self.grid))

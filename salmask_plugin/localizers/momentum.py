@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.localizers.needs import Needs
 from salmask_plugin.localizers.scda import channel_sum
 from salmask_plugin.types import Images, Saliency, ViewFilter, check_images
 
@@ -37,6 +39,7 @@ class MomentumLocalizer:
     encoder: nn.Module
     layer: str
     view_filter: ViewFilter | None = None
+    needs: ClassVar[Needs] = "an encoder in training"
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.encoder.named_modules() if name]

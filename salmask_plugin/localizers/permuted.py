@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from salmask_plugin.localizers.needs import Needs, needs_of
 from salmask_plugin.types import Images, Localizer, Saliency
 
 
@@ -21,6 +22,11 @@ class PermutedLocalizer:
     """
 
     localizer: Localizer
+
+    @property
+    def needs(self) -> Needs:
+        """What the localizer inside needs."""
+        return needs_of(self.localizer)
 
     @property
     def trained_on(self) -> str:

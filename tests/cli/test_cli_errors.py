@@ -129,7 +129,7 @@ def test_kept_settings_take_changes_of_known_keys_only(tmp_path):
         "torch.load",
         "torch.hub.load",
         "lightly.loss.ntx_ent_loss.torch.load",
-        "salmask_plugin.lab.study.compare.subprocess.run",
+        "salmask_plugin.lab.study.side_by_side.subprocess.run",
         "salmask_plugin.lab.results.store.json.loads",
         "torch.utils.data.DataLoader",
         "numpy.load",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import salmask_plugin.cli
+import salmask_plugin
 from salmask_plugin.cli.main import main
 from salmask_plugin.encoders.sources import find_source
 from salmask_plugin.lab.downstream.depth.kitti import read_frames
@@ -17,10 +17,11 @@ from salmask_plugin.lab.results.evidence import TEXT
 from salmask_plugin.lab.results.report import write_report
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.runs.folder_lock import alone_in
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
-from salmask_plugin.lab.study.compare import run as compare_run
-from salmask_plugin.lab.study.kept_records import keep
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.study.compare import run_comparison
+from salmask_plugin.lab.study.kept_records import keep_records
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
 
 UP = ["../x", "a/../../x", "/tmp/x", "..", "a\\..\\..\\x"]
@@ -46,7 +47,7 @@ def test_a_recipe_of_others_overwrites_no_file(where, tmp_path):
     )
     write_record(tmp_path / "runs" / "one", hostile)
     write_record(tmp_path / "runs" / "two", record(recipe=".._.._.._victim", seed=0))
-    keep(tmp_path / "runs", study)
+    keep_records(tmp_path / "runs", study)
     assert victim.read_text() == "mine"
     assert len(list((study / "records").iterdir())) == 2
 
@@ -75,15 +76,14 @@ def test_names_stay_below_out(name, tmp_path):
 
 def test_a_comparison_stays_below_out(tmp_path):
     given = ["experiment=demo", f"out={tmp_path / 'runs'}", "name=../x"]
-    options = argparse.Namespace(overrides=given, config_dir=None, trust=False)
     with pytest.raises(UserError, match="must be a place below"):
-        compare_run(options)
+        run_comparison(given)
 
 
 def test_one_function_joins_out_and_a_name():
     """A command that does it itself would be the next one to forget the check."""
-    sources = Path(salmask_plugin.cli.__file__).parent.rglob("*.py")
-    assert [path.name for path in sources if '["out"]) /' in path.read_text()] == ["runs.py"]
+    sources = Path(salmask_plugin.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if '["out"]) /' in path.read_text()] == ["folder.py"]
 
 
 def test_a_task_of_a_foreign_run_stays_in_its_folder(tmp_path):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
 from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp, training_batches
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.localizers import GivenLocalizer, PermutedLocalizer
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import Localizer, MaskedViews, Saliency
@@ -168,8 +168,7 @@ def views_of(batch: Sequence[Any]) -> list[Tensor]:
 
 def takes_pixel_masks(localizer: Localizer) -> bool:
     """Say whether the localizer wants the views' pixel masks instead of the views."""
-    inner = localizer.localizer if isinstance(localizer, PermutedLocalizer) else localizer
-    return isinstance(inner, GivenLocalizer)
+    return needs_of(localizer) == "object masks"
 
 
 def bind_encoder(masking: SaliencyMasking | None, encoder: nn.Module) -> SaliencyMasking | None:

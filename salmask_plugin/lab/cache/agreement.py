@@ -29,7 +29,7 @@ from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.build import build
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer, SCDALocalizer
 from salmask_plugin.localizers.area import resample
 from salmask_plugin.localizers.map_store import MapStore
@@ -50,7 +50,7 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
     """
     if count < 2:
         raise UserError(f"--agreement {count} must be at least 2 images.")
-    online: SCDALocalizer = build(settings["localizer"])
+    online: SCDALocalizer = build(settings.localizer)
     values: dict[str, list[float]] = defaultdict(list)
     areas: list[float] = []
     examples: list[AgreementExample] = []
@@ -74,10 +74,10 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
         "cached_grid": store.manifest.grid,
         "cached_localizer": store.manifest.localizer,
         "compared_grid": grid,
-        "localizer_size": settings["localizer_size"],
-        "view_size": settings["view_size"],
+        "localizer_size": settings.localizer_size,
+        "view_size": settings.view_size,
         "views": settings.choices["method"],
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "tolerance": 0.6,
         "interval": "1.96 standard errors over views, one view per image",
         "environment": environment(),
@@ -87,8 +87,8 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
     write_atomically(folder / "agreement.png", draw_agreement(rows, examples[:EXAMPLES]))
     print("\n" + agreement_markdown(rows))
     print(
-        f"\n{grid} cells of views of {settings['view_size']} px; online sees them at "
-        f"{settings['localizer_size']} px. Written: {folder / 'agreement'}.json, .png"
+        f"\n{grid} cells of views of {settings.view_size} px; online sees them at "
+        f"{settings.localizer_size} px. Written: {folder / 'agreement'}.json, .png"
     )
 
 
@@ -96,9 +96,9 @@ def _views(
     settings: Settings, splits: ImageSplits, count: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
     """Yield (indices, views, placements, objects or None) in batches of at least two images."""
-    placed, images = PlacedViews(build(settings["views"])), splits.train
-    order = np.random.default_rng(settings["seed"]).permutation(len(images))[:count].tolist()
-    size = settings["view_size"]
+    placed, images = PlacedViews(build(settings.views)), splits.train
+    order = np.random.default_rng(settings.seed).permutation(len(images))[:count].tolist()
+    size = settings.view_size
     starts = range(0, max(1, len(order) - 1), BATCH)
     for start in tqdm(starts, unit=" batches", disable=None):
         # A rest of one image joins the batch before it: the control needs another image.
@@ -112,7 +112,7 @@ def _views(
                 image, mask, _ = images.with_mask(index)
             else:
                 image, _ = images[index]
-            with seeded_draws(settings["seed"], 0, index):
+            with seeded_draws(settings.seed, 0, index):
                 both, places = placed(image)
             views.append(both[0])
             placements.append(places[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.long_work import progress
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
@@ -26,19 +27,37 @@ BATCH, CHUNK = 32, 256
 """Images per forward, and per digest: what a kill costs at most."""
 
 
-def run(options: argparse.Namespace) -> None:
-    """Compute the maps that are missing, damaged or, with ``--verify``, of changed images.
+def make_cache(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    grid: int = 14,
+    size: int | None = None,
+    verify: bool = False,
+    agreement: int | None = None,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> MapStore:
+    """Compute the maps that are missing, damaged or, with ``verify``, of changed images.
+
+    Args:
+        folder: of the maps.
+        overrides: settings; the localizer, the data and the views' size act.
+        grid: maps of at least so many cells a side.
+        size: side in pixels at which the localizer sees whole images; None: as things are online.
+        verify: whether every image is decoded and compared with its digest.
+        agreement: images on whose views the maps are compared with the localizer's own.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
 
     Raises:
         UserError: if the localizer is no network, or the folder holds a cache of something else.
     """
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    size = options.size or default_size(settings)
-    localizer = localizer_of_whole_images(settings, options.grid, size)
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    size = size or default_size(settings)
+    localizer = localizer_of_whole_images(settings, grid, size)
     splits = build_splits(settings)
-    store = open_store(Path(options.folder), settings, splits, localizer)
+    store = open_store(folder, settings, splits, localizer)
     manifest = store.manifest
     (rows, columns), megabytes = manifest.grid, manifest.bytes_per_image * manifest.count / 1e6
     print(
@@ -48,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
         flush=True,
     )
     faults = store.faults()
-    if options.verify:
+    if verify:
         faults |= _changed_chunks(store, splits.train, settings)
     elif len(faults) < store.chunks:
         check_some_pixels(store, splits.train)
@@ -61,9 +80,9 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(
             f"{store.folder} cannot be written ({error}); the same command goes on from here."
         ) from error
-    if options.agreement is not None:
-        report_agreement(store, settings, splits, options.agreement)
-    print(f"Complete. Train with: localizer=cached localizer.folder={store.folder}")
+    if agreement is not None:
+        report_agreement(store, settings, splits, agreement)
+    return store
 
 
 def default_size(settings: Settings) -> int:
@@ -72,7 +91,7 @@ def default_size(settings: Settings) -> int:
     A crop of half an image's area, the mean of both methods' crops, is enlarged by 1.4 to the size
     that the localizer sees views at; a multiple of 32.
     """
-    return max(64, round(settings["localizer_size"] * 2**0.5 / 32) * 32)
+    return max(64, round(settings.localizer_size * 2**0.5 / 32) * 32)
 
 
 def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> ShiftedLocalizer:
@@ -81,7 +100,7 @@ def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> Shift
     Raises:
         UserError: if the localizer is no network, or the size is no multiple of its stride.
     """
-    node = settings["localizer"]
+    node = settings.localizer
     localizer = None if node.get("_partial_") else build(node)
     if not isinstance(localizer, SCDALocalizer):
         raise UserError(
@@ -145,7 +164,7 @@ def fill(
     places = [list(store.images_of(chunk)) for chunk in chunks]
     batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
     loaded = iter(_loader(images, localizer.size, batches, settings))
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
     device = "cuda" if cuda else "cpu"
     total = sum(len(rows) for rows in places)
     with progress(total) as tell:
@@ -179,5 +198,5 @@ def _changed_chunks(store: MapStore, images: LabelledImages, settings: Settings)
 def _loader(
     images: LabelledImages, side: int, batches: list[list[int]], settings: Settings
 ) -> Loader:
-    workers = min(settings["loader"]["workers"], torch.get_num_threads())
+    workers = min(settings.workers, torch.get_num_threads())
     return batches_loader(WholeImages(images, side), batches, workers=workers)

@@ -115,7 +115,7 @@ def linear_train_transform(view_size: int) -> v2.Compose:
     )
 
 
-class _PictureBlur(v2.Transform):  # type: ignore[misc]
+class _PictureBlur(v2.Transform):
     """PIL's Gaussian blur, lightly's choice, with a drawn sigma; masks pass through."""
 
     def __init__(self, sigmas: tuple[float, float]) -> None:

@@ -1,8 +1,8 @@
-"""``salmask detect`` and ``salmask depth``, whose kinds differ and whose course does not."""
+"""Detection and depth from a checkpoint: their kinds differ, their course does not."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,31 @@ from salmask_plugin.lab.downstream.kind import Downstream
 from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.progress import check_schedule_alone
 from salmask_plugin.lab.runs.refusals import check_trainer
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 
 
-def train_from_checkpoint(kind: Downstream[Any], options: argparse.Namespace) -> None:
+def train_from_checkpoint(
+    kind: Downstream[Any],
+    source: Path,
+    overrides: Sequence[str] = (),
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> None:
     """Train and test; write the result beside its picture, and into a run's record.
 
     Raises:
         UserError: for settings that cannot work, or a folder with other work.
         ValueError: for data or a checkpoint that cannot work, before training starts.
     """
-    settings = compose_settings(
-        options.overrides, root=options.command, config_dir=options.config_dir, trust=options.trust
-    )
-    check_schedule_alone(settings["trainer"])
-    check_world(settings["trainer"])
+    settings = compose_settings(overrides, root=kind.root, config_dir=config_dir, trust=trust)
+    check_schedule_alone(settings.trainer)
+    check_world(settings.trainer)
     check_trainer(settings)
-    source = Path(options.folder)
     backbone = load_backbone(source, architecture=settings["architecture"], part=settings["part"])
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)
-    plan = kind.plan(settings[kind.name], settings["trainer"], settings)
+    plan = kind.plan(settings[kind.name], settings.trainer, settings)
     kind.build(plan, backbone)  # what cannot be built should leave no folder behind
     train_once(
         kind.name,

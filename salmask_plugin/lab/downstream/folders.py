@@ -22,8 +22,8 @@ from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, som
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.progress import SHORTENING
 from salmask_plugin.lab.runs.recording import change_record, with_results
-from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.settings import Settings
 
 ASKED: Shape = {"view_size": COUNT, "evaluation": OBJECT}
 """What a result's settings take from the run it belongs to."""
@@ -91,11 +91,11 @@ def _train_once(
 
 def folder_of(kind: str, settings: Settings, source: Path) -> Path:
     """Return where the work goes: into the run's folder, or below ``out``."""
-    name = settings["name"] or f"{settings.choices[kind]}-seed{settings['seed']}"
+    name = settings.name or f"{settings.choices[kind]}-seed{settings.seed}"
     if (source / RECORD_NAME).is_file():
         some_settings(source, ASKED)  # refused now, not when the result is there
         return _inside(source, kind, name)
-    return below_out(settings, settings["name"] or safe_name(f"{source.stem}-{name}"))
+    return below_out(settings, settings.name or safe_name(f"{source.stem}-{name}"))
 
 
 def _inside(run: Path, kind: str, name: object) -> Path:
@@ -182,10 +182,10 @@ def task_folder(
     if wanted.folder is None:
         raise UserError(f"{name} keeps checkpoints and needs a folder.")
     settings = wanted.settings
-    folder = _inside(wanted.folder, name, f"{wanted.name}-seed{settings['seed']}")
+    folder = _inside(wanted.folder, name, f"{wanted.name}-seed{settings.seed}")
     values = {
         name: wanted.options,
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "backbone": backbone.fingerprint,
         "loader": settings["loader"],
         "trainer": trainer,

@@ -11,7 +11,7 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.training import Plan
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 P = TypeVar("P", bound=Plan)
 
@@ -22,6 +22,7 @@ class Downstream(Generic[P]):
 
     Attributes:
         name: of the configuration's group, the record's task and the folder.
+        root: the file of ``configs/`` that its command composes.
         network: what is trained, as messages call it: "a detector".
         part: what the backbone is in it, as messages call it.
         keys: of a choice of ``configs/NAME``.
@@ -33,6 +34,7 @@ class Downstream(Generic[P]):
     """
 
     name: str
+    root: str
     network: str
     part: str
     keys: frozenset[str]
@@ -61,6 +63,6 @@ class Downstream(Generic[P]):
         return self.read(
             node,
             trainer=trainer,
-            seed=settings["seed"],
-            workers=settings["loader"]["workers"],
+            seed=settings.seed,
+            workers=settings.workers,
         )

@@ -39,5 +39,5 @@ def run(kind: Downstream[Any], wanted: Wanted, backbone: PretrainedBackbone) -> 
 
 
 def _plan(kind: Downstream[Any], wanted: Wanted) -> Any:
-    trainer = on_one_device(wanted.settings["trainer"])
+    trainer = on_one_device(wanted.settings.trainer)
     return kind.plan(wanted.options, trainer, wanted.settings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -14,13 +14,20 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.recipes import recipe_rows, with_embedded_localizer
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import below_out
+from salmask_plugin.lab.settings.allowed_targets import Trust
 
 RECIPES = ("mean", "blur", "highpass")
 COUNT = 8
 
 
-def run(options: argparse.Namespace) -> None:
-    """Write one gallery per recipe and say where they are.
+def preview(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> Iterator[Path]:
+    """Write one gallery per recipe; yield each as soon as it is there.
 
     Without ``masking=`` all three recipes of the paper are shown, without ``localizer=`` the
     embedded one is used.
@@ -29,9 +36,10 @@ def run(options: argparse.Namespace) -> None:
         UserError: if no image can be read, or the recipe shows nothing.
         ValueError: if the folder has no image.
     """
-    paths, images = _some_images(Path(options.folder))
+    paths, images = _some_images(folder)
     rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
-    for row in recipe_rows(options, rows, with_embedded_localizer(options.overrides)):
+    given = with_embedded_localizer(overrides)
+    for row in recipe_rows(rows, given, config_dir=config_dir, trust=trust):
         settings, masking = row.settings, row.masking
         name, localizer = settings.choices["masking"], settings.choices["localizer"]
         if masking is None or not can_be_shown(masking):
@@ -43,11 +51,11 @@ def run(options: argparse.Namespace) -> None:
             masking,
             images,
             [shown(path.stem) for path in paths],
-            view_size=settings["view_size"],
-            seed=settings["seed"],
+            view_size=settings.view_size,
+            seed=settings.seed,
             title=f"{name}, saliency from {localizer}",
         )
-        print(path)
+        yield path
 
 
 def _some_images(folder: Path) -> tuple[list[Path], list[Image.Image]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build_masking
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking
 
 LOCALIZER = "localizer="
@@ -34,22 +36,26 @@ class RecipeRow:
         """The localizer's choice; "none" without masks, "uniform" where the recipe has its own."""
         if self.masking is None or (self.masking.query is None and self.masking.negative is None):
             return "none"
-        node = self.settings["masking"]["localizer"]
-        own = str(node.get("_target_", "")).endswith("UniformLocalizer")
-        return "uniform" if own else self.settings.choices["localizer"]
+        own = built_by(self.settings.masking["localizer"])
+        return "uniform" if own == "UniformLocalizer" else self.settings.choices["localizer"]
 
 
 def recipe_rows(
-    options: argparse.Namespace, rows: Mapping[str, Sequence[str]], given: Sequence[str]
+    rows: Mapping[str, Sequence[str]],
+    given: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
 ) -> list[RecipeRow]:
     """Compose the rows with the user's overrides; ``masking=`` in these leaves one row, its own.
 
     That row is called as ``recipe=`` says, or like the choice of ``masking``.
 
     Args:
-        options: of the command line: ``config_dir`` and ``trust``.
         rows: name -> overrides.
         given: the user's overrides, with what the command adds.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
 
     Raises:
         UserError: if a row does not compose.
@@ -60,12 +66,10 @@ def recipe_rows(
     for name, overrides in chosen.items():
         # The row's own choice of a recipe comes first, the user's changes to its parts after it.
         try:
-            settings = compose_settings(
-                [*overrides, *given], config_dir=options.config_dir, trust=options.trust
-            )
+            settings = compose_settings([*overrides, *given], config_dir=config_dir, trust=trust)
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
-        label = str(settings["recipe"] or name) if named else name
+        label = str(settings.recipe or name) if named else name
         found.append(RecipeRow(label, settings, build_masking(settings)))
     return found
 

@@ -82,8 +82,8 @@ def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
     """Return loaders of training and validation images, not augmented, in order."""
     return evaluation_loaders(
         splits,
-        view_size=wanted.settings["view_size"],
-        workers=wanted.settings["loader"]["workers"],
+        view_size=wanted.settings.view_size,
+        workers=wanted.settings.workers,
     )
 
 
@@ -92,7 +92,7 @@ def features_of(wanted: Wanted, backbone: PretrainedBackbone) -> tuple[Features,
 
     Tasks that follow each other on one encoder and one set share them.
     """
-    asked = (backbone.fingerprint, wanted.asked_data, wanted.settings["view_size"])
+    asked = (backbone.fingerprint, wanted.asked_data, wanted.settings.view_size)
     if asked not in _FEATURES:
         _FEATURES.clear()
         train, val = whole_pictures(wanted, splits_of(wanted))
@@ -159,7 +159,7 @@ def finetune(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
         val,
         num_classes=len(splits.classes),
         feature_dim=backbone.feature_dim,
-        seed=wanted.settings["seed"],
+        seed=wanted.settings.seed,
         **_options(wanted),
     )
     metrics = {
@@ -175,21 +175,21 @@ def _options(wanted: Wanted) -> dict[str, Any]:
 
 
 def _loaders(wanted: Wanted, splits: ImageSplits, *, augment: bool) -> tuple[Any, Any]:
-    view_size = wanted.settings["view_size"]
+    view_size = wanted.settings.view_size
     return evaluation_loaders(
         splits,
         view_size=view_size,
         batch_size=wanted.options["batch_size"],
-        workers=wanted.settings["loader"]["workers"],
+        workers=wanted.settings.workers,
         train_transform=linear_train_transform(view_size) if augment else None,
-        seed=wanted.settings["seed"],
+        seed=wanted.settings.seed,
     )
 
 
 def protocol_of(wanted: Wanted, splits: ImageSplits, known: dict[str, Any]) -> dict[str, Any]:
     """Add what the evaluation cannot know. Seeds of one setting share a protocol."""
     protocol = {key: value for key, value in known.items() if key != "seed"}
-    protocol["view_size"] = wanted.settings["view_size"]
+    protocol["view_size"] = wanted.settings.view_size
     share = wanted.options.get(SHARE, 1.0)
     if share < 1:
         protocol["labels"] = f"{share:g} of the training images, {len(splits.train)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.recording import change_record, with_results
-from salmask_plugin.lab.settings.compose import Settings, apply_overrides
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.compose import apply_overrides
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 from salmask_plugin.lab.settings.paper_values import GALLERY
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking
 
 SHOWN = 6
@@ -40,15 +42,28 @@ MAY_CHANGE = ("compare", "evaluation")
 """Parts of a run's configuration that a later comparison may ask otherwise."""
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate a run folder; overrides may change the evaluation and the loader's workers."""
-    folder = Path(options.folder)
-    settings = apply_overrides(
-        read_settings(folder, trust=options.trust), options.overrides, trust=options.trust
-    )
+def evaluate_run(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    only_missing: bool = False,
+    trust: Trust = False,
+) -> RunRecord:
+    """Evaluate a run's folder; overrides may change the evaluation and the loader's workers.
+
+    Args:
+        folder: of a pretrained run.
+        overrides: settings.
+        only_missing: leave out results that are there already under the same settings.
+        trust: what may be built besides what our configurations name.
+
+    Raises:
+        UserError: if the folder holds no pretrained run, or a setting cannot work.
+    """
+    settings = apply_overrides(read_settings(folder, trust=trust), overrides, trust=trust)
     check_run(settings, "the settings of the run, with those given,")
     with alone_in(folder):
-        evaluate(settings, folder, only_missing=options.only_missing)
+        return evaluate(settings, folder, only_missing=only_missing)
 
 
 def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:
@@ -132,13 +147,13 @@ def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -
 
 def device_for(settings: Settings) -> torch.device:
     """Return where evaluations run."""
-    cuda = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
     return torch.device("cuda" if cuda else "cpu")
 
 
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
-    backbone = load_backbone(final_checkpoint(folder), network=build(settings["backbone"]))
+    backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
     backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
     shared = _reestimated(settings, backbone)
     if shared:
@@ -154,15 +169,15 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
     masking = build_masking(settings)
     if masking is None or not can_be_shown(masking):
         return
-    splits = checked_data(settings["data"])
+    splits = checked_data(settings.data)
     images = [splits.val[index * len(splits.val) // SHOWN] for index in range(SHOWN)]
     write_gallery(
         folder / GALLERY,
         masking,
         [image for image, _ in images],
         [splits.classes[label] for _, label in images],
-        view_size=settings["view_size"],
-        seed=settings["seed"],
+        view_size=settings.view_size,
+        seed=settings.seed,
         title=f"{record.recipe}, saliency from {record.localizer}",
     )
 
@@ -194,33 +209,31 @@ def _said(metric: str, value: float) -> str:
 def _reestimated(settings: Settings, backbone: PretrainedBackbone) -> dict[str, Any]:
     """Re-estimate BatchNorm's statistics if asked to; return what that adds to the protocol."""
     # Run folders written before the setting existed lack the key.
-    if not settings["evaluation"].get("reestimate_batch_norm", False):
+    if not settings.evaluation.get("reestimate_batch_norm", False):
         return {}
     train, _ = evaluation_loaders(
-        checked_data(settings["data"]),
-        view_size=settings["view_size"],
-        batch_size=settings["loader"]["batch_size"],
-        workers=settings["loader"]["workers"],
-        train_transform=linear_train_transform(settings["view_size"]),
-        seed=settings["seed"],
+        checked_data(settings.data),
+        view_size=settings.view_size,
+        batch_size=settings.loader.batch_size,
+        workers=settings.workers,
+        train_transform=linear_train_transform(settings.view_size),
+        seed=settings.seed,
     )
     batches = reestimate_batch_norm(backbone.filtered(), train)
-    size = settings["loader"]["batch_size"]
+    size = settings.loader.batch_size
     return {"batch_norm": f"re-estimated on {batches} batches of {size} clean views"}
 
 
 def _own_classifier(settings: Settings, folder: Path) -> Evaluation | None:
     """The top-1 of a supervised run's own classifier, trained with its encoder; else None."""
-    if not settings["method"]["_target_"].endswith(SupervisedClassifier.__name__):
+    if not settings.is_supervised:
         return None
     started = time.perf_counter()
-    splits = checked_data(settings["data"])
+    splits = checked_data(settings.data)
     module = load_module(settings, splits, None, final_checkpoint(folder))
     assert isinstance(module, SupervisedClassifier)
-    _, val = evaluation_loaders(
-        splits, view_size=settings["view_size"], workers=settings["loader"]["workers"]
-    )
+    _, val = evaluation_loaders(splits, view_size=settings.view_size, workers=settings.workers)
     logits, labels = extract_features(nn.Sequential(module, module.classifier), val)
     top1 = (logits.argmax(1) == labels).float().mean().item()
-    protocol = {"epoch": "last", "view_size": settings["view_size"]}
+    protocol: dict[str, str | int] = {"epoch": "last", "view_size": settings.view_size}
     return Evaluation({"top1": top1}, protocol, seconds=time.perf_counter() - started)

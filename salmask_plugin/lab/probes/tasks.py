@@ -17,8 +17,8 @@ from salmask_plugin.lab.probes import classification, classification_check, occl
 from salmask_plugin.lab.results import Evaluation, RunRecord
 from salmask_plugin.lab.results.store import shortened
 from salmask_plugin.lab.runs.folder import NO_TASKS
-from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.settings import Settings
 
 DEFAULT = ("knn", "linear")
 """What runs did before the setting existed."""
@@ -60,7 +60,7 @@ def wanted_tasks(settings: Settings) -> list[Wanted]:
     Raises:
         UserError: for a name without settings, an unknown kind or an unknown data set.
     """
-    node = settings["evaluation"]
+    node = settings.evaluation
     names = list(node.get("tasks", DEFAULT))
     if len(set(names)) < len(names):
         raise UserError(f"evaluation.tasks={names} names a task twice.")
@@ -107,5 +107,5 @@ def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:
             f"{', '.join(sorted(sets)) or 'none'}. Add one: +data@evaluation.data.{place}=CHOICE."
         )
     options = {**(node.get(kind) or {}), **own}
-    data = sets[place] if place else settings["data"]
+    data = sets[place] if place else settings.data
     return Wanted(str(name), kind, options, data, bool(place), settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,24 +23,30 @@ from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_rec
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.settings import Settings
 
 VIEW_SIZE = 224
 FINGERPRINT = "fingerprint"
 """Key of a foreign record's configuration: results of another encoder never mix with it."""
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate the checkpoint; results of a run of ours go into its record.
+def transfer(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    only_missing: bool = False,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> Path:
+    """Evaluate a checkpoint; results of a run of ours go into its record, whose path is returned.
 
     Raises:
         UserError: before anything is computed, if checkpoint, data or a task cannot work.
     """
-    path = Path(options.folder)
-    settings = compose_settings(
-        options.overrides, root="transfer", config_dir=options.config_dir, trust=options.trust
-    )
-    accelerator = settings["trainer"]["accelerator"]
+    settings = compose_settings(overrides, root="transfer", config_dir=config_dir, trust=trust)
+    accelerator = settings.trainer["accelerator"]
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(f"trainer.accelerator={accelerator}: there is no GPU here.")
     own = run_of(path)
@@ -53,16 +59,16 @@ def run(options: argparse.Namespace) -> None:
         view_filter=asked_filter(settings["filter"]),
     )
     print(f"Encoder: {backbone}")
-    folder = own or below_out(settings, settings["name"] or _name(path, settings))
+    folder = own or below_out(settings, settings.name or _name(path, settings))
     with alone_in(folder):
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
         for task in wanted_tasks(settings):
-            if options.only_missing and is_done(record, task):
+            if only_missing and is_done(record, task):
                 continue
             found = evaluated(replace(task, folder=folder), backbone)
             record = keep_result(folder, record, task.name, found)
-    print(f"Written: {folder / RECORD_NAME}")
+    return folder / RECORD_NAME
 
 
 def run_of(path: Path) -> Path | None:
@@ -135,20 +141,20 @@ def _record(
                 "another name=... or out=..., or delete that folder."
             )
         return there
-    splits = checked_data(settings["data"])
+    splits = checked_data(settings.data)
     on_gpu = device_for(settings).type == "cuda"
     return RunRecord(
         name=folder.name,
         host="other",
-        method=str(settings["method"] or backbone.source.partition(":")[0]),
-        recipe=str(settings["recipe"] or path.stem),
-        seed=settings["seed"],
+        method=str(settings.method or backbone.source.partition(":")[0]),
+        recipe=str(settings.recipe or path.stem),
+        seed=settings.seed,
         data=DataSet(
             name=splits.name,
             train_images=len(splits.train),
             val_images=len(splits.val),
             classes=len(splits.classes),
-            view_size=settings["view_size"],
+            view_size=settings.view_size,
         ),
         backbone=backbone.architecture,
         epochs=0,

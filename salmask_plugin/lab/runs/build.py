@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,9 @@ from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.metrics_log import MetricsLog
-from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.input_path import check_input
-from salmask_plugin.localizers import (
-    CenterLocalizer,
-    GivenLocalizer,
-    SCDALocalizer,
-    UniformLocalizer,
-)
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 
@@ -67,13 +63,46 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         raise
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, built once from its settings.
+
+    Attributes:
+        splits: the data set.
+        masking: the recipe, or None for the host's baseline.
+        data: makes the training loader.
+        module: the method with its encoder.
+    """
+
+    splits: ImageSplits
+    masking: SaliencyMasking | None
+    data: TwoViewData | OneViewData | DeviceViewData
+    module: pl.LightningModule
+
+
+def build_parts(settings: Settings, *, splits: ImageSplits | None = None) -> Parts:
+    """Return the parts of a run: the one place where settings become a run.
+
+    Args:
+        settings: of the run.
+        splits: the data set where it has been read already.
+
+    Raises:
+        UserError, ValueError: for settings that cannot work together.
+    """
+    masking = build_masking(settings)
+    splits = splits or build_splits(settings)
+    data = build_data(settings, splits, masking)
+    return Parts(splits, masking, data, build_module(settings, splits, masking))
+
+
 def build_splits(settings: Settings) -> ImageSplits:
     """Return the data set.
 
     Raises:
         UserError: if there is only one class, which nothing can be evaluated on.
     """
-    return checked_splits(build(settings["data"]))
+    return checked_splits(build(settings.data))
 
 
 def checked_splits(splits: ImageSplits) -> ImageSplits:
@@ -98,17 +127,17 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     Raises:
         ValueError: for example if a view is too small for the blur.
     """
-    node = settings["masking"]
+    node = settings.masking
     if not node or "_target_" not in node:
         return None
     with torch.random.fork_rng(devices=[]):
         masking: SaliencyMasking = build(node)
-        blank = torch.zeros(2, 3, settings["view_size"], settings["view_size"])
-        if isinstance(masking.localizer, SCDALocalizer | UniformLocalizer | CenterLocalizer):
-            masking(blank, blank, step_generator(settings["seed"], 0, 0))
+        blank = torch.zeros(2, 3, settings.view_size, settings.view_size)
+        if needs_of(masking.localizer) == "views":
+            masking(blank, blank, step_generator(settings.seed, 0, 0))
         elif (cached := cached_localizer(masking.localizer)) is not None:
             maps = torch.rand(2, *cached.grid)
-            masking(blank, blank, step_generator(settings["seed"], 0, 0), (maps, maps))
+            masking(blank, blank, step_generator(settings.seed, 0, 0), (maps, maps))
     return masking
 
 
@@ -116,15 +145,15 @@ def build_module(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
 ) -> pl.LightningModule:
     """Return the method's module with its encoder, initialised from the seed alone."""
-    pl.seed_everything(settings["seed"], verbose=False)
-    backbone, feature_dim = build(settings["backbone"])
-    labels = {"num_classes": len(splits.classes)} if is_supervised(settings) else {}
+    pl.seed_everything(settings.seed, verbose=False)
+    backbone, feature_dim = build(settings.backbone)
+    labels = {"num_classes": len(splits.classes)} if settings.is_supervised else {}
     module: pl.LightningModule = build(
-        settings["method"],
+        settings.method,
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
-        seed=settings["seed"],
+        seed=settings.seed,
         **labels,
     )
     return module.to(memory_format=memory_format(settings))
@@ -143,11 +172,6 @@ def memory_format(settings: Settings) -> torch.memory_format:
     return formats[name]
 
 
-def is_supervised(settings: Settings) -> bool:
-    """Whether the method trains on labels, one view per image."""
-    return str(settings["method"]["_target_"]).endswith(".SupervisedClassifier")
-
-
 def build_data(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
 ) -> TwoViewData | OneViewData | DeviceViewData:
@@ -156,36 +180,36 @@ def build_data(
     Raises:
         UserError: if the localizer or the input path cannot work with the rest.
     """
-    masks = masking is not None and isinstance(masking.localizer, GivenLocalizer)
+    masks = masking is not None and needs_of(masking.localizer) == "object masks"
     cached = None if masking is None else cached_localizer(masking.localizer)
     if masks and not splits.has_masks:
         raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
-    if settings["loader"]["batch_size"] < 2:
+    if settings.loader.batch_size < 2:
         raise UserError(
-            f"loader.batch_size={settings['loader']['batch_size']} must be at least 2: batch "
+            f"loader.batch_size={settings.loader.batch_size} must be at least 2: batch "
             "normalisation needs other images."
         )
-    if is_supervised(settings):
-        if settings["loader"]["input"] != "host":
+    if settings.is_supervised:
+        if settings.loader.input != "host":
             raise UserError("method=supervised needs loader.input=host: it trains on one view.")
         return OneViewData(
             splits=splits,
-            transform=build(settings["views"]),
-            batch_size=settings["loader"]["batch_size"],
-            seed=settings["seed"],
-            workers=settings["loader"]["workers"],
+            transform=build(settings.views),
+            batch_size=settings.loader.batch_size,
+            seed=settings.seed,
+            workers=settings.workers,
         )
     if cached is not None:
         check_cached(cached, splits)
     if check_input(settings, masks=masks) == "device":
         return device_view_data(
             splits.train,
-            recipe_of(build(settings["views"])),
+            recipe_of(build(settings.views)),
             placements=cached is not None,
-            seed=settings["seed"],
-            **{key: value for key, value in settings["loader"].items() if key != "input"},
+            seed=settings.seed,
+            **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
-    transform: Any = build(settings["views"])
+    transform: Any = build(settings.views)
     if masks:
         transform = with_masks(transform)
     if cached is not None:
@@ -193,9 +217,9 @@ def build_data(
     return TwoViewData(
         splits=splits,
         transform=transform,
-        batch_size=settings["loader"]["batch_size"],
-        seed=settings["seed"],
-        workers=settings["loader"]["workers"],
+        batch_size=settings.loader.batch_size,
+        seed=settings.seed,
+        workers=settings.workers,
         masks=masks,
         collate=None if cached is None else MapsOfViews(cached),
     )

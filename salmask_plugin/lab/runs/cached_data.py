@@ -14,7 +14,8 @@ from salmask_plugin.lab.data import (
     spot_checks,
 )
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer
 from salmask_plugin.localizers.map_store import MapStore
 
@@ -71,6 +72,6 @@ def without_cache(settings: Settings) -> Settings:
 def _replaced(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    if str(node.get("_target_", "")).endswith(".open_cache"):
+    if built_by(node) == "open_cache":
         return {"_target_": "salmask_plugin.UniformLocalizer", "grid": node.get("grid", [7, 7])}
     return {key: _replaced(value) for key, value in node.items()}

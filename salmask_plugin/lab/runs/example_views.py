@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.lab.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.lab.results.store import write_atomically
-from salmask_plugin.localizers import CachedLocalizer, GivenLocalizer, MomentumLocalizer
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.seeding import step_generator
@@ -82,7 +82,4 @@ def write_gallery(
 
 def can_be_shown(masking: SaliencyMasking | None) -> bool:
     """Whether a gallery needs nothing but images: no encoder in training, no masks of the user."""
-    return masking is not None and not (
-        isinstance(masking.localizer, CachedLocalizer | MomentumLocalizer | GivenLocalizer)
-        or not hasattr(masking.localizer, "trained_on")
-    )
+    return masking is not None and needs_of(masking.localizer) == "views"

@@ -26,7 +26,7 @@ from salmask_plugin.json_files import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 SETTINGS_NAME = "settings.json"
 RESULT = "result.json"
@@ -43,7 +43,7 @@ def run_folder(settings: Settings) -> Path:
     Raises:
         UserError: if the name leads out of ``out``.
     """
-    return below_out(settings, settings["name"] or default_name(settings))
+    return below_out(settings, settings.name or default_name(settings))
 
 
 def below_out(settings: Settings, name: object, folder: str = "") -> Path:
@@ -58,7 +58,7 @@ def below_out(settings: Settings, name: object, folder: str = "") -> Path:
         UserError: if the name leads out of it.
     """
     try:
-        return path_below(Path(settings["out"]) / folder, name, "name", follow_links=True)
+        return path_below(Path(settings.out) / folder, name, "name", follow_links=True)
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -68,7 +68,7 @@ def default_name(settings: Settings) -> str:
     choices = settings.choices
     localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
     parts = [choices["data"], choices["backbone"], choices["method"], choices["masking"]]
-    parts += [*localizer, f"e{settings['trainer']['max_epochs']}", f"seed{settings['seed']}"]
+    parts += [*localizer, f"e{settings.trainer['max_epochs']}", f"seed{settings.seed}"]
     return "-".join(parts)
 
 
@@ -170,7 +170,7 @@ def check_run(settings: Settings, where: str) -> None:
     try:
         check_shape({"values": settings.values}, {"values": RUN}, where)
         check_shape({"choices": settings.choices}, {"choices": CHOICES}, where)
-        evaluation = settings["evaluation"]
+        evaluation = settings.evaluation
         tasks = {key: value for key, value in evaluation.items() if key not in NO_TASKS and value}
         check_shape(tasks, {key: {"task?": TEXT} for key in tasks}, where, "values.evaluation")
         sets = evaluation.get("data") or {}

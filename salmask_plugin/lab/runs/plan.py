@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from salmask_plugin.lab.runs.build import (
-    PretrainData,
-    build,
-    build_data,
-    build_masking,
-    build_module,
-    build_splits,
-)
+from salmask_plugin.lab.runs.build import PretrainData, build, build_parts
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
+from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 
 WARM_UP, TIMED = 2, 5
 
 
-def run(options: argparse.Namespace) -> None:
+def plan(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> None:
     """Time a few real steps, loader included, and extrapolate."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    check_world(settings["trainer"])
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    check_world(settings.trainer)
     check_trainer(settings)
-    splits = build_splits(settings)
-    masking = build_masking(settings)
-    data = build_data(settings, splits, masking)
-    module = build_module(settings, splits, masking)
+    parts = build_parts(settings)
+    splits, data = parts.splits, parts.data
     clock = _StepClock()
     with tempfile.TemporaryDirectory() as folder, expected_warnings(), refused_in_words():
         trainer = build(
-            {**settings["trainer"], "max_steps": WARM_UP + TIMED},
+            {**settings.trainer, "max_steps": WARM_UP + TIMED},
             callbacks=[clock],
             logger=False,
             default_root_dir=folder,
@@ -53,12 +45,12 @@ def run(options: argparse.Namespace) -> None:
             enable_checkpointing=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, datamodule=PretrainData(data))
+        trainer.fit(parts.module, datamodule=PretrainData(data))
     if not trainer.is_global_zero:
         return
     seconds = clock.seconds()
     step = statistics.median(seconds)
-    epochs = settings["trainer"]["max_epochs"]
+    epochs = settings.trainer["max_epochs"]
     batch = data.batch_size * trainer.world_size
     steps = len(splits.train) // batch * epochs
     images = len(splits.train)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -15,16 +15,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.lab.errors import RunStopped
-from salmask_plugin.lab.probes import evaluate
-from salmask_plugin.lab.probes.tasks import check_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
 from salmask_plugin.lab.runs.build import (
     PretrainData,
     build,
-    build_data,
     build_logger,
-    build_masking,
-    build_module,
+    build_parts,
     build_splits,
 )
 from salmask_plugin.lab.runs.checkpoints import (
@@ -36,40 +32,20 @@ from salmask_plugin.lab.runs.checkpoints import (
 )
 from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
-from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings, run_folder
-from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
+from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
-from salmask_plugin.lab.runs.launcher import alone, check_processes, check_world
-from salmask_plugin.lab.runs.progress import check_length, progress_of
+from salmask_plugin.lab.runs.launcher import check_processes
+from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
-from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
+from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
 from salmask_plugin.lab.runs.unreadable import PassedOver
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
 from salmask_plugin.lab.settings.explain import explain
+from salmask_plugin.lab.settings.settings import Settings
 
 say = rank_zero_only(print)
 """Print once, whatever the number of processes."""
 AGAIN = f"without {RECORD_NAME} the same command trains it again"
-
-
-def run(options: argparse.Namespace) -> None:
-    """Pretrain (or resume), write the record, and evaluate if asked to."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    check_length(settings["trainer"])
-    check_world(settings["trainer"])
-    folder = run_folder(settings)
-    check_trainer(settings)
-    if options.evaluate:
-        check_tasks(settings)
-    with alone_in(folder):
-        pretrain(settings, folder)
-        # The run's other processes are done: evaluations know of no second device.
-        if options.evaluate and is_first_process():
-            with alone():
-                evaluate.evaluate(settings, folder, only_missing=True)
 
 
 def pretrain(settings: Settings, folder: Path) -> None:
@@ -85,30 +61,30 @@ def pretrain(settings: Settings, folder: Path) -> None:
         say(ended)
         return
     say("\n".join(explain(settings)), flush=True)
-    masking = build_masking(settings)
     splits = build_splits(settings)
     keep_data(folder, splits)
-    data = build_data(settings, splits, masking)
-    module = build_module(settings, splits, masking)
+    parts = build_parts(settings, splits=splits)
     history = History()
     passed_over = PassedOver(splits)
     trainer = _trainer(settings, folder, [history, passed_over])
-    check_processes(trainer.num_devices * trainer.num_nodes, settings["trainer"])
-    keep = settings["checkpoints"]["keep"]
+    check_processes(trainer.num_devices * trainer.num_nodes, settings.trainer)
+    keep = settings.checkpoints.keep
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
     with (
         expected_warnings(),
         refused_in_words(),
         stops_in_words(folder / CHECKPOINTS, trainer),
     ):
-        trainer.fit(module, datamodule=PretrainData(data), ckpt_path=resumed, weights_only=True)
+        trainer.fit(
+            parts.module, datamodule=PretrainData(parts.data), ckpt_path=resumed, weights_only=True
+        )
     if trainer.is_global_zero:
         remove_superseded(newest_checkpoint(folder / CHECKPOINTS), keep=keep)
-        ran = progress_of(trainer, settings["trainer"], settings["loader"]["batch_size"])
+        ran = progress_of(trainer, settings.trainer, settings.loader.batch_size)
         if not ran.steps:
             raise RunStopped(f"nothing was trained: {'; '.join(ran.said)}.")
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
-        bound = bind_encoder(masking, module.get_submodule("backbone"))
+        bound = bind_encoder(parts.masking, parts.module.get_submodule("backbone"))
         record = record_of(settings, splits, bound, history, ran=ran, unreadable=passed_over.names)
         write_record(folder, record)
         if passed_over.names:
@@ -138,13 +114,13 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
     bar = sys.stderr.isatty()
     callbacks = [
         *collecting,
-        checkpoint_callback(folder / CHECKPOINTS, **settings["checkpoints"]),
+        checkpoint_callback(folder / CHECKPOINTS, **asdict(settings.checkpoints)),
     ]
     if bar:
         callbacks.append(TQDMProgressBar(leave=False))
     with expected_warnings():
         trainer: pl.Trainer = build(
-            settings["trainer"],
+            settings.trainer,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=build_logger(settings, folder),

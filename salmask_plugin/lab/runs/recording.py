@@ -27,8 +27,9 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
-from salmask_plugin.lab.settings.compose import Settings
 from salmask_plugin.lab.settings.explain import departures_from_paper
+from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking
 
 OPTIMIZER = (
@@ -69,27 +70,27 @@ def record_of(
         ran: what has run of it.
         unreadable: names of the files that were passed over.
     """
-    method = settings["method"]
+    method = settings.method
     negatives = masking is not None and masking.negative is not None
-    trainer = settings["trainer"]
+    trainer = settings.trainer
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return RunRecord(
-        name=str(settings["name"] or recipe_name(settings)),
+        name=str(settings.name or recipe_name(settings)),
         host="lightly",
         method=method_name(settings),
         recipe=recipe_name(settings),
-        seed=settings["seed"],
+        seed=settings.seed,
         data=DataSet(
             name=splits.name,
             train_images=len(splits.train),
             val_images=len(splits.val),
             classes=len(splits.classes),
-            view_size=settings["view_size"],
+            view_size=settings.view_size,
         ),
         backbone=settings.choices["backbone"],
         epochs=ran.epochs,
         steps=ran.steps,
-        batch_size=images_per_step(settings["loader"], trainer),
+        batch_size=images_per_step(settings.loader.batch_size, trainer),
         localizer="none" if masking is None else _localizer_name(masking, settings),
         localizer_trained_on=(
             "none" if masking is None else getattr(masking.localizer, "trained_on", "unknown")
@@ -123,11 +124,11 @@ def record_of(
     )
 
 
-def images_per_step(loader: Mapping[str, Any], trainer: Mapping[str, Any]) -> int:
+def images_per_step(batch_size: int, trainer: Mapping[str, Any]) -> int:
     """Return the images of one optimizer step over all devices and accumulated batches."""
     devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
     batches = trainer.get("accumulate_grad_batches") or 1
-    return int(loader["batch_size"] * devices * trainer["num_nodes"] * batches)
+    return int(batch_size * devices * trainer["num_nodes"] * batches)
 
 
 def degenerate_saliency(history: Mapping[str, Sequence[float]]) -> list[str]:
@@ -173,16 +174,15 @@ def change_record(
 
 def method_name(settings: Settings) -> str:
     """Return the method's name in records."""
-    target = str(settings["method"]["_target_"]).rsplit(".", 1)[-1]
-    return METHODS.get(target, settings.choices["method"])
+    return METHODS.get(built_by(settings.method), settings.choices["method"])
 
 
 def recipe_name(settings: Settings) -> str:
     """Return what tables call the run: its own name, ADIOS, or the choice of masking."""
-    if settings["recipe"]:
-        return str(settings["recipe"])
-    if "ADIOS" in settings["method"]["_target_"]:
-        return "adios" if settings["method"]["masks_per_step"] == "all" else "adios_s"
+    if settings.recipe:
+        return settings.recipe
+    if settings.is_adios:
+        return "adios" if settings.method["masks_per_step"] == "all" else "adios_s"
     return settings.choices["masking"]
 
 
@@ -193,9 +193,9 @@ def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
-    node: Any = settings["masking"].get("localizer") or {}
+    own = built_by(settings.masking.get("localizer"))
     for name in ("uniform", "momentum"):  # recipes that bring a localizer of their own
-        if str(node.get("_target_", "")).endswith(f".{name.title()}Localizer"):
+        if own == f"{name.title()}Localizer":
             return name
     cached = cached_localizer(masking.localizer)
     return settings.choices["localizer"] if cached is None else f"cached:{cached.manifest.name}"

@@ -13,7 +13,7 @@ from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 OWN_OPTIMIZATION = (ADIOSMoCoV2, ADIOSSimCLR)
 """Methods that step two optimizers in turns themselves."""
@@ -41,7 +41,7 @@ def check_trainer(settings: Settings) -> None:
         UserError: if Lightning refuses it: a device that is not there, values out of range; or if
             the method cannot do what is asked of it.
     """
-    node = settings["trainer"]
+    node = settings.trainer
     try:
         with expected_warnings(), refused_in_words():
             build(

@@ -1,11 +1,10 @@
 """From solo-learn's run folders to the record that ``salmask compare`` reads.
 
-``python -m salmask_plugin.lab.runs.solo_learn_records --pretrain RUN --linear RUN --to results/x``
+``python -m salmask_plugin.cli.solo_learn_record --pretrain RUN --linear RUN --to results/x``
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,14 +14,7 @@ from typing import Any
 import torch
 
 from salmask_plugin.adapters.solo_learn.arguments import LINEAR, PRETRAIN, read_arguments
-from salmask_plugin.lab.results import (
-    DataSet,
-    Evaluation,
-    RunRecord,
-    Timing,
-    environment,
-    write_record,
-)
+from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, Timing, environment
 from salmask_plugin.lab.runs.solo_learn_curves import Curves, log_folder, read_curves
 from salmask_plugin.localizers.weights import check_stored
 
@@ -188,18 +180,3 @@ def _plain(
         for key, value in flat.items()
         if value is not None and key not in leave
     }
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Write one record from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m salmask_plugin.lab.runs.solo_learn_records")
-    parser.add_argument("--pretrain", type=Path, required=True, help="run folder of main_pretrain")
-    parser.add_argument("--linear", type=Path, help="run folder of main_linear")
-    parser.add_argument("--to", type=Path, required=True, help="folder of the record")
-    options = parser.parse_args(arguments)
-    path = write_record(options.to, record_run(options.pretrain, options.linear))
-    print(f"salmask: record written to {path}")
-
-
-if __name__ == "__main__":
-    main()

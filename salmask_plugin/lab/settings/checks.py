@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints, is_typeddict
 
 from hydra.utils import get_object
 
+from salmask_plugin.lab.settings.groups import required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
 from salmask_plugin.lab.settings.marks import NO_FOLDER, TARGET
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
@@ -65,12 +66,12 @@ def judge(values: Mapping[str, Any], root: str) -> Judgement:
 def _described(
     node: Any, hint: type, path: str, faults: list[Fault], known: list[str]
 ) -> dict[str, Any]:
-    """A mapping whose keys are declared in a TypedDict."""
+    """A mapping whose keys are declared, in a dataclass or a TypedDict."""
     if not isinstance(node, dict):
         faults.append(_wrong(path, node, hint))
         return {}
     hints = get_type_hints(hint, include_extras=True)
-    for name in sorted(hint.__required_keys__ - node.keys()):  # type: ignore[attr-defined]
+    for name in sorted(_required(hint) - node.keys()):
         place = joined(path, name)
         faults.append(Fault(place, f"the setting {place} is missing: the command reads it."))
     found = {}
@@ -86,6 +87,12 @@ def _described(
     return {**found, **_built(node, path, faults, known)} if "_target_" in node else found
 
 
+def _required(hint: Any) -> frozenset[str]:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return required(hint)
+    return frozenset(hint.__required_keys__)
+
+
 def _task(hint: type, value: Any, name: str) -> type | None:
     """What a further name in ``evaluation`` is: a task of a kind that its settings name."""
     if hint is not Evaluation or not isinstance(value, dict):
@@ -96,7 +103,7 @@ def _task(hint: type, value: Any, name: str) -> type | None:
 
 def _value(value: Any, hint: Any, path: str, faults: list[Fault], known: list[str]) -> Any:
     marks = getattr(hint, "__metadata__", ())
-    if is_typeddict(hint):
+    if is_typeddict(hint) or is_dataclass(hint):
         return _described(value, hint, path, faults, known)
     if isinstance(value, dict) and "_target_" in value:
         return _built(value, path, faults, known, no_folder=NO_FOLDER in marks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from salmask_plugin.lab.settings.checks import Fault, judge
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.lab.settings.processor import fastest_memory_format, fastest_precision
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_SCHEDULE
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.study_rows import expand_row
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
@@ -30,25 +31,6 @@ PAPER_QUEUE = 65536
 STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
 """What an evaluation of a finished run reads anew."""
 FIXED = ("trainer.max_epochs", "loader.input", "loader.decode_size", "loader.keep")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A composed configuration.
-
-    Attributes:
-        values: the resolved configuration as plain containers.
-        choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
-        overrides: what the user typed.
-    """
-
-    values: dict[str, Any]
-    choices: dict[str, str]
-    overrides: tuple[str, ...]
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a top-level value."""
-        return self.values[key]
 
 
 def compose_settings(

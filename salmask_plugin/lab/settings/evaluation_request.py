@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,6 @@ class Wanted:
         return {
             "options": self.options,
             "data": self.data if self.is_transfer else "the run's own",
-            "view_size": self.settings["view_size"],
-            "reestimate_batch_norm": self.settings["evaluation"].get(
-                "reestimate_batch_norm", False
-            ),
+            "view_size": self.settings.view_size,
+            "reestimate_batch_norm": self.settings.evaluation.get("reestimate_batch_norm", False),
         }

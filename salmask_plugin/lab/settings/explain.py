@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.groups import Compare
 from salmask_plugin.lab.settings.input_path import made_on_the_device
+from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.paper_values import written
+from salmask_plugin.lab.settings.settings import Settings
 
 PAPER: dict[str, Any] = {
     "view_size": 224,
@@ -47,37 +51,41 @@ FILLS = {
 }
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print the explanation and the resolved settings."""
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    print("\n".join([*explain(settings), *_study(settings)]))
-    print("\nAll settings:")
-    print(json.dumps(settings.values, indent=2))
+def explain_settings(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> list[str]:
+    """Return the explanation of composed settings, the departures, and what its study says."""
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    return [
+        *explain(settings),
+        *_study(settings),
+        "",
+        "All settings:",
+        json.dumps(settings.values, indent=2),
+    ]
 
 
 def explain(settings: Settings) -> list[str]:
     """Return the recipe in sentences, then the departures from the paper's settings."""
     choices = settings.choices
-    lines = _row(settings["compare"], choices)
+    lines = _row(settings.compare, choices)
     lines += [
-        f"Method: {choices['method']} on {choices['backbone']}, {settings['view_size']} px views "
-        f"of {choices['data']}, {settings['trainer']['max_epochs']} epochs, batch "
-        f"{settings['loader']['batch_size']} per process, seed {settings['seed']}."
+        f"Method: {choices['method']} on {choices['backbone']}, {settings.view_size} px views "
+        f"of {choices['data']}, {settings.trainer['max_epochs']} epochs, batch "
+        f"{settings.loader.batch_size} per process, seed {settings.seed}."
     ]
-    method = settings["method"]
-    if "ADIOS" in method["_target_"]:
+    method = settings.method
+    if settings.is_adios:
         lines.append(
             f"Masking: learned. An occlusion model makes {method['num_masks']} soft masks and is "
             f"trained against the encoder (ADIOS, masks per step: {method['masks_per_step']})."
         )
-    elif method["_target_"].endswith(".SupervisedClassifier"):
+    elif settings.is_supervised:
         lines.append(
             "Masking: none. The encoder and a classifier are trained on labels, one view per image."
         )
     else:
-        lines += _masking(settings["masking"] or {}, choices)
+        lines += _masking(settings.masking or {}, choices)
     if method.get("warm_up"):
         lines.append(
             "Warm-up: masks fall anywhere and there are no hard negatives for the first "
@@ -102,7 +110,7 @@ def departures_from_paper(settings: Settings) -> list[str]:
         value = _lookup(settings.values, key)
         if value is not _ABSENT and value != expected:
             found.append(f"{key} is {value}; the paper's is {expected}")
-    masking = settings["masking"] or {}
+    masking = settings.masking or {}
     if "_target_" in masking and settings.choices["localizer"] != PAPER_LOCALIZER:
         found.append(
             f"localizer is {settings.choices['localizer']}; the paper's is torchvision's "
@@ -110,30 +118,30 @@ def departures_from_paper(settings: Settings) -> list[str]:
         )
     if settings.choices["backbone"] != "resnet50":
         found.append(f"backbone is {settings.choices['backbone']}; the paper's is resnet50")
-    if settings["loader"]["input"] == "device":
+    if settings.loader.input == "device":
         found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
     if settings.choices["data"] != "imagenet100":
         found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
     return found
 
 
-def _row(study: dict[str, Any], choices: dict[str, str]) -> list[str]:
+def _row(study: Compare, choices: dict[str, str]) -> list[str]:
     """Return which row of a study this is, with the paper's values."""
-    if study["row"] is None:
+    if study.row is None:
         return []
-    targets = study["targets"].get(study["row"], {})
+    targets = study.targets.get(study.row, {})
     values = "".join(f" {title}: {written(value)}." for title, value in targets.items())
-    return [f"Row {study['row']} of {choices.get('experiment')}.{values}"]
+    return [f"Row {study.row} of {choices.get('experiment')}.{values}"]
 
 
 def _study(settings: Settings) -> list[str]:
     """Return what the paper leaves open about the study, and where its rows are."""
-    study, experiment = settings["compare"], settings.choices.get("experiment")
-    lines = [f"  - {point}" for point in study["open"]]
+    study, experiment = settings.compare, settings.choices.get("experiment")
+    lines = [f"  - {point}" for point in study.open]
     if lines:
         lines = ["", "Left open by the paper:", *lines]
-    if experiment not in ("None", "null") and study["row"] is None:
-        rows = ", ".join(name for name in study["rows"] if name not in study["left_out"])
+    if experiment not in ("None", "null") and study.row is None:
+        rows = ", ".join(name for name in study.rows if name not in study.left_out)
         lines += ["", f"Rows, each an experiment={experiment}/ROW of its own: {rows}."]
     return lines
 
@@ -142,11 +150,12 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
     if "_target_" not in masking:
         return ["Masking: none. This is the host's baseline."]
     lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
-    if masking.get("localizer", {}).get("_target_", "").endswith("open_cache"):
+    localizer = built_by(masking.get("localizer"))
+    if localizer == "open_cache":
         lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
-    if masking.get("localizer", {}).get("_target_", "").endswith("UniformLocalizer"):
+    if localizer == "UniformLocalizer":
         lines = ["Saliency: none; masks fall anywhere."]
-    if masking.get("localizer", {}).get("_target_", "").endswith("RowSortedLocalizer"):
+    if localizer == "RowSortedLocalizer":
         lines.append("Released code: the rows of the saliency map are sorted (defect B1).")
     view_filter, query, negative = (
         masking.get(part) for part in ("view_filter", "query", "negative")
@@ -171,7 +180,7 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
             f"Hard negatives: {count} per image, the {source} view without "
             f"{_sampler(negative['sampler'])}; shown instead: {_fill(negative['fill'])}."
         )
-        if negative["_target_"].endswith("FirstNegative"):
+        if built_by(negative) == "FirstNegative":
             lines.append("Released code: the first image's negative serves the batch (defect B2).")
     else:
         lines.append("Hard negatives: none.")
@@ -179,7 +188,7 @@ def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
 
 
 def _sampler(node: dict[str, Any]) -> str:
-    name = node["_target_"].rsplit(".", 1)[-1]
+    name = built_by(node)
     if name == "MaskMixture":
         parts = [
             f"{weight:.0%}: {_sampler(part)}"
@@ -203,7 +212,7 @@ def _sampler(node: dict[str, Any]) -> str:
 
 
 def _fill(node: dict[str, Any]) -> str:
-    name = node["_target_"].rsplit(".", 1)[-1]
+    name = built_by(node)
     return FILLS.get(name, name)
 
 

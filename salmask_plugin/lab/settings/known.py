@@ -5,55 +5,9 @@ A node with a ``_target_`` is not described here: its constructor's signature sa
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, TransferLoader, Workers
 from salmask_plugin.lab.settings.known_tasks import Finetune, Knn, Linear, Logistic, Occlusion
 from salmask_plugin.lab.settings.marks import DataNode, Node, PathText
-
-
-class Loader(TypedDict):
-    """``loader`` of a run."""
-
-    batch_size: int
-    workers: int
-    input: Literal["host", "device"]
-    decode_size: int | None
-    keep: bool
-
-
-class Checkpoints(TypedDict):
-    """``checkpoints``."""
-
-    keep: int
-    every_n_epochs: int
-
-
-class Planned(TypedDict):
-    """A primary comparison of ``compare.plan``."""
-
-    row: str
-    against: str
-    measure: str
-    note: NotRequired[str | None]
-
-
-class Compare(TypedDict):
-    """``compare``."""
-
-    seeds: list[int]
-    baseline: str | None
-    rows: dict[str, list[str]]
-    parallel: int
-    only: list[str] | None
-    plan: dict[str, Planned]
-    gate: float
-    include: list[PathText]
-    duration: str | None
-    notes: list[str]
-    study: str | None
-    row: str | None
-    left_out: dict[str, str]
-    preset: str
-    targets: dict[str, dict[str, float]]
-    open: list[str]
 
 
 class Trainer(TypedDict):
@@ -130,13 +84,6 @@ class Run(TypedDict):
     transfers: NotRequired[Node]
 
 
-class TransferLoader(TypedDict):
-    """``loader`` of a transfer."""
-
-    batch_size: int
-    workers: int
-
-
 class TransferTrainer(TypedDict):
     """``trainer`` of a transfer."""
 
@@ -159,12 +106,6 @@ class Transfer(TypedDict):
     trainer: TransferTrainer
     data: Node
     evaluation: Evaluation
-
-
-class Workers(TypedDict):
-    """``loader`` of detection and depth."""
-
-    workers: int
 
 
 class Detect(TypedDict):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from salmask_plugin.lab.results import RunRecord
 from salmask_plugin.lab.results.grouping import Setting
@@ -38,22 +37,13 @@ def open_points(records: Sequence[RunRecord]) -> list[str]:
     return [f"Left open by the paper. {point}" for point in dict.fromkeys(points)]
 
 
-def left_out_rows(study: Mapping[str, Any]) -> list[str]:
+def left_out_rows(rows: Iterable[str], left_out: Mapping[str, str]) -> list[str]:
     """Return a sentence for each row that a study has and does not run."""
-    left_out = study.get("left_out") or {}
-    return [
-        f"Row {name} is left out: {left_out[name]}"
-        for name in study.get("rows") or {}
-        if name in left_out
-    ]
+    return [f"Row {name} is left out: {left_out[name]}" for name in rows if name in left_out]
 
 
 def study_notes(records: Sequence[RunRecord]) -> list[str]:
     """Return what the runs' studies leave out, and what the paper leaves open, each once."""
     studies = map(Study.of, records)
-    left_out = [
-        line
-        for study in studies
-        for line in left_out_rows({"rows": study.rows, "left_out": study.left_out})
-    ]
+    left_out = [line for study in studies for line in left_out_rows(study.rows, study.left_out)]
     return [*dict.fromkeys(left_out), *open_points(records)]

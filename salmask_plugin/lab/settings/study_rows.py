@@ -11,7 +11,7 @@ from salmask_plugin.lab.results.codec import FieldError
 from salmask_plugin.lab.results.study import GATE, gate_of, plan_of
 
 if TYPE_CHECKING:
-    from salmask_plugin.lab.settings.compose import Settings
+    from salmask_plugin.lab.settings.settings import Settings
 
 EXPERIMENT = "experiment="
 IDENTITY = ("name=", "seed=", "recipe=", "compare.row=")
@@ -23,9 +23,9 @@ PAPER_SCALE = "paper"
 
 def study_name(settings: Settings) -> str:
     """Return the name of the study's folder."""
-    experiment = settings["compare"]["study"] or settings.choices.get("experiment", "None")
-    if settings["name"]:
-        return str(settings["name"])
+    experiment = settings.compare.study or settings.choices.get("experiment", "None")
+    if settings.name:
+        return str(settings.name)
     if experiment not in ("None", "null"):
         scale = settings.choices.get("scale", PAPER_SCALE)
         suffix = "" if scale == PAPER_SCALE else f"-{scale}"
@@ -39,7 +39,7 @@ def row_of(study: Settings, name: str) -> list[str]:
     Raises:
         UserError: if there is no such row, or the study leaves it out.
     """
-    rows, left_out = study["compare"]["rows"], study["compare"]["left_out"]
+    rows, left_out = study.compare.rows, study.compare.left_out
     if name in left_out:
         raise UserError(f"row {name} is left out here: {left_out[name]}")
     if name not in rows:
@@ -102,7 +102,7 @@ def expand_row(
     study = compose([text for text in given if _group(text) in DECIDES_ROWS])
     check_plan(study)
     try:
-        own = row_settings(study, row, study["seed"])
+        own = row_settings(study, row, study.seed)
     except UserError as error:
         raise UserError(f"{EXPERIMENT}{address}: {error}") from error
     _refuse_contradictions(address, row_of(study, row), given)

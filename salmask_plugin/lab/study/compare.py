@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_reco
 from salmask_plugin.lab.runs.folder import below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
-from salmask_plugin.lab.settings.compose import Settings, compose_settings
+from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.paper_values import left_out_rows
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
@@ -22,7 +23,7 @@ from salmask_plugin.lab.settings.study_rows import (
     row_settings,
     study_name,
 )
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report import Written, report_folder
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
 
 
@@ -46,26 +47,44 @@ class Row:
         return run_folder(self.settings)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run what is not finished yet, then print the table and write the report.
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison came to.
+
+    Attributes:
+        report: of all runs that are finished.
+        runs: how many there should be.
+        failed: names of those that failed; the same call runs them again.
+    """
+
+    report: Written
+    runs: int
+    failed: list[str]
+
+
+def run_comparison(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
+) -> Compared:
+    """Run what is not finished yet, then write the report.
 
     Raises:
-        UserError: before any run starts, if a row does not compose; after all runs, if one failed.
+        UserError: before any run starts, if a row does not compose.
     """
-    settings = compose_settings(
-        options.overrides, config_dir=options.config_dir, trust=options.trust
-    )
-    rows = plan_rows(settings, options)
+    settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     parallel = _parallel(settings)
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
-    if settings["compare"]["duration"]:
-        print(f"All of them take {settings['compare']['duration']}.")
-    for note in (*settings["compare"]["notes"], *left_out_rows(settings["compare"])):
+    if settings.compare.duration:
+        print(f"All of them take {settings.compare.duration}.")
+    for note in (
+        *settings.compare.notes,
+        *left_out_rows(settings.compare.rows, settings.compare.left_out),
+    ):
         print(note)
-    include = [Path(place) for place in settings["compare"]["include"]]
+    include = [Path(place) for place in settings.compare.include]
     for place in include:
         if not place.is_dir():
             raise UserError(f"compare.include: {place} is not a folder.")
@@ -74,62 +93,59 @@ def run(options: argparse.Namespace) -> None:
             check_trainer(row.settings)
             check_tasks(row.settings)
     todo = [row for row in rows if not is_finished(row)]
-    failed = run_jobs(_jobs(todo, options), parallel=parallel)
+    failed = run_jobs(_jobs(todo, config_dir=config_dir, trust=trust), parallel=parallel)
     written = report_folder(
         study,
         title=f"Comparison {study.name}",
-        baseline=settings["compare"]["baseline"],
-        notes=tuple(settings["compare"]["notes"]),
+        baseline=settings.compare.baseline or "",
+        notes=tuple(settings.compare.notes),
         include=include,
     )
-    print("\n" + written.table)
-    print(f"\nReport: {written.html}\n        {written.markdown}")
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}. The others are in the "
-            "report; the same command runs the failed ones again."
-        )
+    return Compared(written, len(rows), failed)
 
 
-def plan_rows(settings: Settings, options: argparse.Namespace) -> list[Row]:
+def plan_rows(
+    settings: Settings,
+    overrides: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> list[Row]:
     """Compose every row with every seed.
 
     Raises:
         UserError: naming the row that does not compose or is left out, a baseline that is no row,
             or a planned comparison of one.
     """
-    wanted = settings["compare"]
-    if wanted["row"] is not None:
+    wanted = settings.compare
+    if wanted.row is not None:
         raise UserError(
-            f"row {wanted['row']} alone is no comparison: `salmask pretrain --evaluate` runs it, "
+            f"row {wanted.row} alone is no comparison: `salmask pretrain --evaluate` runs it, "
             f"and `salmask compare {EXPERIMENT}{settings.choices['experiment']}` then counts it."
         )
-    if wanted["baseline"] is not None and wanted["baseline"] not in wanted["rows"]:
+    if wanted.baseline is not None and wanted.baseline not in wanted.rows:
         raise UserError(
-            f"compare.baseline={wanted['baseline']!r} is none of the rows: "
-            f"{', '.join(wanted['rows'])}."
+            f"compare.baseline={wanted.baseline!r} is none of the rows: {', '.join(wanted.rows)}."
         )
     check_plan(settings)
-    chosen = wanted["only"]
+    chosen = wanted.only
     if chosen is None:
-        chosen = [name for name in wanted["rows"] if name not in wanted["left_out"]]
+        chosen = [name for name in wanted.rows if name not in wanted.left_out]
     for name in chosen:
         try:
             row_of(settings, name)
         except UserError as error:
             raise UserError(f"compare.only: {error}") from error
-    if not wanted["seeds"] or not chosen:
+    if not wanted.seeds or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
     rows = []
-    given = [text for text in options.overrides if not text.startswith(IDENTITY)]
-    for seed in wanted["seeds"]:
+    given = [text for text in overrides if not text.startswith(IDENTITY)]
+    for seed in wanted.seeds:
         for name in chosen:
             label = f"{name}, seed {seed}"
             arguments = [*given, *row_settings(settings, name, seed)]
             try:
-                composed = compose_settings(
-                    arguments, config_dir=options.config_dir, trust=options.trust
-                )
+                composed = compose_settings(arguments, config_dir=config_dir, trust=trust)
             except UserError as error:
                 raise UserError(f"row {label}: {error}") from error
             rows.append(Row(label, composed, arguments))
@@ -156,10 +172,10 @@ def flags_for_children(trust: Trust) -> list[str]:
     return [f"--allow={name}" for name in sorted(trust or ())]
 
 
-def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
+def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]:
     """What has to be run, a job a row."""
-    flags = flags_for_children(options.trust)
-    flags += ["--config-dir", options.config_dir] if options.config_dir else []
+    flags = flags_for_children(trust)
+    flags += ["--config-dir", config_dir] if config_dir else []
     jobs = []
     for row in rows:
         # The run folder holds what was composed here: what it fetches, the user has asked for.
@@ -168,7 +184,7 @@ def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
             ["pretrain", *flags, *row.arguments],
             ["evaluate", "--only-missing", *flags, *own, str(row.folder)],
         ]
-        if row.settings["trainer"]["devices"] == 1 and row.settings["trainer"]["num_nodes"] == 1:
+        if row.settings.trainer["devices"] == 1 and row.settings.trainer["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
         jobs.append(Job(row.name, commands))
@@ -176,7 +192,7 @@ def _jobs(rows: list[Row], options: argparse.Namespace) -> list[Job]:
 
 
 def _parallel(settings: Settings) -> int:
-    parallel = settings["compare"]["parallel"]
+    parallel = settings.compare.parallel
     if not isinstance(parallel, int) or isinstance(parallel, bool) or parallel < 1:
         raise UserError(f"compare.parallel={parallel!r} must be a whole number, at least 1.")
     return parallel

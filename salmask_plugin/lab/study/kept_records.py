@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,28 +19,31 @@ DROPPED = ("out", "logger", "checkpoints")
 DROPPED_OF_THE_LOADER = ("workers", "keep")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Keep records if asked to, then write ``FOLDER.md`` and the figures below ``FOLDER``."""
-    folder = Path(options.folder)
-    settings = {"keep": "", "study": ""}
-    for text in options.overrides:
-        key, separator, value = text.partition("=")
-        if not separator or key not in settings:
-            raise UserError(f"'{text}' is not a setting of results: {', '.join(settings)}.")
-        settings[key] = value
-    if bool(settings["keep"]) != bool(settings["study"]):
+def write_evidence(folder: Path, *, keep: Path | None = None, study: str | None = None) -> Path:
+    """Keep records if asked to, then write ``FOLDER.md`` and the figures below ``FOLDER``.
+
+    Args:
+        folder: of studies.
+        keep: a folder of runs whose finished records are copied into ``study`` first.
+        study: a folder below ``folder``.
+
+    Raises:
+        UserError: if ``keep`` and ``study`` are not given together, or nothing can be kept.
+    """
+    if (keep is None) != (study is None):
         raise UserError("keep=RUNS and study=NAME belong together.")
-    if settings["keep"]:
-        keep(Path(settings["keep"]).expanduser(), path_below(folder, settings["study"], "study"))
+    if keep is not None and study is not None:
+        keep_records(keep, path_below(folder, study, "study"))
     page = evidence_page(folder)
     for path, png in page.figures.items():
         write_atomically(folder / path, png)
     target = folder.with_suffix(".md")
     write_atomically(target, page.markdown.encode())
     print(f"Written: {shown(str(target))}, {len(page.figures)} figures")
+    return target
 
 
-def keep(runs: Path, study: Path) -> None:
+def keep_records(runs: Path, study: Path) -> None:
     """Copy the finished records below ``runs`` into the study, one small file per run.
 
     A run that is kept already is replaced by the newer record.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,25 +31,6 @@ class Written:
     table: str
     markdown: Path
     html: Path
-
-
-def run(options: argparse.Namespace) -> None:
-    """Write the report of a folder; ``baseline=``, ``title=`` and ``out=`` are its settings."""
-    folder = Path(options.folder)
-    settings = {"baseline": "none", "title": f"Runs in {folder.name}", "out": ""}
-    for text in options.overrides:
-        key, separator, value = text.partition("=")
-        if not separator or key not in settings:
-            raise UserError(f"'{text}' is not a setting of report: {', '.join(settings)}.")
-        settings[key] = value
-    written = report_folder(
-        folder,
-        title=settings["title"],
-        baseline=settings["baseline"],
-        out=Path(settings["out"]).expanduser() if settings["out"] else None,
-    )
-    print(written.table)
-    print(f"\nReport: {shown(str(written.html))}\n        {shown(str(written.markdown))}")
 
 
 def report_folder(

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from salmask_plugin.cli.main import build_parser, main
+from salmask_plugin.cli.main import main
 from salmask_plugin.lab.measures.audit.audit import audit_rows
 from salmask_plugin.lab.measures.audit.tables import COLUMNS
 
@@ -19,7 +19,7 @@ def read(folder, name):
 
 
 def rows_of(*overrides):
-    return audit_rows(build_parser().parse_args(["audit", *TINY, *overrides]))
+    return audit_rows([*TINY, *overrides])
 
 
 def test_table_files_and_controls(tmp_path, capsys):

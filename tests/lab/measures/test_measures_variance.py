@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from salmask_plugin.cli.main import build_parser, main
+from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data import TwoViewDataset
-from salmask_plugin.lab.measures.variance.variance import Encoder, variance_rows
+from salmask_plugin.lab.measures.variance.measured import Encoder
+from salmask_plugin.lab.measures.variance.variance import variance_rows
 from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
@@ -122,18 +123,17 @@ def test_given_masks_are_refused(folder, capsys):
 
 
 def test_momentum_saliency_comes_from_the_runs_key_encoder(folder):
-    command = ["variance", str(folder), "masking=mean", "localizer=momentum"]
-    options = build_parser().parse_args(command)
+    overrides = ["masking=mean", "localizer=momentum"]
 
     class Module(nn.Module):
         key_backbone = None
 
     settings, module = read_settings(folder), Module()
     with pytest.raises(Exception, match="key encoder"):
-        variance_rows(options, settings, module)
+        variance_rows(overrides, settings, module)
     del Module.key_backbone
     module.key_backbone = nn.ModuleDict({"layer4": nn.Conv2d(3, 2, 1)})
-    (row,) = variance_rows(options, settings, module)
+    (row,) = variance_rows(overrides, settings, module)
     assert row.masking.localizer.encoder is module.key_backbone
     assert row.masking.negative is None
 

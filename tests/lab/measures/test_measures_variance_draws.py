@@ -9,7 +9,9 @@ from torch import nn
 from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, UniformLocalizer
 from salmask_plugin.lab.measures.recipes import RecipeRow
 from salmask_plugin.lab.measures.variance import variance
+from salmask_plugin.lab.measures.variance.measured import Encoder
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.seeding import step_generator
 
 VIEWS = 3
@@ -29,7 +31,7 @@ def test_views_are_masked_anew_and_rows_alike(monkeypatch, generator, branch):
     groups = [
         [torch.randn(4, 3, 8, 8, generator=generator) for _ in range(VIEWS)] for _ in range(2)
     ]
-    monkeypatch.setattr(variance, "_image_groups", lambda *_: iter(groups))
+    monkeypatch.setattr(variance, "image_groups", lambda *_: iter(groups))
     masking = SaliencyMasking(
         UniformLocalizer((4, 4)), Masking(GridMask((0.3, 0.6)), MeanFill()), branch=branch
     )
@@ -39,9 +41,9 @@ def test_views_are_masked_anew_and_rows_alike(monkeypatch, generator, branch):
         RecipeRow("first", node, masking),
         RecipeRow("second", node, masking),
     ]
-    encoder = variance.Encoder(Flatten(), nn.Identity(), "projection", "running")
+    encoder = Encoder(Flatten(), nn.Identity(), "projection", "running")
     found, count, dimension = variance._measure(
-        rows, encoder, {"seed": 5}, None, SimpleNamespace(views=VIEWS)
+        rows, encoder, Settings({"seed": 5}, {}), None, SimpleNamespace(views=VIEWS)
     )
     assert (count, dimension) == (8, 192)
 

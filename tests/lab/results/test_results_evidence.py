@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from salmask_plugin.cli import results as command
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation, write_record
 from salmask_plugin.lab.results.evidence import evidence_page
 from salmask_plugin.lab.results.paired import against, arms_of, orders
 from salmask_plugin.lab.results.statistics import difference
 from salmask_plugin.lab.results.study_page import study_results
-from salmask_plugin.lab.study import kept_records as command
+from salmask_plugin.lab.study.kept_records import slim
 
 ROWS = {"none": [], "masks": [], "top": []}
 TARGETS = {
@@ -166,10 +167,10 @@ def test_records_are_kept_and_the_page_is_made_again_from_them(records, folder, 
 def test_what_is_kept_does_not_say_where_it_ran(records):
     record = records()[0]
     loader = {"input": "device", "batch_size": 64, "workers": 8, "keep": True}
-    slim = command.slim(replace(record, config={**record.config, "loader": loader}))
-    assert "out" not in slim.config
-    assert slim.config["loader"] == {"input": "device", "batch_size": 64}  # they act on the result
-    assert slim.config["compare"]["row"] == "top"
+    kept = slim(replace(record, config={**record.config, "loader": loader}))
+    assert "out" not in kept.config
+    assert kept.config["loader"] == {"input": "device", "batch_size": 64}  # they act on the result
+    assert kept.config["compare"]["row"] == "top"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from salmask_plugin.lab.results.evidence import evidence_page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_the_page_is_made_of_the_kept_studies():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 import pytest
@@ -21,8 +20,7 @@ SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/
 
 def row_of(tmp_path, *more):
     overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study", *more]
-    options = argparse.Namespace(overrides=overrides, config_dir=None, trust=False)
-    (row,) = plan_rows(compose_settings(overrides), options)
+    (row,) = plan_rows(compose_settings(overrides), overrides)
     return row
 
 

@@ -16,4 +16,4 @@ from salmask_plugin.lab.runs.recording import images_per_step
     ],
 )
 def test_the_batch_of_a_record_is_that_of_an_optimizer_step(trainer, expected):
-    assert images_per_step({"batch_size": 8}, trainer) == expected
+    assert images_per_step(8, trainer) == expected

@@ -8,9 +8,10 @@ import os
 import pytest
 import torch
 
+from salmask_plugin.cli.solo_learn_record import main
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.solo_learn_curves import log_folder, read_curves
-from salmask_plugin.lab.runs.solo_learn_records import _batch_size, main, record_run
+from salmask_plugin.lab.runs.solo_learn_records import _batch_size, record_run
 
 SETTINGS = {
     "recipe": "mean",

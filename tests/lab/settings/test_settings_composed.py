@@ -18,10 +18,11 @@ from salmask_plugin.lab.runs import plan, pretrain
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.checks import judge
-from salmask_plugin.lab.settings.compose import CONFIGS, Settings, apply_overrides, compose_settings
+from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.lab.settings.known import KINDS, ROOTS
 from salmask_plugin.lab.settings.override_text import parse_value, read_typed
 from salmask_plugin.lab.settings.reserved_arguments import METHOD, TRAINER
+from salmask_plugin.lab.settings.settings import Settings
 
 
 def refusal(overrides, **options):

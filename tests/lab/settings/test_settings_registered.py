@@ -1,6 +1,5 @@
 """A plan and a gate are checked before anything runs, and stay what they were before the run."""
 
-import argparse
 from dataclasses import replace
 
 import pytest
@@ -26,8 +25,8 @@ def planned(tmp_path, *more, study=STUDY, experiment="mine"):
     (tmp_path / "experiment").mkdir(exist_ok=True)
     (tmp_path / "experiment" / "mine.yaml").write_text(study)
     overrides = [f"experiment={experiment}", "data=generated", *more]
-    options = argparse.Namespace(overrides=overrides, config_dir=str(tmp_path), trust=False)
-    return plan_rows(compose_settings(overrides, config_dir=str(tmp_path)), options)
+    composed = compose_settings(overrides, config_dir=str(tmp_path))
+    return plan_rows(composed, overrides, config_dir=str(tmp_path))
 
 
 def test_a_plan_goes_into_the_settings_of_every_run(tmp_path):

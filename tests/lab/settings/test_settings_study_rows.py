@@ -1,7 +1,5 @@
 """One row of a study, addressed as an experiment of its own."""
 
-import argparse
-
 import pytest
 
 from salmask_plugin.cli.main import main
@@ -14,15 +12,11 @@ TABLE = "experiment=paper/table6"
 SOMEWHERE = "data.root=somewhere"
 
 
-def options(*overrides, config_dir=None):
-    return argparse.Namespace(overrides=list(overrides), config_dir=config_dir, trust=False)
-
-
 @pytest.mark.parametrize("scale", ["paper", "quick"])
 def test_a_row_alone_is_the_run_that_compare_makes_of_it(scale):
     given = [f"scale={scale}", SOMEWHERE, "compare.seeds=[3]", "compare.only=[none,blur_both]"]
     table = compose_settings([TABLE, *given])
-    planned = plan_rows(table, options(TABLE, *given))
+    planned = plan_rows(table, [TABLE, *given])
     assert len(planned) == 2
     for run in planned:
         row, seed = run.name.split(", seed ")
@@ -101,8 +95,8 @@ def test_explain_says_the_row_its_target_and_what_is_open(capsys):
 
 def test_compare_leaves_out_what_cannot_run():
     given = ["experiment=demo", "+compare.left_out.blur=no reason"]
-    rows = plan_rows(compose_settings(given), options(*given))
+    rows = plan_rows(compose_settings(given), given)
     assert [row.name for row in rows] == ["none, seed 0", "mean, seed 0", "highpass, seed 0"]
     only = compose_settings([*given, "compare.only=[blur]"])
     with pytest.raises(UserError, match=r"compare\.only: row blur is left out here: no reason"):
-        plan_rows(only, options(*given))
+        plan_rows(only, given)

@@ -17,7 +17,7 @@ from salmask_plugin.lab.settings.allowed_targets import ALLOWED, check_targets, 
 from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.lab.study.compare import flags_for_children
 
-RECORDS = Path(__file__).resolve().parents[2] / "docs" / "results"
+RECORDS = Path(__file__).resolve().parents[3] / "docs" / "results"
 
 
 def named(value):

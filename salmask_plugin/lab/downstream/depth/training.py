@@ -144,6 +144,7 @@ def _protocol(plan: DepthPlan, backbone: PretrainedBackbone, model: Monodepth) -
 
 DEPTH = Downstream(
     name="depth",
+    root="depth",
     network="depth",
     part="encoder",
     keys=frozenset({"data", "model", "schedule", "test"}),

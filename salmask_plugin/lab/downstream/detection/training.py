@@ -168,6 +168,7 @@ def _protocol(
 
 DETECTION = Downstream(
     name="detection",
+    root="detect",
     network="a detector",
     part="backbone",
     keys=frozenset({"data", "model", "schedule"}),

@@ -1,14 +1,12 @@
-"""``salmask variance``: how far an image's views spread in a run's encoder (Table 7)."""
+"""How far an image's views spread in a run's encoder (Table 7)."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -16,28 +14,28 @@ from torch import Tensor, nn
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.encoders.checkpoint_files import epochs_of, final_checkpoint
-from salmask_plugin.lab.data import ImageSplits, TwoViewDataset
-from salmask_plugin.lab.data.worker_loader import batches_loader
+from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.recipes import LOCALIZER, RecipeRow, recipe_rows
-from salmask_plugin.lab.measures.variance.tables import (
-    UNIT_TEXT,
-    SpreadRow,
-    draw_spread,
-    spread_json,
-    spread_markdown,
+from salmask_plugin.lab.measures.variance.measured import (
+    Encoder,
+    Measured,
+    batch_size,
+    image_groups,
 )
+from salmask_plugin.lab.measures.variance.tables import SpreadRow, draw_spread, spread_json
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.estimate import estimate
 from salmask_plugin.lab.results.store import write_atomically
-from salmask_plugin.lab.runs.build import build, build_masking, build_splits
+from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
-from salmask_plugin.lab.settings.compose import Settings
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
 
 NEGATIVE_OFF = "masking.negative=null"
@@ -52,93 +50,107 @@ ROWS = {
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """What embeds the views.
+class Variance:
+    """What was found.
 
     Attributes:
-        backbone: of the run's online branch, without the run's view filter.
-        head: its projection head.
-        layer: "projection" or "backbone".
-        batch_norm: "batch" normalises by the batch at hand, in the module's own groups, and updates
-            nothing; "running" is the module's eval mode.
+        rows: a recipe each.
+        protocol: what was measured, and how.
+        words: the same in a line.
+        files: suffix -> file that was written.
     """
 
-    backbone: nn.Module
-    head: nn.Module
-    layer: str
-    batch_norm: str
+    rows: list[SpreadRow]
+    protocol: dict[str, Any]
+    words: str
+    files: dict[str, Path]
 
-    @torch.no_grad()
-    def __call__(self, views: Tensor) -> Tensor:
-        """Return embeddings (B, D)."""
-        by_batch = self.batch_norm == "batch"
-        for network in (self.backbone, self.head):
-            network.train(by_batch)
-        # In eval mode no layer is in training, and there is nothing to keep from changing.
-        with frozen_running_statistics(self.backbone, self.head):
-            features: Tensor = self.backbone(views).flatten(1)
-            embeddings: Tensor = self.head(features) if self.layer == "projection" else features
-        return embeddings
+    @property
+    def bound(self) -> float:
+        """The largest variance that unit vectors can have, in the table's unit."""
+        views = self.protocol["views_per_image"]
+        return float(1e4 * views / (views - 1) / self.protocol["dimension"])
 
 
-def run(options: argparse.Namespace) -> None:
-    """Measure, print the table, and write JSON and a figure into the run's folder.
+def variance(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    measured: Measured | None = None,
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> Variance:
+    """Measure, and write JSON and a figure into the run's folder.
 
     Without ``masking=`` the rows of Table 7 are measured, without ``localizer=`` by the run's own
     choice. The data, the views and their size are the run's.
+
+    Args:
+        folder: of a finished run.
+        overrides: settings of the recipes, ``key=value``.
+        measured: which images, views and layer; None: the paper's.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
 
     Raises:
         UserError: if a setting cannot work.
         FileNotFoundError, ValueError: if the run has no last checkpoint that is whole.
     """
-    folder = Path(options.folder)
-    settings = read_settings(folder, trust=options.trust)
+    measured = measured or Measured()
+    settings = read_settings(folder, trust=trust)
     checkpoint = final_checkpoint(folder)
-    if options.views < 2:
-        raise UserError(f"--views {options.views} must be at least 2.")
+    if measured.views < 2:
+        raise UserError(f"--views {measured.views} must be at least 2.")
     splits = build_splits(settings)
     module = load_module(settings, splits, build_masking(without_cache(settings)), checkpoint)
     backbone, head = module.backbone, getattr(module, "projection_head", None)
     if not (isinstance(backbone, nn.Module) and isinstance(head, nn.Module)):
         raise UserError(f"{folder} is a supervised run: it has no views' projections to measure.")
-    encoder = Encoder(backbone, head, options.layer, options.batch_norm)
-    rows = variance_rows(options, settings, module)
-    results, count, dimension = _measure(rows, encoder, settings, splits, options)
+    encoder = Encoder(backbone, head, measured.layer, measured.batch_norm)
+    rows = variance_rows(overrides, settings, module, config_dir=config_dir, trust=trust)
+    results, count, dimension = _measure(rows, encoder, settings, splits, measured)
     protocol = {
         "encoder": {key: settings.choices[key] for key in ("backbone", "method", "masking")},
         "epochs": epochs_of(checkpoint),
         "checkpoint": checkpoint.name,
         "data": splits.name,
-        "split": options.split,
+        "split": measured.split,
         "images": count,
-        "views_per_image": options.views,
-        "layer": options.layer,
+        "views_per_image": measured.views,
+        "layer": measured.layer,
         "dimension": dimension,
-        "batch_norm": options.batch_norm,
-        "batch_size": _batch_size(settings, splits, options),
-        "view_size": settings["view_size"],
+        "batch_norm": measured.batch_norm,
+        "batch_size": batch_size(settings, splits, measured),
+        "view_size": settings.view_size,
         "unit": "1",
-        "seed": settings["seed"],
-        "overrides": list(options.overrides),
+        "seed": settings.seed,
+        "overrides": list(overrides),
         "interval": "1.96 standard errors over images",
         "environment": environment(),
     }
     words = (
-        f"{options.layer} of {settings.choices['backbone']}, {settings.choices['method']} "
-        f"({settings.choices['masking']}); D {dimension}, r {options.views}, "
-        f"{count} images of {splits.name} {options.split}, BN {options.batch_norm}"
+        f"{measured.layer} of {settings.choices['backbone']}, {settings.choices['method']} "
+        f"({settings.choices['masking']}); D {dimension}, r {measured.views}, "
+        f"{count} images of {splits.name} {measured.split}, BN {measured.batch_norm}"
     )
-    path = folder / f"variance-{options.layer}-{options.batch_norm}"
-    write_atomically(path.with_suffix(".json"), spread_json(results, protocol).encode())
-    write_atomically(path.with_suffix(".png"), draw_spread(results, words.replace("; ", "\n")))
-    print(spread_markdown(results))
-    bound = 1e4 * options.views / (options.views - 1) / dimension
-    print(f"\n{words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most {bound:.1f}.")
-    print(f"Written: {path}.json, .png")
+    path = folder / f"variance-{measured.layer}-{measured.batch_norm}"
+    files = {
+        "json": spread_json(results, protocol).encode(),
+        "png": draw_spread(results, words.replace("; ", "\n")),
+    }
+    paths = {suffix: path.with_suffix(f".{suffix}") for suffix in files}
+    for suffix, content in files.items():
+        write_atomically(paths[suffix], content)
+    return Variance(results, protocol, words, paths)
 
 
 def variance_rows(
-    options: argparse.Namespace, settings: Settings, module: pl.LightningModule
+    overrides: Sequence[str],
+    settings: Settings,
+    module: pl.LightningModule,
+    *,
+    config_dir: str | None = None,
+    trust: Trust = False,
 ) -> list[RecipeRow]:
     """Return the recipes with the run's view size, localizers bound to the run's key encoder.
 
@@ -146,16 +158,16 @@ def variance_rows(
         UserError: if a localizer needs a key encoder or masks that are not there.
     """
     given = [f"{key}={settings[key]}" for key in ("view_size", "localizer_size", "seed")]
-    if not any(text.startswith(LOCALIZER) for text in options.overrides):
+    if not any(text.startswith(LOCALIZER) for text in overrides):
         given.append(f"{LOCALIZER}{settings.choices['localizer']}")
     rows = []
-    for row in recipe_rows(options, ROWS, [*given, *options.overrides]):
+    for row in recipe_rows(ROWS, [*given, *overrides], config_dir=config_dir, trust=trust):
         masking = row.masking
         if masking is not None and takes_pixel_masks(masking.localizer):
             raise UserError("localizer=given is not available here: the views carry no masks.")
         if masking is not None and cached_localizer(masking.localizer) is not None:
             raise UserError("localizer=cached is not available here: name the one that made it.")
-        if masking is not None and isinstance(masking.localizer, partial):
+        if masking is not None and needs_of(masking.localizer) == "an encoder in training":
             key_encoder = getattr(module, "key_backbone", None)
             if not isinstance(key_encoder, nn.Module):
                 raise UserError("localizer=momentum needs a run with a key encoder (MoCo).")
@@ -170,7 +182,7 @@ def _measure(
     encoder: Encoder,
     settings: Settings,
     splits: ImageSplits,
-    options: argparse.Namespace,
+    measured: Measured,
 ) -> tuple[list[SpreadRow], int, int]:
     """Return the rows' variances, the number of images, and D."""
     variances: list[list[float]] = [[] for _ in rows]
@@ -178,12 +190,12 @@ def _measure(
     device = next(encoder.backbone.parameters()).device
     dimension = 0
     step = 0
-    for group in _image_groups(settings, splits, options):
+    for group in image_groups(settings, splits, measured):
         embeddings: list[list[Tensor]] = [[] for _ in rows]
         for views in group:
             views = views.to(device)
             for row, found in zip(rows, embeddings, strict=True):
-                draws = step_generator(settings["seed"], 0, step, device)
+                draws = step_generator(settings.seed, 0, step, device)
                 found.append(encoder(_as_seen(row.masking, views, draws)).cpu())
             step += 1
         for place, found in enumerate(embeddings):
@@ -204,43 +216,3 @@ def _as_seen(masking: SaliencyMasking | None, views: Tensor, draws: torch.Genera
         return views
     masked = masking(views, views, draws)
     return masked.key if masking.branch == "key" else masked.query
-
-
-def _image_groups(
-    settings: Settings, splits: ImageSplits, options: argparse.Namespace
-) -> Iterator[list[Tensor]]:
-    """Yield the r views of one batch of images after the other, each (B, 3, H, W).
-
-    Images are drawn by the seed, so that classes mix in a batch. Every batch holds one view of each
-    of its images, as in training; an incomplete last batch is left out.
-    """
-    images = splits.train if options.split == "train" else splits.val
-    size = _batch_size(settings, splits, options)
-    order = np.random.default_rng(settings["seed"]).permutation(len(images))[: options.images]
-    groups = [order[start : start + size].tolist() for start in range(0, len(order), size)]
-    epochs = (options.views + 1) // 2
-    keys = [
-        [(epoch, index) for index in group]
-        for group in groups
-        if len(group) == size
-        for epoch in range(epochs)
-    ]
-    samples = TwoViewDataset(images, build(settings["views"]), seed=settings["seed"])
-    loader = batches_loader(
-        samples, keys, workers=settings["loader"]["workers"], seed=settings["seed"]
-    )
-    views: list[Tensor] = []
-    for pair, _, _ in loader:
-        views += pair
-        if len(views) == 2 * epochs:
-            yield views[: options.views]
-            views = []
-
-
-def _batch_size(settings: Settings, splits: ImageSplits, options: argparse.Namespace) -> int:
-    """Return the run's batch size, or all images where there are fewer."""
-    images = splits.train if options.split == "train" else splits.val
-    size = min(settings["loader"]["batch_size"], options.images, len(images))
-    if size < 2:
-        raise UserError(f"--images {options.images}: at least 2 images are needed.")
-    return int(size)

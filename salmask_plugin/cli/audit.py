@@ -1,0 +1,29 @@
+"""``salmask audit``: what recipes remove of the object and of the background, without training."""
+
+from __future__ import annotations
+
+import argparse
+
+from salmask_plugin.lab.measures.audit.audit import audit
+from salmask_plugin.lab.measures.audit.tables import coverage_markdown
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print the table, and say where CSV, JSON and the figure are."""
+    found = audit(
+        options.overrides,
+        images=options.images,
+        split=options.split,
+        object_share=tuple(options.object_share),
+        config_dir=options.config_dir,
+        trust=options.trust,
+    )
+    how = found.protocol
+    low, high = how["object_share"]
+    print(coverage_markdown(found.rows))
+    print(
+        f"\n{how['data']} {how['split']}, views of {how['view_size']} px, objects of {low} "
+        f"to {high} of the view, seed {how['seed']}; shares of pixels, mean ± 95 % interval "
+        "over images. Centre box: as large as the foreground."
+    )
+    print(f"Written: {found.files['csv'].with_suffix('')}.csv, .json, .png")

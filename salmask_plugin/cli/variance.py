@@ -1,0 +1,33 @@
+"""``salmask variance``: how far an image's views spread in a run's encoder (Table 7)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from salmask_plugin.lab.measures.variance.measured import Measured
+from salmask_plugin.lab.measures.variance.tables import UNIT_TEXT, spread_markdown
+from salmask_plugin.lab.measures.variance.variance import variance
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print the table, and say where JSON and the figure are."""
+    found = variance(
+        Path(options.folder),
+        options.overrides,
+        measured=Measured(
+            images=options.images,
+            views=options.views,
+            split=options.split,
+            layer=options.layer,
+            batch_norm=options.batch_norm,
+        ),
+        config_dir=options.config_dir,
+        trust=options.trust,
+    )
+    print(spread_markdown(found.rows))
+    print(
+        f"\n{found.words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most "
+        f"{found.bound:.1f}."
+    )
+    print(f"Written: {found.files['json'].with_suffix('')}.json, .png")

@@ -1,0 +1,107 @@
+"""The groups of settings that code reads by attribute: one dataclass a group.
+
+A group is read from plain containers by :func:`read_group`, which refuses what it does not know; a
+field with a default may be missing, as it is in runs from before there was the setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results.study import Planned
+from salmask_plugin.lab.settings.marks import PathText
+from salmask_plugin.lab.settings.unknown_keys import unknown_setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """``loader`` of a run.
+
+    Attributes:
+        batch_size: views per process and step.
+        workers: processes that read pictures.
+        input: where views are made.
+        decode_size: side in pixels that pictures are first resized to, on the device.
+        keep: whether pictures stay on the device.
+    """
+
+    batch_size: int
+    workers: int
+    input: Literal["host", "device"] = "host"
+    decode_size: int | None = None
+    keep: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferLoader:
+    """``loader`` of a transfer."""
+
+    batch_size: int
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """``loader`` of detection and depth."""
+
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """``checkpoints``: how many of the newest stay, and how often one is written."""
+
+    keep: int
+    every_n_epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """``compare``; configs/run.yaml says what each is."""
+
+    seeds: list[int]
+    baseline: str | None
+    rows: dict[str, list[str]]
+    parallel: int = 1
+    only: list[str] | None
+    plan: dict[str, Planned] = field(default_factory=dict)
+    gate: float = 10.0
+    include: list[PathText]
+    duration: str | None
+    notes: list[str]
+    study: str | None
+    row: str | None
+    left_out: dict[str, str]
+    preset: str
+    targets: dict[str, dict[str, float]]
+    open: list[str]
+
+
+Group = TypeVar("Group")
+
+
+def required(group: type) -> frozenset[str]:
+    """Names of a group's fields that have no default."""
+    return frozenset(
+        entry.name
+        for entry in fields(group)
+        if entry.default is MISSING and entry.default_factory is MISSING
+    )
+
+
+def read_group(group: type[Group], values: Mapping[str, Any], path: str) -> Group:
+    """Return the group of settings that plain values are.
+
+    Raises:
+        UserError: naming a key that the group does not have, or lacks.
+    """
+    known = [entry.name for entry in fields(group)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise UserError(unknown_setting(f"{path}.{key}", known, ()))
+    for name in sorted(required(group) - values.keys()):
+        raise UserError(f"the setting {path}.{name} is missing: the command reads it.")
+    return group(**values)

@@ -1,0 +1,141 @@
+"""Settings as the code reads them: by attribute, typed, unknown ones refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, read_group
+from salmask_plugin.lab.settings.nodes import Node, built_by
+from salmask_plugin.lab.settings.unknown_keys import unknown_setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A composed configuration.
+
+    Attributes:
+        values: the resolved configuration as plain containers, as records keep it.
+        choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
+        overrides: what the user typed.
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str]
+    overrides: tuple[str, ...] = ()
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a top-level value whose name is not known before, such as a task's kind.
+
+        Raises:
+            UserError: naming the settings that are most like it, if there is none of that name.
+        """
+        if key not in self.values:
+            raise UserError(unknown_setting(key, tuple(self.values), ()))
+        return self.values[key]
+
+    @property
+    def seed(self) -> int:
+        """Of the run; everything that is drawn depends on it."""
+        return int(self["seed"])
+
+    @property
+    def view_size(self) -> int:
+        """Side of the views in pixels."""
+        return int(self["view_size"])
+
+    @property
+    def localizer_size(self) -> int:
+        """Side in pixels that views are resized to for the localizer alone."""
+        return int(self["localizer_size"])
+
+    @property
+    def out(self) -> str:
+        """The folder that run folders are in."""
+        return str(self["out"])
+
+    @property
+    def name(self) -> str | None:
+        """The run's folder below ``out``; None: made from the choices."""
+        return None if self["name"] is None else str(self["name"])
+
+    @property
+    def recipe(self) -> str | None:
+        """What tables call the run; None: the choice of ``masking``."""
+        return None if self["recipe"] is None else str(self["recipe"])
+
+    @cached_property
+    def loader(self) -> Loader:
+        """How batches are made."""
+        return read_group(Loader, self["loader"], "loader")
+
+    @property
+    def workers(self) -> int:
+        """Processes that read pictures, which every command's loader has."""
+        return int(self["loader"]["workers"])
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """How many checkpoints stay, and how often one is written."""
+        return read_group(Checkpoints, self["checkpoints"], "checkpoints")
+
+    @cached_property
+    def compare(self) -> Compare:
+        """The rows of a study, and what is said of them."""
+        return read_group(Compare, self["compare"], "compare")
+
+    @property
+    def data(self) -> Node:
+        """The data set."""
+        return self._node("data")
+
+    @property
+    def backbone(self) -> Node:
+        """The encoder."""
+        return self._node("backbone")
+
+    @property
+    def localizer(self) -> Node:
+        """Where saliency comes from."""
+        return self._node("localizer")
+
+    @property
+    def masking(self) -> Node:
+        """The recipe; empty for the host's baseline."""
+        return self._node("masking")
+
+    @property
+    def method(self) -> Node:
+        """The host's method."""
+        return self._node("method")
+
+    @property
+    def views(self) -> Node:
+        """The augmentation."""
+        return self._node("views")
+
+    @property
+    def trainer(self) -> Node:
+        """Lightning's trainer."""
+        return self._node("trainer")
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The tasks and their settings."""
+        return self._node("evaluation")
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the method trains on labels, one view per image."""
+        return built_by(self.method) == "SupervisedClassifier"
+
+    @property
+    def is_adios(self) -> bool:
+        """Whether the method learns its masks."""
+        return built_by(self.method).startswith("ADIOS")
+
+    def _node(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self[name] or {}
+        return found
