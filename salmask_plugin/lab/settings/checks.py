@@ -63,6 +63,17 @@ def judge(values: Mapping[str, Any], root: str) -> Judgement:
     return judged
 
 
+def judge_node(node: dict[str, Any]) -> list[Fault]:
+    """Return what is wrong with a node, held against the constructors of what it builds.
+
+    Args:
+        node: with a ``_target_``, plain containers; its targets are allowed.
+    """
+    faults: list[Fault] = []
+    _built(node, "", faults, sorted(_paths(node)))
+    return faults
+
+
 def _described(
     node: Any, hint: type, path: str, faults: list[Fault], known: list[str]
 ) -> dict[str, Any]:
