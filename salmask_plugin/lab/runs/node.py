@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from torch import nn
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.checks import judge_node
@@ -64,3 +66,19 @@ def as_mistakes(what: str) -> Iterator[None]:
             raise UserError(str(error)) from raised
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{what}: {words:.{LONGEST}}") from raised
+
+
+@torch.no_grad()
+def check_takes_views(network: nn.Module, size: int) -> None:
+    """Try one blank view: a network halves it until nothing may be left.
+
+    Args:
+        network: in eval mode, which a forward leaves as it is.
+        size: side of the views in pixels.
+
+    Raises:
+        UserError: if the network cannot take it.
+    """
+    device = next(network.parameters()).device
+    with as_mistakes(f"the encoder cannot take views of {size} px (view_size)"):
+        network(torch.zeros(1, 3, size, size, device=device))
