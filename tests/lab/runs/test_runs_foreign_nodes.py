@@ -62,6 +62,8 @@ def with_wrong(path, value):
         ("data train_images", "x", "generated: train_images='x' must be an integer"),
         ("data train_images", {"a": 1}, "train_images="),
         ("data classes", float("nan"), "classes=nan must be an integer"),
+        ("data train_images", 10**400, r"0{9}\.\.\. must be an integer, below 2\*\*63"),
+        ("masking query sampler tolerance", -(10**400), "must be a number, below"),
         ("data unheard_of", 1, "'unheard_of' is no setting of"),
         ("backbone widths", None, "small_convnet: widths=null must be a list"),
         ("backbone widths", [24, 32, 96], "widths="),
