@@ -99,7 +99,7 @@ def test_wrong_shape_is_an_error(shape):
 
 
 def test_the_deviation_is_the_maps_own_and_no_estimate():
-    """Of 0, 1, 1, 2 it is 0.707, so that 1.3 of them below the mean is above 0; estimated, 0.816."""
+    """Of 0, 1, 1, 2 it is 0.707, and 1.3 of them below the mean above 0; estimated, 0.816."""
     maps = torch.tensor([[[0.0, 1.0], [1.0, 2.0]]])
     assert foreground(maps, 1.3).flatten().tolist() == [False, True, True, True]
     assert foreground(maps, 1.42).all()
