@@ -31,7 +31,7 @@ def test_each_view_has_its_own_mean(make_images):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_summed_in_float32(dtype):
+def test_a_half_precision_sum_is_asked_for_in_float32(dtype):
     """A CPU widens its sums by itself; other devices do as they are asked."""
     seen = []
 
