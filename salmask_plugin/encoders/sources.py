@@ -9,8 +9,10 @@ from typing import Any
 from salmask_plugin.encoders.architectures import CIFAR_SOLO, RESNETS, small_name
 from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.encoders.convnets import TORCHVISION
+from salmask_plugin.encoders.small_convnet import SMALL_WIDTHS
 from salmask_plugin.file_names import path_below
 from salmask_plugin.json_files import (
+    COUNT,
     FILTER,
     NULL,
     OBJECT,
@@ -27,10 +29,14 @@ TIMM_CONFIG = "config.json"
 OURS = "salmask"
 """Key of an export's JSON under which the encoder is described."""
 Kernel = tuple[int, float]
+WIDTHS = Kind(
+    "a list of whole numbers from 1",
+    lambda value: isinstance(value, list) and all(COUNT.fits(width) for width in value),
+)
 RUN: Shape = {
     "values?": {
         "masking?": NULL | Kind("an object with a filter or none", lambda value: _masks(value)),
-        "backbone?": {"name?": TEXT, "stem?": TEXT},
+        "backbone?": {"name?": TEXT, "stem?": TEXT, "widths?": WIDTHS},
     }
 }
 SOLO_LEARN: Shape = {"backbone?": {"name?": TEXT}, "data?": {"dataset?": TEXT}}
@@ -126,7 +132,7 @@ def _of_run(folder: Path, file: Path) -> Source:
         stem = backbone.get("stem", "standard")
         architecture = backbone["name"] + ("" if stem == "standard" else f"_{stem}")
     elif target.endswith(".small_convnet"):
-        architecture = small_name(backbone["widths"])
+        architecture = small_name(backbone.get("widths", SMALL_WIDTHS))
     return Source(file, "a run of salmask", architecture, kernel)
 
 

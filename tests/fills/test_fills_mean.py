@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from oracles.pixels import mean_plane
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from salmask_plugin import MeanFill
 
@@ -27,3 +28,21 @@ def test_each_view_has_its_own_mean(make_images):
     together, alone = MeanFill()(images), torch.cat([MeanFill()(one[None]) for one in images])
     assert torch.allclose(together, alone, atol=1e-6)
     assert len(together[:, 0].unique()) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_precision_sum_is_asked_for_in_float32(dtype):
+    """A CPU widens its sums by itself; other devices do as they are asked."""
+    seen = []
+
+    class Means(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            found = function(*args, **(kwargs or {}))
+            if function is torch.ops.aten.mean.dim:
+                seen.append(found.dtype)
+            return found
+
+    with Means():
+        filled = MeanFill()(torch.ones(2, 3, 4, 4, dtype=dtype))
+    assert seen == [torch.float32]
+    assert filled.dtype == dtype

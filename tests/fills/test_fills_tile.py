@@ -71,3 +71,12 @@ def test_a_tile_as_large_as_the_view_is_the_view(make_images):
 def test_sizes_out_of_range_are_errors(size):
     with pytest.raises(ValueError, match="size="):
         TileFill(size)
+
+
+def test_rows_and_columns_of_a_piece_are_drawn_apart(generator):
+    row, column = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    images = torch.stack((row, column, row))[None].expand(300, -1, -1, -1)
+    corners = TileFill((0.25, 0.25))(images, generator)[:, :2, ::8, ::8]  # 8 px a side
+    top, left = corners.transpose(0, 1).flatten(1)
+    assert {top.min().item(), top.max().item()} == {left.min().item(), left.max().item()} == {0, 24}
+    assert abs(torch.corrcoef(torch.stack((top, left)))[0, 1]) < 0.06  # of 4,800: four errors

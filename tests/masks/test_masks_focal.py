@@ -71,3 +71,11 @@ def test_the_area_is_kept_on_average_where_the_lattice_does_not_fit(generator, s
 def test_size_out_of_range_is_an_error(size):
     with pytest.raises(ValueError, match=r"size=.*\(0, 1\]"):
         FocalMask(size)
+
+
+def test_rows_and_columns_are_rounded_apart(generator):
+    """Sides of 1 or 2 of 16, each by a toss of its own: 1.5 x 1.5 on average; of one toss 2.5."""
+    mask = FocalMask(size=1.5 / 16, inside=True)(torch.zeros(4000, 1, 1), generator)
+    areas = mask.flatten(1).sum(1)
+    assert set(areas.tolist()) == {1, 2, 4}
+    assert abs(areas.double().mean().item() - 2.25) < 0.07  # four standard errors

@@ -96,3 +96,10 @@ def test_map_with_a_non_finite_cell_is_all_foreground_and_alone_in_that(make_sal
 def test_wrong_shape_is_an_error(shape):
     with pytest.raises(ValueError, match=r"must be \(B, h, w\)"):
         foreground(torch.zeros(shape))
+
+
+def test_the_deviation_is_the_maps_own_and_no_estimate():
+    """Of 0, 1, 1, 2 it is 0.707, and 1.3 of them below the mean above 0; estimated, 0.816."""
+    maps = torch.tensor([[[0.0, 1.0], [1.0, 2.0]]])
+    assert foreground(maps, 1.3).flatten().tolist() == [False, True, True, True]
+    assert foreground(maps, 1.42).all()

@@ -30,6 +30,7 @@ from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.runs.node import check_takes_views
 from salmask_plugin.lab.runs.recording import change_record, with_results
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import apply_overrides
@@ -158,6 +159,7 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
     """The run's backbone on its device, and what its preparation adds to the protocol."""
     backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
     backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
+    check_takes_views(backbone.filtered(), settings.view_size)
     shared = _reestimated(settings, folder, backbone)
     if shared:
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))
@@ -195,7 +197,7 @@ def load_module(
     """Return the run's module with the checkpoint's weights, in eval mode on its device.
 
     Raises:
-        UserError: if a weight is missing or left over.
+        UserError: if a weight is missing or left over, or the encoder cannot take the run's views.
     """
     module = build_module(settings, splits, masking)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
@@ -203,7 +205,10 @@ def load_module(
         module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{checkpoint} does not fit the run's settings: {error}") from error
-    return module.to(device_for(settings)).eval()
+    module = module.to(device_for(settings)).eval()
+    assert isinstance(module.backbone, nn.Module)
+    check_takes_views(module.backbone, settings.view_size)
+    return module
 
 
 def _own_data(settings: Settings, folder: Path, *, labelled: bool = True) -> ImageSplits:

@@ -23,6 +23,7 @@ from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_rec
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.runs.node import check_takes_views
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
@@ -63,6 +64,7 @@ def transfer(
     with alone_in(folder):
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
+        check_takes_views(backbone.filtered(), settings.view_size)
         wanted = wanted_tasks(settings)
         if only_missing:
             wanted = [task for task in wanted if not is_done(record, task)]

@@ -7,9 +7,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.placements import PlacedViews
@@ -26,6 +23,7 @@ from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.labels import checked_splits
+from salmask_plugin.lab.runs.node import as_mistakes, built
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
@@ -47,18 +45,7 @@ def build(node: dict[str, Any], **arguments: Any) -> Any:
         raise UserError(
             f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
         )
-    try:
-        # As a partial: merged into the node, arguments that are dataclasses would become
-        # configuration themselves.
-        factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
-    except InstantiationException as error:
-        raise UserError(str(error.__cause__ or error)) from error
-    try:
-        return factory(**arguments)
-    except TypeError as error:
-        if "keyword argument" in str(error) or "required positional" in str(error):
-            raise UserError(f"{node['_target_']}: {error}") from error
-        raise
+    return built(node, arguments)
 
 
 @dataclass(frozen=True)
@@ -116,7 +103,8 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     node = settings.masking
     if not node or "_target_" not in node:
         return None
-    with torch.random.fork_rng(devices=[]):
+    tried = "the masking cannot work on blank views"
+    with torch.random.fork_rng(devices=[]), as_mistakes(tried):
         masking: SaliencyMasking = build(node)
         blank = torch.zeros(2, 3, settings.view_size, settings.view_size)
         if needs_of(masking.localizer) == "views":
@@ -153,7 +141,7 @@ def memory_format(settings: Settings) -> torch.memory_format:
     """
     name = settings.values.get("memory_format", "contiguous")
     formats = {"contiguous": torch.preserve_format, "channels_last": torch.channels_last}
-    if name not in formats:
+    if name not in list(formats):  # a foreign folder's may be no text
         raise UserError(f"memory_format={name!r} must be one of {', '.join(formats)}.")
     return formats[name]
 

@@ -15,8 +15,10 @@ from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
 from salmask_plugin.lab.settings.marks import NO_FOLDER, TARGET
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
 from salmask_plugin.lab.settings.unknown_keys import joined, unknown_setting
-from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words, is_text
+from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words, is_text, is_too_large
 
+LONGEST = 200
+"""Characters of a value that a message shows."""
 SPECIAL = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
@@ -61,6 +63,17 @@ def judge(values: Mapping[str, Any], root: str) -> Judgement:
     known = sorted(_paths(values))
     judged.values = _described(dict(values), ROOTS[root], "", judged.faults, known)
     return judged
+
+
+def judge_node(node: dict[str, Any]) -> list[Fault]:
+    """Return what is wrong with a node, held against the constructors of what it builds.
+
+    Args:
+        node: with a ``_target_``, plain containers; its targets are allowed.
+    """
+    faults: list[Fault] = []
+    _built(node, "", faults, sorted(_paths(node)))
+    return faults
 
 
 def _described(
@@ -205,12 +218,15 @@ def _wrong(path: str, value: Any, hint: Any) -> Fault:
     if isinstance(value, str) and "," in value:
         several = "compare.seeds=[0,1]" if path == "seed" else "compare.rows"
         more = f" (one value; `salmask compare` takes several, see {several})"
+    if is_too_large(value):
+        more = ", below 2**63 in size"
     text = f"{path}={_shown(value)} must be {in_words(hint)}{more}."
     return Fault(path, text, is_text(hint) and value is not None)
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value)
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _paths(node: Any, path: str = "") -> Iterator[str]:

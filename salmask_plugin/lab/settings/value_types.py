@@ -14,6 +14,8 @@ from salmask_plugin.lab.settings.groups import GROUPS
 from salmask_plugin.lab.settings.marks import PATH
 
 ABSENT = object()
+LARGEST = 2**63
+"""Whole numbers are smaller: torch and NumPy hold no others, and no count comes near."""
 _SCALARS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -65,7 +67,14 @@ def _first(value: Any, arguments: tuple[Any, ...]) -> Any:
     return next((entry for entry in found if entry is not ABSENT), ABSENT)
 
 
+def is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number that nothing can hold."""
+    return isinstance(value, int) and abs(value) >= LARGEST
+
+
 def _is_scalar(value: Any, hint: Any) -> bool:
+    if is_too_large(value):
+        return False
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is hint

@@ -159,6 +159,7 @@ FILTER = {"kernel_size": 13, "sigma": 1.0}
 EXPORT = {"file": "b.safetensors", "architecture": "resnet18", "view_filter": FILTER}
 SOLO = {"backbone": {"name": "resnet18"}, "data": {"dataset": "x"}}
 OURS = {"masking": {"view_filter": FILTER}, "backbone": {"name": "resnet18"}}
+SMALL = {"backbone": {"_target_": "salmask_plugin.encoders.small_convnet", "widths": [8, 8, 8, 8]}}
 BESIDE = [
     ("backbone.json", {"salmask": EXPORT}, "salmask"),
     ("backbone.json", {"salmask": EXPORT}, "salmask file"),
@@ -176,6 +177,7 @@ BESIDE = [
     ("settings.json", {"values": OURS}, "values masking view_filter sigma"),
     ("settings.json", {"values": OURS}, "values backbone"),
     ("settings.json", {"values": OURS}, "values backbone name"),
+    ("settings.json", {"values": SMALL}, "values backbone widths"),
 ]
 
 
@@ -255,3 +257,11 @@ def test_checkpoints_are_as_readable_as_other_files(mask, tmp_path):
         os.umask(before)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {0o666 & ~mask}
+
+
+def test_a_small_encoder_without_widths_has_the_usual_ones(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({}, tmp_path / "checkpoints" / "epoch-0001.ckpt")
+    content = {"values": changed(SMALL, ["backbone", "widths"], ...)}
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    assert find_source(tmp_path).architecture == "small"

@@ -1,0 +1,42 @@
+"""What happens before a command has begun: nothing heavy is imported, Ctrl-C is one line."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import salmask_plugin
+
+INTERRUPTED = """
+import sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+from salmask_plugin.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["explain", "experiment=demo"]])
+def test_ctrl_c_while_torch_is_imported_is_one_line(arguments):
+    line = [sys.executable, "-c", INTERRUPTED, *arguments]
+    process = subprocess.run(line, capture_output=True, text=True)
+    said = process.stderr.strip()
+    assert (process.returncode, said.count("\n")) == (130, 0), said
+    assert said == "salmask: interrupted; what was finished is kept."
+
+
+def test_what_is_imported_at_first_use_is_what_was_there_before():
+    for name in salmask_plugin.__all__:
+        assert name in dir(salmask_plugin)
+        assert getattr(salmask_plugin, name).__module__.startswith("salmask_plugin.")
+    masks = importlib.import_module("salmask_plugin.masks")
+    assert salmask_plugin.masks is masks
+    assert salmask_plugin.GridMask is masks.GridMask
+    with pytest.raises(AttributeError, match="no attribute 'GirdMask'"):
+        _ = salmask_plugin.GirdMask
