@@ -86,6 +86,18 @@ class ImageSubset:
         return self.images.with_mask(self.indices[index])
 
 
+def images_of(splits: ImageSplits, split: str) -> LabelledImages:
+    """Return the images of a split, "train" or "val".
+
+    Raises:
+        ValueError: if it has none, as "val" where there are no labels.
+    """
+    images = splits.train if split == "train" else splits.val
+    if not len(images):
+        raise ValueError(f"data {splits.name} has no {split} images; use --split train.")
+    return images
+
+
 def limited(
     splits: ImageSplits, *, limit_train: int | None, limit_val: int | None, seed: int
 ) -> ImageSplits:

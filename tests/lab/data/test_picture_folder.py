@@ -3,6 +3,7 @@
 import pytest
 
 from salmask_plugin.lab.data import picture_folder
+from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data
 from salmask_plugin.lab.runs.build import build_splits
@@ -91,3 +92,11 @@ def test_a_path_that_leads_nowhere(tmp_path):
         compose_settings([str(tmp_path / "nowhere")])
     with pytest.raises(UserError, match="'masking' is not a setting"):
         compose_settings(["masking"])
+
+
+def test_a_split_without_images_names_the_other(tmp_path, save_picture):
+    save_picture(tmp_path / "x.png", 1)
+    splits = picture_folder(tmp_path)
+    assert images_of(splits, "train") is splits.train
+    with pytest.raises(ValueError, match="data folder has no val images; use --split train"):
+        images_of(splits, "val")

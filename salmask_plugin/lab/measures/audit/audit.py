@@ -14,6 +14,7 @@ from torch import Tensor
 from salmask_plugin.adapters.lightly.views import takes_pixel_masks
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.lab.data import ImageSplits
+from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.audit.coverage import measure_coverage
 from salmask_plugin.lab.measures.audit.tables import (
@@ -22,7 +23,7 @@ from salmask_plugin.lab.measures.audit.tables import (
     coverage_json,
     draw_coverage,
 )
-from salmask_plugin.lab.measures.audit.views import KINDS, images_of, measured_views
+from salmask_plugin.lab.measures.audit.views import KINDS, measured_views
 from salmask_plugin.lab.measures.recipes import (
     LOCALIZER,
     RecipeRow,

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmask_plugin.lab.data import ImageSplits, LabelledImages, TwoViewDataset, WholeViews
+from salmask_plugin.lab.data import ImageSplits, TwoViewDataset, WholeViews
 from salmask_plugin.lab.data.masked_views import with_masks
+from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.settings import Settings
@@ -51,8 +52,3 @@ def measured_views(
         if keep.any():
             device = "cuda" if cuda else "cpu"
             yield views[0][keep].to(device), masks[0][keep].to(device)
-
-
-def images_of(splits: ImageSplits, split: str) -> LabelledImages:
-    """Return the images of a split, "train" or "val"."""
-    return splits.train if split == "train" else splits.val

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.lab.data import ImageSplits, TwoViewDataset
+from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import batches_loader
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
@@ -75,7 +76,7 @@ def image_groups(
     Images are drawn by the seed, so that classes mix in a batch. Every batch holds one view of each
     of its images, as in training; an incomplete last batch is left out.
     """
-    images = splits.train if measured.split == "train" else splits.val
+    images = images_of(splits, measured.split)
     size = batch_size(settings, splits, measured)
     order = np.random.default_rng(settings.seed).permutation(len(images))[: measured.images]
     groups = [order[start : start + size].tolist() for start in range(0, len(order), size)]
@@ -98,7 +99,7 @@ def image_groups(
 
 def batch_size(settings: Settings, splits: ImageSplits, measured: Measured) -> int:
     """Return the run's batch size, or all images where there are fewer."""
-    images = splits.train if measured.split == "train" else splits.val
+    images = images_of(splits, measured.split)
     size = min(settings.loader.batch_size, measured.images, len(images))
     if size < 2:
         raise UserError(f"--images {measured.images}: at least 2 images are needed.")
