@@ -22,7 +22,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("arguments", [["doctor"], ["explain", "experiment=demo"]])
+@pytest.mark.parametrize("arguments", [["doctor"], ["explain", "experiment=plumbing"]])
 def test_ctrl_c_while_torch_is_imported_is_one_line(arguments):
     line = [sys.executable, "-c", INTERRUPTED, *arguments]
     process = subprocess.run(line, capture_output=True, text=True)
