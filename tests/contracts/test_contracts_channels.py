@@ -28,8 +28,17 @@ from salmask_plugin.localizers.frozen import FrozenNetwork
 
 CHANNELS = (1, 3, 4, 13)
 SIDE = 42
-FILLS = ("BlurFill", "MeanFill", "NoiseFill", "TileFill")
-SAMPLERS = ("FocalMask", "GridMask", "MaskMixture", "MatchedMask", "SystematicMask", "TopMask")
+FILLS = ("BlurFill", "MeanFill", "NoiseFill", "OtherImageFill", "TileFill", "UnseenFill")
+SAMPLERS = (
+    "BackgroundMask",
+    "BlockMask",
+    "FocalMask",
+    "GridMask",
+    "MaskMixture",
+    "MatchedMask",
+    "SystematicMask",
+    "TopMask",
+)
 STEPS = ("Masking", "SaliencyMasking", "HighPassFilter", "CachedLocalizer", "GivenLocalizer")
 """These have tests of their own below."""
 NO_IMAGES = ("InfoNCELoss", "MaskedViews")
