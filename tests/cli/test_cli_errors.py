@@ -16,7 +16,7 @@ from salmask_plugin.lab.settings.compose import apply_overrides, compose_setting
     [
         (["foo=1"], ["'foo'", "Unknown keys are errors"]),
         (["masking.foo=1"], ["masking.foo"]),
-        (["masking=men"], ["masking/men", "blur highpass label_free mean"]),
+        (["masking=men"], ["masking=men", "did you mean masking=mean"]),
         (["data=cifar10"], ["data.root"]),
         (["masking"], ["'masking'", "key=value"]),
     ],

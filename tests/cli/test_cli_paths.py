@@ -83,12 +83,14 @@ def test_a_comparison_stays_below_out(tmp_path):
 def test_one_function_joins_out_and_a_name():
     """A command that does it itself would be the next one to forget the check."""
     sources = Path(salmask_plugin.__file__).parent.rglob("*.py")
-    assert [path.name for path in sources if '["out"]) /' in path.read_text()] == ["folder.py"]
+    assert [path.name for path in sources if "settings.out) /" in path.read_text()] == ["folder.py"]
 
 
 def test_a_task_of_a_foreign_run_stays_in_its_folder(tmp_path):
-    values = {"seed": "/../../../x", "loader": {}}
-    wanted = Wanted("coco", "detection", {}, {}, False, Settings(values, {}, ()), tmp_path / "run")
+    values = {"seed": 0, "loader": {}}
+    wanted = Wanted(
+        "../../../x", "detection", {}, {}, False, Settings(values, {}, ()), tmp_path / "run"
+    )
     with pytest.raises(UserError, match="must be a place below"):
         task_folder(wanted, "detection", argparse.Namespace(fingerprint="f"), {})
 

@@ -1,19 +1,15 @@
 """The groups of settings that code reads by attribute: one dataclass a group.
 
-A group is read from plain containers by :func:`read_group`, which refuses what it does not know; a
-field with a default may be missing, as it is in runs from before there was the setting.
+A field with a default may be missing, as it is in runs from before there was the setting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.study import Planned
 from salmask_plugin.lab.settings.marks import PathText
-from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +76,6 @@ class Compare:
     open: list[str]
 
 
-Group = TypeVar("Group")
 GROUPS = (Loader, TransferLoader, Workers, Checkpoints, Compare, Planned)
 """Dataclasses that are mappings in a configuration; any other one is built by a node."""
 
@@ -92,18 +87,3 @@ def required(group: type) -> frozenset[str]:
         for entry in fields(group)
         if entry.default is MISSING and entry.default_factory is MISSING
     )
-
-
-def read_group(group: type[Group], values: Mapping[str, Any], path: str) -> Group:
-    """Return the group of settings that plain values are.
-
-    Raises:
-        UserError: naming a key that the group does not have, or lacks.
-    """
-    known = [entry.name for entry in fields(group)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise UserError(unknown_setting(f"{path}.{key}", known, ()))
-    for name in sorted(required(group) - values.keys()):
-        raise UserError(f"the setting {path}.{name} is missing: the command reads it.")
-    return group(**values)

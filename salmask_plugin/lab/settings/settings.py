@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, read_group
+from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, Workers, required
 from salmask_plugin.lab.settings.nodes import Node, built_by
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
+from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words
+
+Group = TypeVar("Group")
+Kind = TypeVar("Kind", int, str)
 
 
 @dataclass(frozen=True)
@@ -39,22 +44,22 @@ class Settings:
     @property
     def seed(self) -> int:
         """Of the run; everything that is drawn depends on it."""
-        return int(self["seed"])
+        return self._typed("seed", int)
 
     @property
     def view_size(self) -> int:
         """Side of the views in pixels."""
-        return int(self["view_size"])
+        return self._typed("view_size", int)
 
     @property
     def localizer_size(self) -> int:
         """Side in pixels that views are resized to for the localizer alone."""
-        return int(self["localizer_size"])
+        return self._typed("localizer_size", int)
 
     @property
     def out(self) -> str:
         """The folder that run folders are in."""
-        return str(self["out"])
+        return self._typed("out", str)
 
     @property
     def name(self) -> str | None:
@@ -74,7 +79,9 @@ class Settings:
     @property
     def workers(self) -> int:
         """Processes that read pictures, which every command's loader has."""
-        return int(self["loader"]["workers"])
+        given = self["loader"]
+        own = {"workers": given["workers"]} if "workers" in given else {}
+        return read_group(Workers, own, "loader").workers
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -136,6 +143,40 @@ class Settings:
         """Whether the method learns its masks."""
         return built_by(self.method).startswith("ADIOS")
 
+    def _typed(self, name: str, kind: type[Kind]) -> Kind:
+        value = self[name]
+        if type(value) is not kind:
+            raise UserError(f"{name}={value!r:.100} must be {in_words(kind)}.")
+        return value
+
     def _node(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self[name] or {}
         return found
+
+
+def read_group(group: type[Group], values: Any, path: str) -> Group:
+    """Return the group of settings that plain values are.
+
+    Args:
+        group: a dataclass of ``groups.py``.
+        values: a mapping, of a run that may come from somebody else.
+        path: of the group.
+
+    Raises:
+        UserError: naming a key that the group does not have or lacks, or a value of another type.
+    """
+    hints = get_type_hints(group, include_extras=True)
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}={values!r:.100} must be {in_words(group)}.")
+    for key, value in values.items():
+        if key not in hints:
+            raise UserError(unknown_setting(f"{path}.{key}", tuple(hints), ()))
+        if get_origin(hints[key]) is dict:
+            fits = isinstance(value, dict)
+        else:
+            fits = fitted(value, hints[key]) is not ABSENT
+        if not fits:
+            raise UserError(f"{path}.{key}={value!r:.100} must be {in_words(hints[key])}.")
+    for name in sorted(required(group) - values.keys()):
+        raise UserError(f"the setting {path}.{name} is missing: the command reads it.")
+    return group(**values)

@@ -35,7 +35,7 @@ def test_views_are_masked_anew_and_rows_alike(monkeypatch, generator, branch):
     masking = SaliencyMasking(
         UniformLocalizer((4, 4)), Masking(GridMask((0.3, 0.6)), MeanFill()), branch=branch
     )
-    node = {"masking": {"localizer": {"_target_": "salmask_plugin.UniformLocalizer"}}}
+    node = Settings({"masking": {"localizer": {"_target_": "salmask_plugin.UniformLocalizer"}}}, {})
     rows = [
         RecipeRow("none", node, None),
         RecipeRow("first", node, masking),
