@@ -32,6 +32,7 @@ def to_terminal(comparison: Comparison, *, width: int | None = None) -> str:
 def _table(table: Table, width: int) -> str:
     parts = [textwrap.fill(shown(table.conditions.title), width)]
     parts += [_block(table, column, width) for column in table.columns]
+    parts += [_extra(table, title, width) for title in table.extra_columns]
     return "\n\n".join(parts)
 
 
@@ -56,3 +57,11 @@ def _block(table: Table, column: Column, width: int) -> str:
         cut = label if len(label) <= name else f"{label[: name - 1]}…"
         lines.append(f"  {cut:{name}}  {result:>{value}}  {difference:>{against}}".rstrip())
     return "\n".join(lines)
+
+
+def _extra(table: Table, title: str, width: int) -> str:
+    """One further column, such as the values that the paper reports: a line a row that has one."""
+    cells = [(shown(row.label), row.extra[title]) for row in table.rows if title in row.extra]
+    name = max((len(label) for label, _ in cells), default=0)
+    lines = [f"  {label:{name}}  {shown(value)}" for label, value in cells]
+    return "\n".join([*textwrap.wrap(shown(title), width), *lines])

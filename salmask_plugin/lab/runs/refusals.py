@@ -41,9 +41,10 @@ def check_trainer(settings: Settings) -> None:
         UserError: if Lightning refuses it: a device that is not there, values out of range; or if
             the method or the command's pictures cannot do what is asked of them.
     """
-    if settings.backbone.get("in_channels", 3) != 3:
+    channels = (settings.values.get("backbone") or {}).get("in_channels", 3)
+    if channels != 3:
         raise UserError(
-            f"backbone.in_channels={settings.backbone['in_channels']}: the command's pictures are "
+            f"backbone.in_channels={channels}: the command's pictures are "
             "RGB; other channels are trained on in Python, see docs/lightly.md."
         )
     node = settings.trainer

@@ -20,6 +20,7 @@ def test_every_data_set_has_a_leaf():
         "cifar100",
         "coco",
         "flowers102",
+        "folder",
         "generated",
         "generated_objects",
         "imagefolder",

@@ -50,9 +50,9 @@ def faults_of(*settings):
 
 
 def test_a_plus_makes_no_key_known():
-    refusals = {refusal([f"{sign}epochs=9"]) for sign in ("", "+", "++")}
+    refusals = {refusal([f"{sign}max_epochs=9"]) for sign in ("", "+", "++")}
     (message,) = refusals
-    assert "'epochs' is no setting" in message
+    assert "'max_epochs' is no setting" in message
     assert "trainer.max_epochs" in message
     assert "+" not in message
 

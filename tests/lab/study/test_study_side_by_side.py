@@ -14,7 +14,7 @@ from salmask_plugin.lab.study.side_by_side import Job, environment_of, run_jobs
 
 PARENT = """
 import sys
-from salmask_plugin.cli import side_by_side
+from salmask_plugin.lab.study import side_by_side
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
 side_by_side.COMMAND = [sys.executable, {script!r}]
 run_jobs([Job(str(i), [[str(i)]]) for i in range(2)], parallel=2)
