@@ -5,7 +5,8 @@ import pytest
 from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.runs.launcher import WITH_PARENT
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.explain import departures_from_paper, explain, in_sentences
+from salmask_plugin.lab.settings.departures import departures_from_paper
+from salmask_plugin.lab.settings.explain import explain, in_sentences
 from salmask_plugin.lab.study.compare import _departures, plan_rows
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from torch import nn
 
 from salmask_plugin.adapters.lightly import SupervisedClassifier
@@ -24,7 +22,7 @@ from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, wanted_
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.record import is_share
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened
-from salmask_plugin.lab.runs.build import build, build_masking, build_module, memory_format
+from salmask_plugin.lab.runs.build import build, build_masking, memory_format
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
@@ -32,12 +30,12 @@ from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.node import check_takes_views
 from salmask_plugin.lab.runs.recording import change_record, with_results
+from salmask_plugin.lab.runs.trained import device_for, load_module
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import apply_overrides
 from salmask_plugin.lab.settings.evaluation_request import Wanted
 from salmask_plugin.lab.settings.paper_values import GALLERY
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.masking import SaliencyMasking
 
 SHOWN = 6
 MAY_CHANGE = ("compare", "evaluation")
@@ -149,12 +147,6 @@ def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -
     return record
 
 
-def device_for(settings: Settings) -> torch.device:
-    """Return where evaluations run."""
-    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
-    return torch.device("cuda" if cuda else "cpu")
-
-
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
     backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
@@ -186,29 +178,6 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
         seed=settings.seed,
         title=f"{record.recipe}, saliency from {record.localizer}",
     )
-
-
-def load_module(
-    settings: Settings,
-    splits: ImageSplits,
-    masking: SaliencyMasking | None,
-    checkpoint: Path,
-) -> pl.LightningModule:
-    """Return the run's module with the checkpoint's weights, in eval mode on its device.
-
-    Raises:
-        UserError: if a weight is missing or left over, or the encoder cannot take the run's views.
-    """
-    module = build_module(settings, splits, masking)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"{checkpoint} does not fit the run's settings: {error}") from error
-    module = module.to(device_for(settings)).eval()
-    assert isinstance(module.backbone, nn.Module)
-    check_takes_views(module.backbone, settings.view_size)
-    return module
 
 
 def _own_data(settings: Settings, folder: Path, *, labelled: bool = True) -> ImageSplits:

@@ -17,13 +17,14 @@ from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.json_files import COUNT
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
-from salmask_plugin.lab.probes.evaluate import device_for, evaluated, keep_result
+from salmask_plugin.lab.probes.evaluate import evaluated, keep_result
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.node import check_takes_views
+from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings

@@ -28,7 +28,7 @@ from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
 from salmask_plugin.lab.settings.choice_names import backbone_name
-from salmask_plugin.lab.settings.explain import departures_from_paper
+from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.masking import SaliencyMasking

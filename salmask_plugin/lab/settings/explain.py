@@ -9,40 +9,12 @@ from typing import Any
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.choice_names import backbone_name
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.groups import Compare
-from salmask_plugin.lab.settings.input_path import made_on_the_device
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.paper_values import written
 from salmask_plugin.lab.settings.settings import Settings
 
-PAPER: dict[str, Any] = {
-    "view_size": 224,
-    "loader.batch_size": 128,
-    "trainer.max_epochs": 200,
-    "masking.query.sampler.ratio": [0.05, 0.25],
-    "masking.negative.sampler.ratio": [0.4, 0.7],
-    "masking.num_negatives": 1,
-    "masking.negative_source": "key",
-    "masking.branch": "query",
-    "masking.probability": 1.0,
-    "method.rho": 2.0,
-    "method.temperature": 0.2,
-    "method.hard_negative_bias": 0.0,
-    "method.queue_size": 65536,
-    "method.momentum": 0.999,
-    "method.learning_rate": 0.015,
-    "method.weight_decay": 1e-4,
-    "method.warm_up": None,
-}
-"""The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
-SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
-SUPERVISED = {
-    "loader.batch_size": 256,
-    "method.learning_rate": 0.1,
-    "method.decay_every": 30,
-    "trainer.max_epochs": 100,
-}
-PAPER_LOCALIZER = "resnet50"
 LOSS = {
     "temperature": "temperature",
     "rho": "rho",
@@ -120,30 +92,6 @@ def in_sentences(settings: Settings) -> list[str]:
     values = ", ".join(f"{name} {method[key]:g}" for key, name in LOSS.items() if key in method)
     lines.append(f"Loss: {values or 'cross-entropy'}")
     return lines
-
-
-def departures_from_paper(settings: Settings) -> list[str]:
-    """Return one sentence per setting that differs from the paper's."""
-    own = {"simclr": SIMCLR, "supervised": SUPERVISED}
-    paper = PAPER | own.get(settings.choices["method"].split("_")[0], {})
-    found = []
-    for key, expected in paper.items():
-        value = _lookup(settings.values, key)
-        if value is not _ABSENT and value != expected:
-            found.append(f"{key} is {value}; the paper's is {expected}")
-    masking = settings.masking or {}
-    if "_target_" in masking and settings.choices["localizer"] != PAPER_LOCALIZER:
-        found.append(
-            f"localizer is {settings.choices['localizer']}; the paper's is torchvision's "
-            "ResNet-50 (IMAGENET1K_V2)"
-        )
-    if settings.choices["backbone"] != "resnet50":
-        found.append(f"backbone is {backbone_name(settings)}; the paper's is resnet50")
-    if settings.loader.input == "device":
-        found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
-    if settings.choices["data"] != "imagenet100":
-        found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
-    return found
 
 
 def _row(study: Compare, choices: dict[str, str]) -> list[str]:
@@ -242,14 +190,3 @@ def _sampler(node: dict[str, Any]) -> str:
 def _fill(node: dict[str, Any]) -> str:
     name = built_by(node)
     return FILLS.get(name, name)
-
-
-_ABSENT = object()
-
-
-def _lookup(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(values, dict) or part not in values:
-            return _ABSENT
-        values = values[part]
-    return values

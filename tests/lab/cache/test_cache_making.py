@@ -113,7 +113,7 @@ def test_a_killed_command_goes_on_where_it_stopped(complete, tmp_path):
     """Killed in its second chunk, after the maps are written and before their digest is."""
     code = (
         "import os, signal, sys\n"
-        "from salmask_plugin.cli import cache\n"
+        "from salmask_plugin.lab.cache import making as cache\n"
         "from salmask_plugin.localizers import map_store\n"
         "cache.CHUNK = 8\n"
         "write_rows = map_store.write_rows\n"

@@ -13,10 +13,10 @@ from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data import TwoViewDataset
 from salmask_plugin.lab.measures.variance.measured import Encoder
 from salmask_plugin.lab.measures.variance.variance import variance_rows
-from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.folder import read_settings
+from salmask_plugin.lab.runs.trained import load_module
 
 TINY = ["experiment=plumbing", "localizer=uniform", "data.train_images=32", "data.val_images=20"]
 TINY += ["data.classes=4", "view_size=32", "loader.batch_size=8", "loader.workers=0"]

@@ -93,6 +93,8 @@ def test_results_of_one_checkpoint_are_of_one_set(
     root, tmp_path, save_picture, change, monkeypatch, capsys
 ):
     monkeypatch.setattr(transfers, "evaluated", stop)
+    monkeypatch.setattr(transfers, "check_takes_views", lambda *arguments: None)
+    backbone_of = {"filtered": lambda: None}
     folder = tmp_path / "out" / "theirs-imagefolder"
     keep_data(folder, image_folder(root))
     data = DataSet("set", 6, 6, 2, 32)
@@ -100,7 +102,7 @@ def test_results_of_one_checkpoint_are_of_one_set(
     record = RunRecord("run", "other", "x", "none", 0, data, "narrow", 0, 0, config=theirs)
     write_record(folder, record)
 
-    backbone = SimpleNamespace(network=torch.nn.Identity(), **theirs)
+    backbone = SimpleNamespace(network=torch.nn.Identity(), **theirs, **backbone_of)
     monkeypatch.setattr(transfers, "load_backbone", lambda path, **options: backbone)
     asked = ["transfer", "theirs.pth", "data=imagefolder", f"data.root={root}", *ASKED[1:]]
     asked += [f"out={tmp_path / 'out'}"]

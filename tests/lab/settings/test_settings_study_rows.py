@@ -48,7 +48,7 @@ def test_settings_that_fit_the_row_alone_are_taken():
             ["masking.branch=key contradicts", "which is masking.branch=query"],
         ),
         ([f"{TABLE}/mean_query", "masking.brnch=key"], ["masking.brnch", "Unknown keys"]),
-        (["experiment=paper/table66/mean_query"], ["experiment/paper/table66/mean_query"]),
+        (["experiment=paper/table66/mean_query"], ["experiment=paper/table66/mean_query"]),
         (
             ["experiment=controls/given", "scale=quick"],
             ["row given is left out here", "CIFAR-10 has none", "~compare.left_out.given"],

@@ -5,9 +5,9 @@ import torch
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data import evaluation_loaders
-from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.build import build_data, build_splits
+from salmask_plugin.lab.runs.trained import load_module
 from salmask_plugin.lab.settings.compose import compose_settings
 
 TINY = [

@@ -25,13 +25,13 @@ from salmask_plugin.lab.measures.variance.measured import (
 )
 from salmask_plugin.lab.measures.variance.tables import SpreadRow, draw_spread, spread_json
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
-from salmask_plugin.lab.probes.evaluate import load_module
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.statistics import estimate
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
+from salmask_plugin.lab.runs.trained import load_module
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
