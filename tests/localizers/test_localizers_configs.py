@@ -11,6 +11,7 @@ from salmask_plugin.localizers.map_store import CacheManifest
 
 hydra = pytest.importorskip("hydra")
 yaml = pytest.importorskip("yaml")
+OmegaConf = pytest.importorskip("omegaconf").OmegaConf
 
 LEAVES = sorted((Path(__file__).parents[2] / "configs" / "localizer").glob("*.yaml"))
 SIZE = 224  # what configs/run.yaml says, the constructors' default
