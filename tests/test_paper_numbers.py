@@ -52,11 +52,17 @@ SAMPLERS = {
     "released_query_mixture": mixture(KEEP, QUERY | NEAREST, **NEAREST),
     "released_negative_mixture": mixture(LOSE, NEGATIVE | NEAREST, **NEAREST),
     "everything": QUERY | {"ratio": [1.0, 1.0]},
+    "background": {"ratio": [1.0, 1.0], "tolerance": 0.0},
+    "block": {"ratio": [0.05, 0.25], "blocks": 1, "aspect": [0.5, 2.0]},
 }
+# torchvision's RandomErasing: half the views, .02 to .33 of each, sides as 0.3 to 3.3, black.
+ERASED = SAMPLERS["block"] | {"ratio": [0.02, 0.33], "aspect": [0.3, 3.3]}
 FILLS = {
     "mean": {},
     "blur": {"kernel_size": 31, "sigma": 10.0},
     "noise": {"std": 0.18},
+    "other_image": {},
+    "unseen": {},
     # Ge et al. (NeurIPS 2021): sides from 16 to 72 of 224 px.
     "tile": {"size": pytest.approx([16 / 224, 72 / 224])},
 }
@@ -91,6 +97,7 @@ def simple(fill, prefix=""):
     return recipe(part(f"{prefix}query", fill), part(f"{prefix}negative", fill))
 
 
+BACKGROUND = {"branch": "both", "probability": 0.2}
 MEAN, HIGHPASS = simple("mean"), highpass()
 MASKINGS = {
     "mean": MEAN,
@@ -107,6 +114,15 @@ MASKINGS = {
     "nonsemantic": MEAN
     | {"query": None, "negative": part("everything", "tile"), "negative_source": "query"},
     "none": {},
+    # Not in the paper: the query's masks, shown otherwise; the background of a view in five.
+    "other_image": recipe(part("query", "other_image"), None),
+    "sparse": recipe(part("query", "unseen"), None),
+    "background_mean": recipe(part("background", "mean"), None, **BACKGROUND),
+    "background_noise": recipe(part("background", "noise", std=1.0), None, **BACKGROUND),
+    "background_swap": recipe(part("background", "other_image"), None, **BACKGROUND),
+    "erasing": recipe(
+        {"sampler": ERASED, "fill": {"std": 0.0}}, None, branch="both", probability=0.5
+    ),
 }
 
 LOSS = {"rho": 2.0, "hard_negative_bias": 0.0, "positive_in_denominator": True, "warm_up": None}
@@ -124,6 +140,7 @@ MOCO = LOSS | {
 # Shi et al. (ICML 2022), the released ADIOS-s settings for ResNet-18 on ImageNet-100.
 ADIOS = {
     "image_size": 224,
+    "in_channels": 3,
     "masks_per_step": "all",
     "norm": "group",
     "entropy": 0.0,
