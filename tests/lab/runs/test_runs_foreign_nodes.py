@@ -16,7 +16,7 @@ from salmask_plugin.lab.runs.node import as_mistakes, check_takes_views
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
 
-TINY = ["experiment=demo", "localizer=uniform", "masking=mean", "backbone=small", "view_size=32"]
+TINY = ["experiment=plumbing", "localizer=uniform", "masking=mean", "backbone=small", "view_size=32"]
 TINY += ["data.train_images=16", "data.val_images=8", "data.classes=4", "loader.workers=0"]
 TINY += ["loader.batch_size=8", "method.queue_size=16", "method.split_batch_size=4"]
 TINY += ["trainer.max_epochs=1", "evaluation.tasks=[knn]", "evaluation.knn.k=5"]
