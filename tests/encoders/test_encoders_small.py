@@ -111,3 +111,17 @@ def test_a_filter_of_another_form_in_a_checkpoint_is_one_sentence(kernel, tmp_pa
         load_backbone(file)
     torch.save({**kept, "callbacks": [1]}, file)
     assert load_backbone(file).view_filter is None
+
+
+@pytest.mark.parametrize("kernel", [[5.0], 5.0, [5.0, 0], [4.0, 1], [float("inf"), 1], [5, 1, 1]])
+def test_a_filter_of_another_form_among_the_weights_is_one_sentence(kernel, tmp_path):
+    weights = SmallConvNet((8, 8, 8, 8)).state_dict()
+    torch.save({**weights, "highpass_kernel": torch.tensor(kernel)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"highpass_kernel .* is no filter's \(taps, sigma\)"):
+        load_backbone(tmp_path / "x.pth")
+
+
+def test_tensors_without_names_are_one_sentence(tmp_path):
+    torch.save({0: torch.zeros(2), 1: torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="holds no plain mapping from names to tensors"):
+        load_backbone(tmp_path / "x.pth")
