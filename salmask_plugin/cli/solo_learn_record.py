@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import write_record
 from salmask_plugin.lab.runs.solo_learn_records import record_run
 
@@ -17,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--linear", type=Path, help="run folder of main_linear")
     parser.add_argument("--to", type=Path, required=True, help="folder of the record")
     options = parser.parse_args(arguments)
-    path = write_record(options.to, record_run(options.pretrain, options.linear))
+    try:
+        path = write_record(options.to, record_run(options.pretrain, options.linear))
+    except (UserError, ValueError, FileNotFoundError, ImportError) as error:
+        parser.exit(2, f"salmask: {error}\n")
     print(f"salmask: record written to {path}")
 
 

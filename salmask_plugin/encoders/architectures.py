@@ -90,6 +90,25 @@ def small_widths(architecture: str) -> tuple[int, ...] | None:
     return None if found is None else tuple(map(int, found[1].split("_")[1:]))
 
 
+def check_widths(architecture: str, state: Mapping[str, Tensor], origin: str) -> None:
+    """Refuse to build a small encoder of other widths than the weights'.
+
+    Widths are but numbers in a text, which may ask for any amount of memory.
+
+    Args:
+        architecture: any name.
+        state: tensors by name.
+        origin: of them, for the error.
+
+    Raises:
+        ValueError: if the widths differ.
+    """
+    widths, found = small_widths(architecture), widths_of(state)
+    if widths not in (None, SMALL_WIDTHS, found):
+        held = "no small encoder" if found is None else f"a {small_name(found)}"
+        raise ValueError(f"{origin} holds {held}, not {architecture!r}.")
+
+
 def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -> str:
     """Return the name of the torchvision ResNet, or small encoder, whose weights these are.
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from salmask_plugin.encoders.architectures import build_network, infer_architecture
+from salmask_plugin.encoders.architectures import build_network, check_widths, infer_architecture
 from salmask_plugin.encoders.convnets import channels_of, take_channels
 from salmask_plugin.encoders.encoder_part import networks_in, part_of, parts_in_words
 from salmask_plugin.encoders.layouts import KERNEL, Encoder, find_encoder
@@ -133,6 +133,7 @@ def load_backbone(
         small_stem = encoder.small_stem if recorded == "" else None
         with _parts_told(content, encoder, part):
             name = _architecture(source, encoder, architecture, small_stem)
+            check_widths(name, encoder.state, str(source.file))
         built, feature_dim = build_network(name)
         take_channels(built, channels_of(encoder.state, built))
     with _parts_told(content, encoder, part):

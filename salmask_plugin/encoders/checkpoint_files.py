@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 import zipfile
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from salmask_plugin.json_files import SIZE, read_object
 from salmask_plugin.localizers.weights import check_stored
 
 CHECKPOINTS, RECORD = "checkpoints", "record.json"
@@ -147,7 +147,5 @@ def _again(record: Path) -> str:
 
 
 def _recorded_epochs(record: Path) -> int:
-    try:
-        return int(json.loads(record.read_text(encoding="utf-8"))["epochs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{record} cannot be read: {error!r}.") from error
+    epochs: int = read_object(record, {"epochs": SIZE})["epochs"]
+    return epochs

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 
 from torch import Tensor
 
 from salmask_plugin.encoders.architectures import CIFAR_LIGHTLY, CIFAR_SOLO
 from salmask_plugin.encoders.detectron2_names import FIRST, from_detectron2
+from salmask_plugin.json_files import FILTER
 
 KERNEL = "highpass_kernel"
 """Buffer of a backbone that filters its input: (taps per axis, sigma in pixels)."""
@@ -98,8 +100,16 @@ def find_encoder(tensors: Mapping[str, Tensor]) -> Encoder:
         state,
         layout.name,
         CIFAR_LIGHTLY if cut_up else layout.small_stem,
-        None if kernel is None else (int(kernel[0]), float(kernel[1])),
+        None if kernel is None else _filter_of(kernel),
     )
+
+
+def _filter_of(kernel: Tensor) -> tuple[int, float]:
+    taps, sigma = kernel.tolist() if kernel.shape == (2,) else (nan, nan)
+    fits = FILTER["kernel_size"].fits, FILTER["sigma"].fits
+    if not (isfinite(taps) and fits[0](int(taps)) and fits[1](sigma)):
+        raise ValueError(f"{KERNEL} of the checkpoint is no filter's (taps, sigma).")
+    return int(taps), sigma
 
 
 def _fits(layout: Layout, named: Mapping[str, Tensor]) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from salmask_plugin.json_files import FILTER
+
 VIEW_FILTER = "salmask_view_filter"
 """Key of a checkpoint: [taps, sigma], or None for no filter."""
 STEP = "salmask_batches_seen"
@@ -29,11 +31,16 @@ def recorded_filter(file: Path) -> Kernel | str | None:
         return ""
     if not isinstance(content, Mapping):
         return ""
-    callbacks = content.get("callbacks") or {}
+    callbacks = content.get("callbacks")
+    named = callbacks if isinstance(callbacks, Mapping) else {}
     states: list[Any] = [content] if STEP in content else []
-    states += [state for key, state in callbacks.items() if str(key).startswith(CALLBACK)]
+    states += [state for key, state in named.items() if str(key).startswith(CALLBACK)]
     for state in states:
-        kernel = state.get(VIEW_FILTER, "an unrecorded filter or none")
+        kernel = "an unrecorded filter or none"
+        if isinstance(state, Mapping):
+            kernel = state.get(VIEW_FILTER, kernel)
+        if not (kernel is None or isinstance(kernel, str) or _is_filter(kernel)):
+            raise ValueError(f"{file}: {VIEW_FILTER} must be [taps, sigma] or None.")
         if isinstance(kernel, str):
             return (
                 f"{file} was trained with masking behind {kernel}; say "
@@ -42,3 +49,11 @@ def recorded_filter(file: Path) -> Kernel | str | None:
             )
         return None if kernel is None else (int(kernel[0]), float(kernel[1]))
     return ""
+
+
+def _is_filter(kernel: Any) -> bool:
+    return (
+        isinstance(kernel, list | tuple)
+        and len(kernel) == 2
+        and all(FILTER[key].fits(value) for key, value in zip(FILTER, kernel, strict=True))
+    )

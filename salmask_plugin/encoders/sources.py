@@ -124,6 +124,8 @@ def _of_run(folder: Path, file: Path) -> Source:
     backbone = values.get("backbone") or {}
     architecture = None
     target = str(backbone.get("_target_", ""))
+    if target.endswith((".timm_convnet", ".torchvision_convnet")):
+        check_shape(backbone, {"name": TEXT}, f"{folder / SETTINGS}, backbone")
     if target.endswith(".timm_convnet"):
         architecture = backbone["name"]
     elif target.endswith(".torchvision_convnet"):

@@ -57,7 +57,7 @@ def named_tensors(content: object, origin: str | Path) -> dict[str, Tensor]:
     if (
         not isinstance(state, Mapping)
         or not state
-        or not all(isinstance(value, Tensor) for value in state.values())
+        or not all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state)
     ):
         raise ValueError(
             f"{origin} holds no plain mapping from names to tensors, bare or under "

@@ -84,3 +84,44 @@ def test_a_checkpoint_comes_back_through_an_export(tmp_path):
     for name in ("timm", "torchvision", "detectron2"):
         with pytest.raises(ValueError, match="small_5_6_7_9"):
             export_backbone(backbone, tmp_path / name, format=name, view_size=24)
+
+
+@pytest.mark.parametrize("widths", [(2**30,) * 4, (8, 8, 8, 16)])
+def test_widths_that_are_not_the_weights_are_refused_before_anything_is_built(widths, tmp_path):
+    """Of the widths in the first case no machine has the memory."""
+    name = small_name(widths)
+    torch.save(SmallConvNet((8, 8, 8, 8)).state_dict(), tmp_path / "small.pth")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"small\.pth holds a small_8_8_8_8"):
+        load_backbone(tmp_path / "small.pth", architecture=name)
+    with pytest.raises(ValueError, match=r"other\.pth holds no small encoder"):
+        load_backbone(tmp_path / "other.pth", architecture=name)
+
+
+@pytest.mark.parametrize("kernel", [5, [1], ["x", 1.0], [4, 1.0], [5, 0.0], {"taps": 5}])
+def test_a_filter_of_another_form_in_a_checkpoint_is_one_sentence(kernel, tmp_path):
+    file = tmp_path / "epoch-0000.ckpt"
+    weights = SmallConvNet((8, 8, 8, 8)).state_dict()
+    kept = {"state_dict": {f"backbone.{name}": value for name, value in weights.items()}}
+    torch.save({**kept, "salmask_batches_seen": 1, "salmask_view_filter": kernel}, file)
+    with pytest.raises(ValueError, match=r"salmask_view_filter must be \[taps, sigma\] or None"):
+        load_backbone(file)
+    torch.save({**kept, "callbacks": {"SaliencyMaskingCallback": 3}}, file)
+    with pytest.raises(ValueError, match="an unrecorded filter or none"):
+        load_backbone(file)
+    torch.save({**kept, "callbacks": [1]}, file)
+    assert load_backbone(file).view_filter is None
+
+
+@pytest.mark.parametrize("kernel", [[5.0], 5.0, [5.0, 0], [4.0, 1], [float("inf"), 1], [5, 1, 1]])
+def test_a_filter_of_another_form_among_the_weights_is_one_sentence(kernel, tmp_path):
+    weights = SmallConvNet((8, 8, 8, 8)).state_dict()
+    torch.save({**weights, "highpass_kernel": torch.tensor(kernel)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"highpass_kernel .* is no filter's \(taps, sigma\)"):
+        load_backbone(tmp_path / "x.pth")
+
+
+def test_tensors_without_names_are_one_sentence(tmp_path):
+    torch.save({0: torch.zeros(2), 1: torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="holds no plain mapping from names to tensors"):
+        load_backbone(tmp_path / "x.pth")

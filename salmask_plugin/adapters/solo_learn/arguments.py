@@ -16,7 +16,12 @@ from salmask_plugin.json_files import (
     Shape,
     read_object,
 )
+from salmask_plugin.json_files import NUMBER as RATE
 
+LOCALIZED: Shape = {"localizer": TEXT}
+MASKED: Shape = {**LOCALIZED, "branch": TEXT}
+HARD: Shape = {**LOCALIZED, "rho": RATE}
+"""The node ``salmask`` of a run with masked queries, and with hard negatives."""
 NUMBER = WHOLE | Kind("digits", lambda value: isinstance(value, str) and value.isdecimal())
 COMMON: Shape = {
     "max_epochs": COUNT,
@@ -49,7 +54,7 @@ PRETRAIN: Shape = {
         ),
     ),
     "salmask?": OBJECT | NULL,
-    "method_kwargs": OBJECT,
+    "method_kwargs": {"temperature?": RATE | NULL, "queue_size?": COUNT | NULL},
 }
 """What a record takes from solo-learn's arguments of a run."""
 

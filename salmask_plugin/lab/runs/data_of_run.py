@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from salmask_plugin.file_names import safe_name
+from salmask_plugin.json_files import NULL, SIZE, TEXT, TEXTS, Shape, read_object
 from salmask_plugin.lab.data import ImageSplits, differences, identity_of_splits
+from salmask_plugin.lab.data.fingerprint import SPLITS
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.acting_settings import PLACES
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.folder import holds_work
 
 DATA_NAME = "data.json"
+SPLIT: Shape = {
+    "images": SIZE,
+    "names": TEXT | NULL,
+    "labels": TEXT | NULL,
+    "pixels?": TEXTS,
+}
+"""What is compared of a split."""
 
 
 def keep_data(folder: Path, splits: ImageSplits, file_name: str = DATA_NAME) -> None:
@@ -39,9 +48,9 @@ def keep_identity(folder: Path, now: dict[str, Any], file_name: str = DATA_NAME)
     path = folder / file_name
     if path.is_file() and holds_work(folder):
         try:
-            changed = differences(json.loads(path.read_text(encoding="utf-8")), now)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} cannot be read: {error!r}.") from error
+            changed = differences(read_object(path, _form(now)), now)
+        except ValueError as error:
+            raise UserError(f"{path} cannot be read: {error}") from error
         if changed:
             raise UserError(
                 f"The data of {folder} changed since it began ({'; '.join(changed)}). Put them "
@@ -49,6 +58,12 @@ def keep_identity(folder: Path, now: dict[str, Any], file_name: str = DATA_NAME)
             )
         return
     write_atomically(path, (json.dumps(now, indent=2) + "\n").encode())
+
+
+def _form(identity: dict[str, Any]) -> Shape:
+    """Return the form that an earlier identity of the same kind of data has."""
+    splits = {split: SPLIT for split in SPLITS if split in identity}
+    return {"classes?": TEXTS, **splits}
 
 
 def name_of_other(name: str, node: dict[str, Any]) -> str:

@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 
-from salmask_plugin.adapters.solo_learn.arguments import LINEAR, PRETRAIN, read_arguments
+from salmask_plugin.adapters.solo_learn.arguments import (
+    HARD,
+    LINEAR,
+    MASKED,
+    PRETRAIN,
+    read_arguments,
+)
+from salmask_plugin.json_files import check_shape
 from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, Timing, environment
 from salmask_plugin.lab.runs.solo_learn_curves import Curves, log_folder, read_curves
 from salmask_plugin.localizers.weights import check_stored
@@ -54,6 +61,8 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
     method_settings = arguments["method_kwargs"]
     masked = settings.get("query") is not None
     hard = settings.get("negative") is not None
+    for form in ((MASKED,) if masked else ()) + ((HARD,) if hard else ()):
+        check_shape(settings, form, str(pretrain / "args.json"), "salmask")
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     record = RunRecord(
         name=str(arguments["name"]),
@@ -103,6 +112,9 @@ def _linear(run: Path, pretrained: Path) -> Evaluation:
     if source.name != pretrained.name:
         raise ValueError(f"{run} evaluated {source.name}, not {pretrained.name}.")
     curves: Curves = read_curves(log_folder(run, arguments))
+    missing = [name for name in ("val_acc1", "val_acc5") if not curves.get(name)]
+    if missing:
+        raise ValueError(f"The curves of {run} have no {' and no '.join(missing)}.")
     top1 = tuple(value / 100 for value in curves["val_acc1"])
     top5 = tuple(value / 100 for value in curves["val_acc5"])
     protocol: dict[str, bool | int | float | str] = {
@@ -136,7 +148,10 @@ def _checkpoint(run: Path) -> Path:
 def _trained_on(checkpoint: Path) -> str:
     check_stored(checkpoint)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return str(state["salmask"]["localizer_trained_on"])
+    kept = state.get("salmask") if isinstance(state, Mapping) else None
+    if not isinstance(kept, Mapping) or "localizer_trained_on" not in kept:
+        raise ValueError(f"{checkpoint} does not say what its localizer was trained on.")
+    return str(kept["localizer_trained_on"])
 
 
 def _batch_size(arguments: Mapping[str, Any]) -> int:

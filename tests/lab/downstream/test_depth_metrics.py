@@ -40,6 +40,14 @@ def test_only_the_unit_is_forgiven(truth, guess):
     assert metres["abs_rel"] > far["abs_rel"]
 
 
+def test_the_ends_of_the_range_and_of_the_shares_do_not_count():
+    truth = np.array([[1e-3, 80, 4, 4, 4, 4]], "f4")
+    guess = np.array([[5, 5, 4 * 1.25, 4 * 1.25**2, 4 * 1.25**3, 4]], "f4")  # exact in binary
+    found = depth_errors(guess, truth, crop="none", median_scaling=False)
+    assert [found[f"delta{power}"] for power in (1, 2, 3)] == [1 / 4, 2 / 4, 3 / 4]
+    assert found["abs_rel"] == sum(1.25**power - 1 for power in (1, 2, 3)) / 4
+
+
 def test_the_mean_counts_pictures_not_pixels():
     found = mean_errors([{"abs_rel": 0.1}, {"abs_rel": 0.4}, {"abs_rel": 0.4}])
     assert found == pytest.approx({"abs_rel": 0.3})

@@ -16,15 +16,10 @@ from salmask_plugin.lab.runs.node import as_mistakes, check_takes_views
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
 
-TINY = [
-    "experiment=plumbing",
-    "localizer=uniform",
-    "masking=mean",
-    "backbone=small",
-    "view_size=32",
-]
-TINY += ["data.train_images=16", "data.val_images=8", "data.classes=4", "loader.workers=0"]
-TINY += ["loader.batch_size=8", "method.queue_size=16", "method.split_batch_size=4"]
+TINY = ["experiment=plumbing", "localizer=uniform", "masking=mean", "backbone=small"]
+TINY += ["view_size=32", "data.train_images=16", "data.val_images=8", "data.classes=4"]
+TINY += ["loader.workers=0", "loader.batch_size=8", "method.queue_size=16"]
+TINY += ["method.split_batch_size=4"]
 TINY += ["trainer.max_epochs=1", "evaluation.tasks=[knn]", "evaluation.knn.k=5"]
 WRONG = (..., None, True, "x", -1, 0.5, [], [1], {"a": 1}, float("nan"), 1e308, 10**400)
 LONGEST = 700

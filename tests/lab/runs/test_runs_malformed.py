@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from salmask_plugin.cli.main import main
+from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.encoders.sources import find_source
 from salmask_plugin.json_files import Kind
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes import classification_check
 from salmask_plugin.lab.runs.checkpoints import AtomicCheckpointIO
+from salmask_plugin.lab.runs.data_of_run import keep_identity
 from salmask_plugin.lab.runs.folder import CHOICES, RUN, check_run, keep_settings, read_settings
 from salmask_plugin.lab.runs.solo_learn_records import record_run
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -160,6 +162,8 @@ EXPORT = {"file": "b.safetensors", "architecture": "resnet18", "view_filter": FI
 SOLO = {"backbone": {"name": "resnet18"}, "data": {"dataset": "x"}}
 OURS = {"masking": {"view_filter": FILTER}, "backbone": {"name": "resnet18"}}
 SMALL = {"backbone": {"_target_": "salmask_plugin.encoders.small_convnet", "widths": [8, 8, 8, 8]}}
+NAMED = {"_target_": "salmask_plugin.encoders.timm_convnet", "name": "resnet10t"}
+TORCHVISION = {"_target_": "salmask_plugin.encoders.torchvision_convnet", "name": "vgg11"}
 BESIDE = [
     ("backbone.json", {"salmask": EXPORT}, "salmask"),
     ("backbone.json", {"salmask": EXPORT}, "salmask file"),
@@ -178,6 +182,8 @@ BESIDE = [
     ("settings.json", {"values": OURS}, "values backbone"),
     ("settings.json", {"values": OURS}, "values backbone name"),
     ("settings.json", {"values": SMALL}, "values backbone widths"),
+    ("settings.json", {"values": {"backbone": NAMED}}, "values backbone name"),
+    ("settings.json", {"values": {"backbone": TORCHVISION}}, "values backbone name"),
 ]
 
 
@@ -194,6 +200,33 @@ def test_descriptions_of_weights_of_another_form_are_one_sentence(name, content,
     refused = [text for text in said if text is not None]
     assert len(refused) >= 3
     assert all(str(tmp_path) in text or name in text for text in refused)
+
+
+@pytest.mark.parametrize("epochs", [..., None, "x", -1, [1], 10**400, float("inf"), float("nan")])
+def test_a_record_without_its_epochs_is_one_sentence(epochs, tmp_path):
+    (tmp_path / "record.json").write_text(json.dumps(changed({"epochs": 1}, ["epochs"], epochs)))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0001.ckpt").touch()
+    with pytest.raises(ValueError, match=r"record\.json.* epochs"):
+        final_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["classes", "train", "train images", "train names", "val labels"])
+def test_what_the_data_were_in_another_form_is_one_sentence(path, tmp_path):
+    split = {"images": 2, "labels": "a", "names": None, "pixels": ["1"]}
+    identity = {"classes": ["a", "b"], "train": split, "val": split}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").touch()
+    said = []
+    for value in (..., *WRONG, float("inf")):
+        there = changed(identity, path.split(), value)
+        (tmp_path / "data.json").write_text(json.dumps(there))
+        said.append(refusal(keep_identity, tmp_path, identity))
+    refused = [text for text in said if text is not None]
+    assert len(refused) >= 11
+    assert all("data.json cannot be read" in text or "changed since" in text for text in refused)
+    (tmp_path / "data.json").write_text("[" * 100_000)
+    assert "nested too deeply" in refusal(keep_identity, tmp_path, identity)
 
 
 MANIFEST = {

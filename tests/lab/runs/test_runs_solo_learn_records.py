@@ -166,6 +166,35 @@ def test_missing_folders(runs, tmp_path):
         read_curves(pretrain)
 
 
+@pytest.mark.parametrize("key", ["branch", "rho", "localizer"])
+@pytest.mark.parametrize("value", [..., None, [1], {}])
+def test_masking_of_another_form_is_one_sentence(key, value, runs, tmp_path, capsys):
+    pretrain, _ = runs()
+    file = pretrain / "args.json"
+    arguments = json.loads(file.read_text())
+    arguments["salmask"] |= {key: value}
+    if value is ...:
+        del arguments["salmask"][key]
+    file.write_text(json.dumps(arguments))
+    with pytest.raises(SystemExit) as ended:
+        main(["--pretrain", str(pretrain), "--to", str(tmp_path / "to")])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"salmask.{key}" in error
+    assert error.count("\n") == 1
+
+
+def test_what_a_run_does_not_say_is_one_sentence(runs, tmp_path):
+    pretrain, linear = runs()
+    (tmp_path / "lightning_logs" / "version_1" / "metrics.csv").write_text("epoch,val_acc5\n0,1\n")
+    with pytest.raises(ValueError, match=r"have no val_acc1\.$"):
+        record_run(pretrain, linear)
+    for content in ({}, [1], {"salmask": 3}, {"salmask": {}}):
+        torch.save(content, pretrain / "run-ep=1.ckpt")
+        with pytest.raises(ValueError, match="does not say what its localizer was trained on"):
+            record_run(pretrain)
+
+
 def test_the_command_writes_a_record_that_can_be_read(runs, tmp_path, capsys):
     pretrain, linear = runs()
     to = tmp_path / "results" / "x"

@@ -13,7 +13,7 @@ from salmask_plugin.lab.downstream.detection.instances import Instances
 
 Rule = Literal["11-point", "area"]
 THRESHOLDS = tuple(round(0.5 + 0.05 * place, 2) for place in range(10))
-_EPSILON = 1e-9  # recall 3/10 is at least the point 0.3, whatever binary fractions say
+_EPSILON = 1e-9  # of an area, where neither box has one
 
 Array = NDArray[np.float64]
 
@@ -107,7 +107,8 @@ def _precision(
     # The best precision from each recall on.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if rule == "11-point":
-        points = np.searchsorted(recall, np.arange(11) / 10 - _EPSILON)
+        # Quotients, which are rounded alike where they are equal: 3 of 30 objects reach 1 / 10.
+        points = np.searchsorted(recall, np.arange(11) / 10)
         return float(np.append(envelope, 0.0)[points].mean())
     steps = np.diff(recall, prepend=0.0)
     return float((steps * envelope).sum())
