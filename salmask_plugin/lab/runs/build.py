@@ -19,7 +19,6 @@ from salmask_plugin.lab.data import (
     device_view_data,
 )
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
-from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.labels import checked_splits
@@ -185,9 +184,7 @@ def build_data(
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
     transform: Any = build(settings.views)
-    if masks:
-        transform = with_masks(transform)
-    if cached is not None:
+    if masks or cached is not None:
         transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,
