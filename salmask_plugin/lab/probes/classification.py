@@ -28,9 +28,8 @@ from salmask_plugin.lab.data import (
     linear_train_transform,
 )
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.build import build, checked_splits
 from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
-from salmask_plugin.lab.runs.labels import checked_splits
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
 SHARE = "label_share"

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.study import Planned
-from salmask_plugin.lab.settings.marks import PathText
+from salmask_plugin.lab.settings.nodes import PathText
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 
 

@@ -14,9 +14,9 @@ from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.explain import departures_from_paper
-from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
