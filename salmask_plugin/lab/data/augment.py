@@ -48,11 +48,14 @@ class TwoViews:
         # Imported here: the data sets need no lightly, which takes seconds.
         from lightly.transforms import MoCoV2Transform
 
-        names = ("cj_bright", "cj_contrast", "cj_sat", "cj_hue")
+        brightness, contrast, saturation, hue = jitter
         self.transforms = MoCoV2Transform(
             input_size=size,
             cj_prob=jitter_probability,
-            **dict(zip(names, jitter, strict=True)),
+            cj_bright=brightness,
+            cj_contrast=contrast,
+            cj_sat=saturation,
+            cj_hue=hue,
             min_scale=min_scale,
             random_gray_scale=grey_probability,
             gaussian_blur=blur_probability,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def mask_to_tensor(mask: Any) -> Tensor:
     return torch.from_numpy(np.array(mask))[None]
 
 
-def mask_in_view(mask: Image.Image, placement: Tensor, size: tuple[int, int]) -> Tensor:
+def mask_in_view(mask: Image.Image, placement: Tensor, size: Sequence[int]) -> Tensor:
     """Return a mask as a view shows it: float32 (1, h, w) in [0, 1], nearest pixel.
 
     Args:
