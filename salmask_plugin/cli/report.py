@@ -7,7 +7,7 @@ from pathlib import Path
 
 from salmask_plugin.cli.own_settings import own_settings
 from salmask_plugin.lab.results.escaping import shown
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report_folder import report_folder
 
 
 def run(options: argparse.Namespace) -> None:

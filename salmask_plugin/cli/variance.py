@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from salmask_plugin.lab.measures.variance.measured import Measured
-from salmask_plugin.lab.measures.variance.tables import UNIT_TEXT, spread_markdown
+from salmask_plugin.lab.measures.variance.tables import UNIT_TEXT, variance_markdown
 from salmask_plugin.lab.measures.variance.variance import variance
 
 
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
         config_dir=options.config_dir,
         trust=options.trust,
     )
-    print(spread_markdown(found.rows))
+    print(variance_markdown(found.rows))
     print(
         f"\n{found.words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most "
         f"{found.bound:.1f}."

@@ -14,11 +14,11 @@ from salmask_plugin.lab.downstream.folders import folder_of, task_folder
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import DataSet, RunRecord, write_record
 from salmask_plugin.lab.results.evidence import TEXT
-from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.results.report_files import write_report
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.study.compare import run_comparison
 from salmask_plugin.lab.study.kept_records import keep_records
@@ -88,7 +88,7 @@ def test_one_function_joins_out_and_a_name():
 
 def test_a_task_of_a_foreign_run_stays_in_its_folder(tmp_path):
     values = {"seed": 0, "loader": {}}
-    wanted = Wanted(
+    wanted = EvaluationRequest(
         "../../../x", "detection", {}, {}, False, Settings(values, {}, ()), tmp_path / "run"
     )
     with pytest.raises(UserError, match="must be a place below"):

@@ -9,7 +9,7 @@ from salmask_plugin.cli.commands import COMMANDS
 from salmask_plugin.cli.main import build_parser, main
 from salmask_plugin.cli.usage import EXAMPLES, KEYS, usage_of
 from salmask_plugin.lab.settings.compose import CONFIGS, compose_settings
-from salmask_plugin.lab.settings.short_names import SHORT_NAMES, in_full
+from salmask_plugin.lab.settings.shorthand import SHORT_NAMES, in_full
 
 ROOTS = {"transfer": "transfer", "detect": "detect", "depth": "depth"}
 COMPOSED = (

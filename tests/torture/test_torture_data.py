@@ -27,7 +27,7 @@ from salmask_plugin.lab.data import (
 from salmask_plugin.lab.errors import RunStopped
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.stopping import stops_in_words
-from salmask_plugin.lab.runs.unreadable import PassedOver
+from salmask_plugin.lab.runs.unreadable import UnreadableFiles
 
 SIZE = (23, 17)
 
@@ -204,7 +204,7 @@ def _collect(rank, paths, port, out):
     images = ImageFiles(paths, [0, 1, 0, 1], "replace")
     for index in range(rank, 4, 2):
         images[index]
-    found = PassedOver(ImageSplits(images, images, ("a", "b"), "set"))
+    found = UnreadableFiles(ImageSplits(images, images, ("a", "b"), "set"))
     found._collect(2)
     (out / str(rank)).write_text("\n".join(sorted(found.names)))
     torch.distributed.destroy_process_group()
@@ -225,7 +225,7 @@ def test_what_was_met_before_a_resume_is_kept(tmp_path):
     paths = [picture(tmp_path / "c" / f"{number}.png", number) for number in range(2)]
     images = ImageFiles(paths, [0, 1], "replace")
     splits = ImageSplits(images, images, ("a", "b"), "set")
-    resumed = PassedOver(splits)
+    resumed = UnreadableFiles(splits)
     resumed.load_state_dict({"names": ["c/9.png"]})
     paths[0].unlink()
     assert images[0][1] == 1

@@ -11,7 +11,7 @@ import pytest
 import torture_runs as runs
 
 from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_record
-from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.results.report_files import write_report
 from salmask_plugin.lab.runs.metrics_log import MetricsLog, read_rows
 
 ROWS = [{"epoch": step // 2, "train_loss": 1 / (step + 3), "mask_ratio": 0.25} for step in range(6)]

@@ -13,7 +13,7 @@ import torch
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import DataSet, RunRecord, load_records, write_record
-from salmask_plugin.lab.results.report import write_report
+from salmask_plugin.lab.results.report_files import write_report
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint, read_checkpoint
 from salmask_plugin.lab.runs.folder import run_folder
 from salmask_plugin.lab.settings.allowed_targets import check_targets

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightly.transforms.gaussian_blur import GaussianBlur
-from lightly.transforms.multi_view_transform import MultiViewTransform
 from lightly.transforms.solarize import RandomSolarization
 from lightly.transforms.torchvision_v2_compatibility import ToTensor
 from PIL import Image
@@ -37,16 +36,16 @@ class PlacedViews:
     So a run with placements and one without see the same views.
 
     Args:
-        transform: of two views, each a crop, then a mirroring or none, then colours: lightly's
-            ``MoCoV2Transform`` and ``SimCLRTransform``.
+        transform: of two views (its ``transforms``), each a crop, then a mirroring or none, then
+            colours: lightly's ``MoCoV2Transform`` and ``SimCLRTransform``.
 
     Raises:
         ValueError: if a view is not of that kind, such as one that is rotated.
     """
 
-    def __init__(self, transform: MultiViewTransform) -> None:
+    def __init__(self, transform: Any) -> None:
         views = getattr(transform, "transforms", ())
-        if not isinstance(transform, MultiViewTransform) or len(views) != 2:
+        if not isinstance(views, (list, tuple)) or len(views) != 2:
             raise ValueError(
                 f"{type(transform).__name__} is no transform of lightly that makes two views, such "
                 "as MoCoV2Transform."

@@ -17,8 +17,8 @@ from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore

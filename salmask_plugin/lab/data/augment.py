@@ -1,19 +1,13 @@
-"""The augmentations of MoCo v2 and SimCLR, with object masks carried along, and evaluation's crops.
-
-Torchvision's operations in lightly's order; use lightly's own transforms where no mask travels.
-"""
+"""The augmentations of MoCo v2 and SimCLR under one name each, and evaluation's crops."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
-
-from salmask_plugin.lab.data.two_view import mask_to_tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,7 +15,7 @@ Recipe = Literal["moco_v2", "simclr"]
 
 
 class TwoViews:
-    """Two random views of a picture, and of its mask: crop, flip, colour, grey, blur, normalise.
+    """Two random views of a picture, as lightly makes them: crop, flip, colour, grey, blur.
 
     Args:
         size: side of the square views in pixels.
@@ -51,31 +45,25 @@ class TwoViews:
         _check_size("size", size)
         if not 0 < min_scale <= 1:
             raise ValueError(f"min_scale={min_scale} must be above 0 and at most 1.")
-        self._view = v2.Compose(
-            [
-                v2.RandomResizedCrop(size, scale=(min_scale, 1.0)),
-                v2.RandomHorizontalFlip(),
-                v2.RandomApply([v2.ColorJitter(*jitter)], p=jitter_probability),
-                v2.RandomGrayscale(grey_probability),
-                v2.RandomApply([_PictureBlur((0.1, 2.0))], p=blur_probability),
-                *_to_normalised(),
-            ]
-        )
+        # Imported here: the data sets need no lightly, which takes seconds.
+        from lightly.transforms.moco_transform import MoCoV2Transform
 
-    def __call__(
-        self, image: Image.Image, mask: Image.Image | None = None
-    ) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
-        """Return two views (3, size, size), and with a mask also its two views in [0, 1].
+        brightness, contrast, saturation, hue = jitter
+        self.transforms = MoCoV2Transform(
+            input_size=size,
+            cj_prob=jitter_probability,
+            cj_bright=brightness,
+            cj_contrast=contrast,
+            cj_sat=saturation,
+            cj_hue=hue,
+            min_scale=min_scale,
+            random_gray_scale=grey_probability,
+            gaussian_blur=blur_probability,
+        ).transforms
 
-        A mask goes through the crop and the flip of its own view, by nearest neighbour.
-        """
-        if mask is None:
-            return [self._view(image) for _ in range(2)]
-        whole = tv_tensors.Mask(mask_to_tensor(mask))
-        pairs = [self._view(image, whole) for _ in range(2)]
-        return [view for view, _ in pairs], [
-            seen.as_subclass(torch.Tensor).float() / 255 for _, seen in pairs
-        ]
+    def __call__(self, image: Image.Image) -> list[Tensor]:
+        """Return two views (3, size, size)."""
+        return [view(image) for view in self.transforms]
 
 
 def two_views(size: int, recipe: Recipe = "moco_v2") -> TwoViews:
@@ -113,23 +101,6 @@ def linear_train_transform(view_size: int) -> v2.Compose:
     return v2.Compose(
         [v2.RandomResizedCrop(view_size), v2.RandomHorizontalFlip(), *_to_normalised()]
     )
-
-
-class _PictureBlur(v2.Transform):
-    """PIL's Gaussian blur, lightly's choice, with a drawn sigma; masks pass through."""
-
-    def __init__(self, sigmas: tuple[float, float]) -> None:
-        super().__init__()
-        self.sigmas = sigmas
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        low, high = self.sigmas
-        return {"sigma": torch.empty(1).uniform_(low, high).item()}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        if isinstance(inpt, Image.Image):
-            return inpt.filter(ImageFilter.GaussianBlur(params["sigma"]))
-        return inpt
 
 
 def _to_normalised() -> tuple[v2.Transform, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.splits import LabelledImages, MaskedImages
@@ -29,17 +32,16 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         transform: called with a picture. It returns two views (such as lightly's
             ``MoCoV2Transform``), or one view and is then called twice.
         seed: the run's seed.
-        masks: also carry object masks through the views: samples are then (views, label, masks,
-            index), masks being two (1, h, w) floats in [0, 1]. The transform is called with
-            (picture, mask) and returns (views, masks), such as :class:`TwoViews`.
+        masks: also give the part of the object mask that each view shows: samples are then (views,
+            label, masks, index), masks being two (1, h, w) floats in [0, 1].
         placements: also say where each view lies in its picture: samples are then (views, label,
             placements, index), placements being two float32 (5,): x0, y0, x1, y1 in shares of the
-            picture's width and height, and 1 where the view is mirrored. The transform returns
-            (views, placements).
+            picture's width and height, and 1 where the view is mirrored. For masks or placements
+            the transform is one of lightly's, or returns (views, placements) itself.
 
     Raises:
-        ValueError: if seed is negative, masks are wanted of images that have none, or both masks
-            and placements are.
+        ValueError: if seed is negative, masks are wanted of images that have none, both masks and
+            placements are, or no placement says what the transform does.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         if masks:
             check_masks(images)
         self.images = images
-        self.transform = transform
+        self.transform = _placing(transform) if masks or placements else transform
         self.seed = seed
         self.masks = masks
         self.placements = placements
@@ -70,16 +72,20 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         """Return the sample of (epoch, index); a plain index means epoch 0."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         with seeded_draws(self.seed, epoch, index):
+            mask: Image.Image | None = None
             if self.masks:
                 assert isinstance(self.images, MaskedImages)
                 image, mask, label = self.images.with_mask(index)
-                views, view_masks = self.transform(image, mask)
-                return _two(views), label, _two(view_masks), index
-            image, label = self.images[index]
+            else:
+                image, label = self.images[index]
             views = self.transform(image)
-            if self.placements:
-                views, placements = views
-                return _two(views), label, _two(placements), index
+            if self.masks or self.placements:
+                views, placements = map(_two, views)
+                if mask is None:
+                    return views, label, placements, index
+                pairs = zip(views, placements, strict=True)
+                seen = [mask_in_view(mask, place, view.shape[-2:]) for view, place in pairs]
+                return views, label, seen, index
             if isinstance(views, Tensor):
                 views = [views, self.transform(image)]
             return _two(views), label, index
@@ -114,6 +120,33 @@ def check_masks(images: LabelledImages) -> None:
 def mask_to_tensor(mask: Any) -> Tensor:
     """Turn a mask of mode "L" into (1, H, W) uint8."""
     return torch.from_numpy(np.array(mask))[None]
+
+
+def mask_in_view(mask: Image.Image, placement: Tensor, size: Sequence[int]) -> Tensor:
+    """Return a mask as a view shows it: float32 (1, h, w) in [0, 1], nearest pixel.
+
+    Args:
+        mask: of the whole picture.
+        placement: (5,), see :class:`TwoViewDataset`.
+        size: (h, w) of the view in pixels.
+    """
+    left, top, right, bottom, mirrored = placement.tolist()
+    x0, x1 = round(left * mask.width), round(right * mask.width)
+    y0, y1 = round(top * mask.height), round(bottom * mask.height)
+    seen: Tensor = F.resized_crop(
+        mask_to_tensor(mask), y0, x0, y1 - y0, x1 - x0, list(size), InterpolationMode.NEAREST
+    )
+    return (seen.flip(-1) if mirrored else seen).float() / 255
+
+
+def _placing(transform: Transform) -> Transform:
+    """Return what also says where its views lie; lightly's transforms are made to."""
+    if not hasattr(transform, "transforms"):
+        return transform
+    # Imported here: the data sets need no lightly, which takes seconds.
+    from salmask_plugin.adapters.lightly.placements import PlacedViews
+
+    return PlacedViews(transform)
 
 
 def _two(views: Any) -> list[Tensor]:

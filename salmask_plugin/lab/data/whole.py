@@ -1,4 +1,4 @@
-"""Whole pictures as views, their object masks beside them."""
+"""Whole pictures as views."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.lab.data.fingerprint import pixel_digest
 from salmask_plugin.lab.data.splits import LabelledImages
-from salmask_plugin.lab.data.two_view import mask_to_tensor
 
 
 def whole_view(size: int) -> v2.Compose:
@@ -37,7 +35,7 @@ def whole_view(size: int) -> v2.Compose:
 class WholeViews:
     """The whole picture, resized to a square and normalised: what no augmentation has cropped.
 
-    It takes the place of :class:`TwoViews`, so it returns the one view twice.
+    It takes the place of :class:`PlacedViews`, so it returns the one view twice, and where it lies.
 
     Args:
         size: side of the views in pixels; the aspect ratio is not kept.
@@ -49,14 +47,9 @@ class WholeViews:
     def __init__(self, size: int) -> None:
         self._view = whole_view(size)
 
-    def __call__(self, image: Image.Image, mask: Image.Image) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the view (3, size, size) and its mask (1, size, size) in [0, 1], each twice.
-
-        The mask is resized by nearest neighbour.
-        """
-        view, seen = self._view(image, tv_tensors.Mask(mask_to_tensor(mask)))
-        seen = seen.as_subclass(torch.Tensor).float() / 255
-        return [view, view], [seen, seen]
+    def __call__(self, image: Image.Image) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the view (3, size, size) and its placement (5,), each twice."""
+        return [self._view(image)] * 2, [torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0])] * 2
 
 
 class WholeImages(Dataset[tuple[Tensor, int]]):

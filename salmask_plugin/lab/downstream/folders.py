@@ -22,7 +22,7 @@ from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, som
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.progress import SHORTENING
 from salmask_plugin.lab.runs.recording import change_record, with_results
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.settings import Settings
 
 ASKED: Shape = {"view_size": COUNT, "evaluation": OBJECT}
@@ -138,7 +138,7 @@ def _into_record(
         # What a comparison would have asked for: it finds the result and does not repeat it.
         options = {key: value for key, value in node.items() if key != "task"}
         run = some_settings(source, ASKED)
-        asked = Wanted(name, kind, options, {}, False, run).asked
+        asked = EvaluationRequest(name, kind, options, {}, False, run).asked
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
         change_record(source, lambda there: with_results(there, {name: evaluation}))
 
@@ -165,12 +165,12 @@ def on_one_device(trainer: dict[str, Any]) -> dict[str, Any]:
 
 
 def task_folder(
-    wanted: Wanted, name: str, backbone: PretrainedBackbone, trainer: dict[str, Any]
+    request: EvaluationRequest, name: str, backbone: PretrainedBackbone, trainer: dict[str, Any]
 ) -> Path:
     """Return where a task trains below its run's folder, its settings kept there.
 
     Args:
-        wanted: the task.
+        request: the task.
         name: of the folder, "detection" or "depth".
         backbone: whose work it is.
         trainer: its settings.
@@ -179,16 +179,16 @@ def task_folder(
         UserError: without a run's folder, or if this one holds work with other settings or on
             another encoder.
     """
-    if wanted.folder is None:
+    if request.folder is None:
         raise UserError(f"{name} keeps checkpoints and needs a folder.")
-    settings = wanted.settings
-    folder = _inside(wanted.folder, name, f"{wanted.name}-seed{settings.seed}")
+    settings = request.settings
+    folder = _inside(request.folder, name, f"{request.name}-seed{settings.seed}")
     values = {
-        name: wanted.options,
+        name: request.options,
         "seed": settings.seed,
         "backbone": backbone.fingerprint,
         "loader": settings["loader"],
         "trainer": trainer,
     }
-    keep_settings(folder, Settings(values, {name: wanted.name}, ()))
+    keep_settings(folder, Settings(values, {name: request.name}, ()))
     return folder

@@ -28,10 +28,9 @@ from salmask_plugin.lab.data import (
     linear_train_transform,
 )
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.build import build, checked_splits
 from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
-from salmask_plugin.lab.runs.labels import checked_splits
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
 SHARE = "label_share"
 LOCALIZER = "localizer"
@@ -50,13 +49,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def splits_of(wanted: Wanted) -> ImageSplits:
+def splits_of(request: EvaluationRequest) -> ImageSplits:
     """Return the data of a task, with the share of labels that it may use.
 
     Raises:
         ValueError: for a split without images, a label without a class, or a share out of range.
     """
-    return labelled_share(checked_data(wanted.data), wanted.options.get(SHARE, 1.0))
+    return labelled_share(checked_data(request.data), request.options.get(SHARE, 1.0))
 
 
 def checked_data(node: dict[str, Any], *, labelled: bool = True) -> ImageSplits:
@@ -91,7 +90,7 @@ def _built(node: str) -> ImageSplits:
     return splits
 
 
-def keep_data_of(folder: Path, tasks: Sequence[Wanted]) -> None:
+def keep_data_of(folder: Path, tasks: Sequence[EvaluationRequest]) -> None:
     """Hold the data of classifications against those that the folder's results are of.
 
     Args:
@@ -110,123 +109,129 @@ def keep_data_of(folder: Path, tasks: Sequence[Wanted]) -> None:
         keep_data(folder, checked_data(node), file_name)
 
 
-def whole_pictures(wanted: Wanted, splits: ImageSplits) -> tuple[Any, Any]:
+def whole_pictures(request: EvaluationRequest, splits: ImageSplits) -> tuple[Any, Any]:
     """Return loaders of training and validation images, not augmented, in order."""
     return evaluation_loaders(
         splits,
-        view_size=wanted.settings.view_size,
-        workers=wanted.settings.workers,
+        view_size=request.settings.view_size,
+        workers=request.settings.workers,
     )
 
 
-def features_of(wanted: Wanted, backbone: PretrainedBackbone, split: Split) -> Features:
+def features_of(request: EvaluationRequest, backbone: PretrainedBackbone, split: Split) -> Features:
     """Return (features, labels) of training or validation images, not augmented.
 
     Tasks that follow each other on one encoder and one set share them.
     """
-    asked = (backbone.fingerprint, wanted.asked_data, wanted.settings.view_size)
+    asked = (backbone.fingerprint, request.asked_data, request.settings.view_size)
     if asked not in _FEATURES:
         _FEATURES.clear()
     known = _FEATURES.setdefault(asked, {})
     if split not in known:
-        loaders = dict(zip(SPLITS, whole_pictures(wanted, splits_of(wanted)), strict=True))
+        loaders = dict(zip(SPLITS, whole_pictures(request, splits_of(request)), strict=True))
         known[split] = extract_features(backbone.filtered(), loaders[split])
     return known[split]
 
 
-def knn(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+def knn(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Classify by the nearest training images."""
-    splits = splits_of(wanted)
-    train, val = (in_memory(*features_of(wanted, backbone, split)) for split in SPLITS)
+    splits = splits_of(request)
+    train, val = (in_memory(*features_of(request, backbone, split)) for split in SPLITS)
     result = knn_evaluation(
-        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
+        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(request)
     )
     metrics = {"top1": result.top1, "mean_per_class": result.mean_per_class}
-    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol))
+    return Evaluation(metrics, protocol_of(request, splits, result.protocol))
 
 
-def linear(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+def linear(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Train a linear classifier on the frozen features."""
-    splits = splits_of(wanted)
-    train, val = _loaders(wanted, splits, augment=wanted.options["augment"])
+    splits = splits_of(request)
+    train, val = _loaders(request, splits, augment=request.options["augment"])
     result = linear_evaluation(
         backbone.filtered(),
         train,
         val,
         num_classes=len(splits.classes),
         feature_dim=backbone.feature_dim,
-        **_options(wanted),
+        **_options(request),
     )
     metrics = {
         "top1_last": result.top1,
         "top1_best": result.top1_best,
         "mean_per_class": result.mean_per_class,
     }
-    if wanted.options.get("learning_rates"):
+    if request.options.get("learning_rates"):
         metrics["learning_rate"] = result.learning_rate
-    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol), {"top1": result.curve})
+    return Evaluation(
+        metrics, protocol_of(request, splits, result.protocol), {"top1": result.curve}
+    )
 
 
-def logistic(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+def logistic(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Fit a logistic regression on the frozen features."""
-    splits = splits_of(wanted)
-    train, val = (in_memory(*features_of(wanted, backbone, split)) for split in SPLITS)
+    splits = splits_of(request)
+    train, val = (in_memory(*features_of(request, backbone, split)) for split in SPLITS)
     result = logistic_evaluation(
-        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(wanted)
+        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(request)
     )
     metrics = {
         "top1": result.top1,
         "mean_per_class": result.mean_per_class,
         "weight_decay": result.weight_decay,
     }
-    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol))
+    return Evaluation(metrics, protocol_of(request, splits, result.protocol))
 
 
-def finetune(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+def finetune(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Train a copy of the network and a linear classifier."""
-    splits = splits_of(wanted)
-    train, val = _loaders(wanted, splits, augment=True)
+    splits = splits_of(request)
+    train, val = _loaders(request, splits, augment=True)
     result = finetune_evaluation(
         backbone.filtered(),
         train,
         val,
         num_classes=len(splits.classes),
         feature_dim=backbone.feature_dim,
-        seed=wanted.settings.seed,
-        **_options(wanted),
+        seed=request.settings.seed,
+        **_options(request),
     )
     metrics = {
         "top1_last": result.top1,
         "top1_best": result.top1_best,
         "mean_per_class": result.mean_per_class,
     }
-    return Evaluation(metrics, protocol_of(wanted, splits, result.protocol), {"top1": result.curve})
-
-
-def _options(wanted: Wanted) -> dict[str, Any]:
-    return {key: value for key, value in wanted.options.items() if key != SHARE}
-
-
-def _loaders(wanted: Wanted, splits: ImageSplits, *, augment: bool) -> tuple[Any, Any]:
-    view_size = wanted.settings.view_size
-    return evaluation_loaders(
-        splits,
-        view_size=view_size,
-        batch_size=wanted.options["batch_size"],
-        workers=wanted.settings.workers,
-        train_transform=linear_train_transform(view_size) if augment else None,
-        seed=wanted.settings.seed,
+    return Evaluation(
+        metrics, protocol_of(request, splits, result.protocol), {"top1": result.curve}
     )
 
 
-def protocol_of(wanted: Wanted, splits: ImageSplits, known: dict[str, Any]) -> dict[str, Any]:
+def _options(request: EvaluationRequest) -> dict[str, Any]:
+    return {key: value for key, value in request.options.items() if key != SHARE}
+
+
+def _loaders(request: EvaluationRequest, splits: ImageSplits, *, augment: bool) -> tuple[Any, Any]:
+    view_size = request.settings.view_size
+    return evaluation_loaders(
+        splits,
+        view_size=view_size,
+        batch_size=request.options["batch_size"],
+        workers=request.settings.workers,
+        train_transform=linear_train_transform(view_size) if augment else None,
+        seed=request.settings.seed,
+    )
+
+
+def protocol_of(
+    request: EvaluationRequest, splits: ImageSplits, known: dict[str, Any]
+) -> dict[str, Any]:
     """Add what the evaluation cannot know. Seeds of one setting share a protocol."""
     protocol = {key: value for key, value in known.items() if key != "seed"}
-    protocol["view_size"] = wanted.settings.view_size
-    share = wanted.options.get(SHARE, 1.0)
+    protocol["view_size"] = request.settings.view_size
+    share = request.options.get(SHARE, 1.0)
     if share < 1:
         protocol["labels"] = f"{share:g} of the training images, {len(splits.train)}"
-    if wanted.is_transfer:
+    if request.is_transfer:
         protocol["data"] = splits.name
         protocol["train_images"] = len(splits.train)
         protocol["val_images"] = len(splits.val)

@@ -21,7 +21,7 @@ from salmask_plugin.json_files import (
     check_shape,
 )
 from salmask_plugin.lab.probes.classification import FUNCTIONS, LOCALIZER, SHARE, splits_of
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
 OPTIONS: dict[str, Shape] = {
     "knn": {"k": COUNT, "temperature?": NUMBER, f"{SHARE}?": NUMBER},
@@ -59,32 +59,32 @@ OPTIONS: dict[str, Shape] = {
 """What is looked at before an evaluation starts; it checks the values itself."""
 
 
-def check(wanted: Wanted) -> None:
+def check(request: EvaluationRequest) -> None:
     """Read the data set's lists and hold the settings against them.
 
     Raises:
         ValueError: for a setting that the evaluation does not know or that cannot work, a split
             without images, a label without a class.
     """
-    known = set(inspect.signature(FUNCTIONS[wanted.kind]).parameters) | {SHARE, LOCALIZER}
-    unknown = sorted(set(wanted.options) - known)
+    known = set(inspect.signature(FUNCTIONS[request.kind]).parameters) | {SHARE, LOCALIZER}
+    unknown = sorted(set(request.options) - known)
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no setting of {wanted.kind}: {', '.join(known)}.")
-    check_shape(wanted.options, OPTIONS[wanted.kind], f"evaluation.{wanted.name}")
-    splits = splits_of(wanted)
+        raise ValueError(f"{unknown[0]!r} is no setting of {request.kind}: {', '.join(known)}.")
+    check_shape(request.options, OPTIONS[request.kind], f"evaluation.{request.name}")
+    splits = splits_of(request)
     images = len(splits.train)
-    if wanted.kind == "knn" and not 1 <= wanted.options["k"] <= images:
+    if request.kind == "knn" and not 1 <= request.options["k"] <= images:
         raise ValueError(
-            f"k={wanted.options['k']} must be in [1, {images}], the number of training images."
+            f"k={request.options['k']} must be in [1, {images}], the number of training images."
         )
-    if wanted.kind == "finetune" and images % wanted.options["batch_size"] == 1:
+    if request.kind == "finetune" and images % request.options["batch_size"] == 1:
         raise ValueError(
-            f"batch_size={wanted.options['batch_size']} leaves a last batch of one of the {images} "
-            "images, which BatchNorm cannot normalise; choose another."
+            f"batch_size={request.options['batch_size']} leaves a last batch of one of the "
+            f"{images} images, which BatchNorm cannot normalise; choose another."
         )
-    if "weight_decays" in wanted.options:
-        check_weight_decays(wanted.options["weight_decays"])
-        if len(wanted.options["weight_decays"]) > 1:
-            held_out_places(torch.tensor(splits.train.labels), wanted.options["held_out"])
-    if wanted.options.get("learning_rates") and wanted.options["augment"]:
+    if "weight_decays" in request.options:
+        check_weight_decays(request.options["weight_decays"])
+        if len(request.options["weight_decays"]) > 1:
+            held_out_places(torch.tensor(splits.train.labels), request.options["held_out"])
+    if request.options.get("learning_rates") and request.options["augment"]:
         raise ValueError("learning_rates needs augment=false.")

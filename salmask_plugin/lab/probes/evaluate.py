@@ -18,7 +18,7 @@ from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.lab.data import ImageSplits, evaluation_loaders, linear_train_transform
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
-from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, wanted_tasks
+from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.record import is_share
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened
@@ -33,7 +33,7 @@ from salmask_plugin.lab.runs.recording import change_record, with_results
 from salmask_plugin.lab.runs.trained import device_for, load_module
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import apply_overrides
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.paper_values import GALLERY
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -85,7 +85,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     if not (folder / RECORD_NAME).is_file():
         raise UserError(f"{folder} is not pretrained yet: run `salmask pretrain` to its end first.")
     record = read_record(folder)
-    wanted = [replace(task, folder=folder) for task in wanted_tasks(settings)]
+    wanted = [replace(task, folder=folder) for task in requested_tasks(settings)]
     if only_missing:
         wanted = [task for task in wanted if not is_done(record, task)]
     if wanted:
@@ -109,7 +109,7 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
 
 
 def evaluated(
-    task: Wanted, backbone: PretrainedBackbone, shared: dict[str, Any] | None = None
+    task: EvaluationRequest, backbone: PretrainedBackbone, shared: dict[str, Any] | None = None
 ) -> Evaluation:
     """Run one task; the backbone is proven to be as before.
 

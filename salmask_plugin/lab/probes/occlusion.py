@@ -19,18 +19,18 @@ from salmask_plugin.lab.probes.classification import (
 )
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.masks import foreground
 
 
-def check(wanted: Wanted) -> None:
+def check(request: EvaluationRequest) -> None:
     """Hold settings and data against what the task needs.
 
     Raises:
         ValueError: for a setting that is unknown or cannot work.
     """
-    classification_check.check(wanted)
-    options = wanted.options
+    classification_check.check(request)
+    options = request.options
     if len(options["grid"]) != 2 or not all(type(n) is int and n > 0 for n in options["grid"]):
         raise ValueError(f"grid={options['grid']} must be two numbers of cells.")
     check_conditions(
@@ -42,16 +42,18 @@ def check(wanted: Wanted) -> None:
     )
 
 
-def occlusion(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
+def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Fit classifiers on whole pictures and read them on partly hidden ones.
 
     The metrics are those of the middle share; the curves run over all shares, from none on.
     """
-    splits = splits_of(wanted)
-    _, val = whole_pictures(wanted, splits)
-    train = features_of(wanted, backbone, "train")
-    options = {key: value for key, value in wanted.options.items() if key not in (SHARE, LOCALIZER)}
-    node = wanted.options[LOCALIZER]
+    splits = splits_of(request)
+    _, val = whole_pictures(request, splits)
+    train = features_of(request, backbone, "train")
+    options = {
+        key: value for key, value in request.options.items() if key not in (SHARE, LOCALIZER)
+    }
+    node = request.options[LOCALIZER]
     result = occlusion_evaluation(
         backbone.filtered(),
         train,
@@ -71,7 +73,7 @@ def occlusion(wanted: Wanted, backbone: PretrainedBackbone) -> Evaluation:
                 accuracies = [hidden[place, fill, share] for share in shares]
                 curves[f"{classifier} {place} {fill}"] = (clean, *accuracies)
                 metrics[f"top1_{classifier}_{place}_{fill}"] = hidden[place, fill, middle]
-    protocol = protocol_of(wanted, splits, result.protocol)
+    protocol = protocol_of(request, splits, result.protocol)
     protocol["metrics_at"] = middle
     protocol["shares"] = ", ".join(f"{share:g}" for share in shares)
     for (place, share), hidden_share in result.hidden_share.items():

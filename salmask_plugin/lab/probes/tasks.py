@@ -17,7 +17,7 @@ from salmask_plugin.lab.probes import classification, classification_check, occl
 from salmask_plugin.lab.results import Evaluation, RunRecord
 from salmask_plugin.lab.results.store import shortened
 from salmask_plugin.lab.runs.folder import NO_TASKS
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.settings import Settings
 
 DEFAULT = ("knn", "linear")
@@ -34,8 +34,8 @@ class Task:
         check: raises ValueError for settings or data that cannot work; before any training.
     """
 
-    run: Callable[[Wanted, PretrainedBackbone], Evaluation]
-    check: Callable[[Wanted], None]
+    run: Callable[[EvaluationRequest, PretrainedBackbone], Evaluation]
+    check: Callable[[EvaluationRequest], None]
 
 
 def _downstream(kind: Downstream[Any]) -> Task:
@@ -54,7 +54,7 @@ TASKS = {
 """A new kind: one line here, and a node of its name in ``configs/evaluation/shared.yaml``."""
 
 
-def wanted_tasks(settings: Settings) -> list[Wanted]:
+def requested_tasks(settings: Settings) -> list[EvaluationRequest]:
     """Return the tasks that ``evaluation.tasks`` names.
 
     Raises:
@@ -71,22 +71,22 @@ def check_tasks(settings: Settings) -> None:
     """Refuse what cannot work before anything is trained.
 
     Raises:
-        UserError: as :func:`wanted_tasks`, and naming the task for whatever its check refuses.
+        UserError: as :func:`requested_tasks`, and naming the task for whatever its check refuses.
     """
-    for task in wanted_tasks(settings):
+    for task in requested_tasks(settings):
         try:
             TASKS[task.kind].check(task)
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"evaluation task {task.name}: {error}") from error
 
 
-def is_done(record: RunRecord, task: Wanted) -> bool:
+def is_done(record: RunRecord, task: EvaluationRequest) -> bool:
     """Whether the record holds the task's result under the same settings."""
     found = record.evaluations.get(task.name)
     return found is not None and shortened(dict(found.settings)) == shortened(task.asked)
 
 
-def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:
+def _wanted(name: str, node: dict[str, Any], settings: Settings) -> EvaluationRequest:
     place, _, protocol = str(name).rpartition("/")
     tasks = sorted(key for key, value in node.items() if key not in NO_TASKS and value)
     if protocol not in tasks:
@@ -108,4 +108,4 @@ def _wanted(name: str, node: dict[str, Any], settings: Settings) -> Wanted:
         )
     options = {**(node.get(kind) or {}), **own}
     data = sets[place] if place else settings.data
-    return Wanted(str(name), kind, options, data, bool(place), settings)
+    return EvaluationRequest(str(name), kind, options, data, bool(place), settings)

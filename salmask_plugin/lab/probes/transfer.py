@@ -18,7 +18,7 @@ from salmask_plugin.json_files import COUNT
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
 from salmask_plugin.lab.probes.evaluate import evaluated, keep_result
-from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
+from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
@@ -66,7 +66,7 @@ def transfer(
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
         check_takes_views(backbone.filtered(), settings.view_size)
-        wanted = wanted_tasks(settings)
+        wanted = requested_tasks(settings)
         if only_missing:
             wanted = [task for task in wanted if not is_done(record, task)]
         keep_data_of(folder, wanted)

@@ -5,7 +5,7 @@ from salmask_plugin.lab.results.display import display_filtered, display_view
 from salmask_plugin.lab.results.environment import Environment, environment
 from salmask_plugin.lab.results.gallery import GalleryRow, draw_gallery
 from salmask_plugin.lab.results.record import DataSet, Evaluation, RunRecord, Timing
-from salmask_plugin.lab.results.report import ReportPaths, write_report
+from salmask_plugin.lab.results.report_files import ReportPaths, write_report
 from salmask_plugin.lab.results.store import (
     LoadedRecords,
     RecordError,

@@ -19,10 +19,8 @@ from salmask_plugin.lab.data import (
     device_view_data,
 )
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
-from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
-from salmask_plugin.lab.runs.labels import checked_splits
 from salmask_plugin.lab.runs.node import as_mistakes, built
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
@@ -90,6 +88,25 @@ def build_splits(settings: Settings) -> ImageSplits:
     """
     splits: ImageSplits = build(settings.data)
     return splits if splits.unlabelled and not settings.is_supervised else checked_splits(splits)
+
+
+def checked_splits(splits: ImageSplits) -> ImageSplits:
+    """Return the splits as they are, with the labels that evaluations need.
+
+    Raises:
+        UserError: if there are no labels, or only one class.
+    """
+    if splits.unlabelled:
+        raise UserError(
+            f"data {splits.name} has no labels, which every classification needs "
+            f"({splits.unlabelled.rstrip('.')}); `salmask embed` shows an encoder without any."
+        )
+    if len(splits.classes) < 2:
+        raise UserError(
+            f"data {splits.name} has one class ({splits.classes[0]}); kNN and linear evaluation "
+            "need at least two."
+        )
+    return splits
 
 
 def build_masking(settings: Settings) -> SaliencyMasking | None:
@@ -185,9 +202,7 @@ def build_data(
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
     transform: Any = build(settings.views)
-    if masks:
-        transform = with_masks(transform)
-    if cached is not None:
+    if masks or cached is not None:
         transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,

@@ -19,7 +19,7 @@ from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.named_data import check_data_is_named
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 
 WARM_UP, TIMED = 2, 5
 

@@ -35,7 +35,7 @@ from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
-from salmask_plugin.lab.runs.unreadable import PassedOver
+from salmask_plugin.lab.runs.unreadable import UnreadableFiles
 from salmask_plugin.lab.settings.explain import explain, in_sentences
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -64,8 +64,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
         say(f"{len(splits.train):,} pictures without labels: `salmask embed` shows the encoder.")
     parts = build_parts(settings, splits=splits)
     history = History()
-    passed_over = PassedOver(splits)
-    trainer = _trainer(settings, folder, [history, passed_over])
+    unreadable = UnreadableFiles(splits)
+    trainer = _trainer(settings, folder, [history, unreadable])
     check_processes(trainer.num_devices * trainer.num_nodes, settings.trainer)
     keep = settings.checkpoints.keep
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
@@ -84,11 +84,11 @@ def pretrain(settings: Settings, folder: Path) -> None:
             raise RunStopped(f"nothing was trained: {'; '.join(ran.said)}.")
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
         bound = bind_encoder(parts.masking, parts.module.get_submodule("backbone"))
-        record = record_of(settings, splits, bound, history, ran=ran, unreadable=passed_over.names)
+        record = record_of(settings, splits, bound, history, ran=ran, unreadable=unreadable.names)
         write_record(folder, record)
-        if passed_over.names:
+        if unreadable.names:
             print(
-                f"Unreadable and passed over: {len(passed_over.names)} files, named in the record."
+                f"Unreadable and passed over: {len(unreadable.names)} files, named in the record."
             )
         for sentence in ran.said:
             print(f"Less than all its epochs on all images: {sentence}.")

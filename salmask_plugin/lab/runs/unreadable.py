@@ -11,7 +11,7 @@ from salmask_plugin.lab.data import ImageSplits, unreadable_files
 from salmask_plugin.lab.data.text_files import shown
 
 
-class PassedOver(pl.Callback):
+class UnreadableFiles(pl.Callback):
     """Collect the unreadable files at every epoch's end and keep them in checkpoints.
 
     Each process reads a part of the files and knows of its own; a resumed one reads what is left.
@@ -27,6 +27,11 @@ class PassedOver(pl.Callback):
         self._splits = splits
         self.names: set[str] = set()
         self._collect(1)
+
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoints: older ones have what the class was called then."""
+        return "PassedOver"
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bring the processes' findings together."""

@@ -12,7 +12,7 @@ from hydra.utils import get_object
 
 from salmask_plugin.lab.settings.groups import GROUPS, required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
-from salmask_plugin.lab.settings.marks import NO_FOLDER, TARGET
+from salmask_plugin.lab.settings.nodes import NO_FOLDER, TARGET
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
 from salmask_plugin.lab.settings.unknown_keys import joined, unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words, is_text, is_too_large

@@ -21,7 +21,6 @@ from salmask_plugin.filters import kernel_for_view
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.checks import Fault, judge
-from salmask_plugin.lab.settings.folder_argument import folder_as_data
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.lab.settings.processor import (
     at_most_cores,
@@ -30,7 +29,7 @@ from salmask_plugin.lab.settings.processor import (
 )
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_SCHEDULE
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.lab.settings.short_names import in_full
+from salmask_plugin.lab.settings.shorthand import folder_as_data, in_full
 from salmask_plugin.lab.settings.study_rows import expand_row
 from salmask_plugin.lab.settings.unknown_keys import no_choice
 

@@ -11,7 +11,7 @@ from salmask_plugin.lab.settings.settings import Settings
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EvaluationRequest:
     """A task, its settings and its data.
 
     Attributes:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal
 
 from salmask_plugin.lab.results.study import Planned
-from salmask_plugin.lab.settings.marks import PathText
+from salmask_plugin.lab.settings.nodes import PathText
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, TransferLoader, Workers
 from salmask_plugin.lab.settings.known_tasks import Finetune, Knn, Linear, Logistic, Occlusion
-from salmask_plugin.lab.settings.marks import DataNode, Node, PathText
+from salmask_plugin.lab.settings.nodes import DataNode, Node, PathText
 
 
 class Trainer(TypedDict):

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from salmask_plugin.lab.settings.marks import Node
+from salmask_plugin.lab.settings.nodes import Node
 
 
 class Knn(TypedDict, total=False):

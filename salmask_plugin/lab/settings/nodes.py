@@ -1,12 +1,21 @@
-"""Nodes of a configuration, and what they build."""
+"""Nodes of a configuration, what they build, and other types that say more than Python's do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-Node = dict[str, Any]
+PATH = "path"
+"""Mark of a text that is a path: ``~`` at its beginning is the user's folder."""
+TARGET = "target"
+"""Mark of a node that is built: a mapping with a ``_target_``, or an empty one for nothing."""
+NO_FOLDER = "root may be null"
+"""Mark of a data set whose folder may still be missing; its command says so."""
+
+PathText = Annotated[str, PATH]
+Node = Annotated[dict[str, Any], TARGET]
 """What is built: a ``_target_`` and its arguments; empty for nothing."""
+DataNode = Annotated[dict[str, Any], TARGET, NO_FOLDER]
 
 
 def built_by(node: Mapping[str, Any] | None) -> str:

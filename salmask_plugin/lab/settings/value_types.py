@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from salmask_plugin.lab.settings.groups import GROUPS
-from salmask_plugin.lab.settings.marks import PATH
+from salmask_plugin.lab.settings.nodes import PATH
 
 ABSENT = object()
 LARGEST = 2**63

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.tasks import check_tasks, is_done, wanted_tasks
+from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
 from salmask_plugin.lab.runs.folder import below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
-from salmask_plugin.lab.settings.named_data import check_data_is_named
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
@@ -25,7 +25,7 @@ from salmask_plugin.lab.settings.study_rows import (
     row_settings,
     study_name,
 )
-from salmask_plugin.lab.study.report import Written, report_folder
+from salmask_plugin.lab.study.report_folder import Written, report_folder
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
 
 
@@ -182,7 +182,7 @@ def is_finished(row: Row) -> bool:
     except RecordError:
         return False
     return record.status in ("finished", "stopped") and all(
-        is_done(record, task) for task in wanted_tasks(row.settings)
+        is_done(record, task) for task in requested_tasks(row.settings)
     )
 
 

@@ -17,7 +17,7 @@ from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.named_data import check_data_is_named
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 
 
 def run_one(

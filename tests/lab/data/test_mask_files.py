@@ -7,7 +7,6 @@ from PIL import Image
 
 from salmask_plugin.lab.data import TwoViewDataset, image_folder, picture_folder
 from salmask_plugin.lab.data.mask_files import read_mask
-from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build, build_data, build_masking, build_splits
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -117,8 +116,7 @@ def test_masks_follow_crop_and_flip(photos):
     given = ["masking=mean", "localizer=given", f"data.masks={photos / 'masks'}", "view_size=32"]
     settings = compose_settings([str(photos / "pets"), *given, "loader.workers=0"])
     splits = build_splits(settings)
-    transform = with_masks(build(settings["views"]))
-    dataset = TwoViewDataset(splits.train, transform, seed=0, masks=True)
+    dataset = TwoViewDataset(splits.train, build(settings["views"]), seed=0, masks=True)
     agreements = []
     for epoch in range(6):
         views, _, masks, _ = dataset[(epoch, epoch % 4)]

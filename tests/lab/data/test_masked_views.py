@@ -8,9 +8,9 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from salmask_plugin.lab.data.augment import TwoViews
-from salmask_plugin.lab.data.masked_views import MaskedViews, with_masks
+from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.data.seeded import seeded_draws
+from salmask_plugin.lab.data.two_view import TwoViewDataset
 from salmask_plugin.lab.runs.build import build_data, build_masking, build_splits
 from salmask_plugin.lab.settings.compose import compose_settings
 
@@ -19,6 +19,24 @@ PLAIN = {"cj_prob": 0, "random_gray_scale": 0, "gaussian_blur": 0, "normalize": 
 
 def picture_of(mask):
     return Image.fromarray(np.repeat(mask[..., None], 3, 2))
+
+
+class OnePicture:
+    """A picture and its mask, under every index."""
+
+    labels = (0,) * 20
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return picture_of(self.mask), 0
+
+    def with_mask(self, index):
+        return picture_of(self.mask), Image.fromarray(self.mask), 0
 
 
 def jointly(compose, view, seen):
@@ -40,11 +58,10 @@ def test_the_mask_lies_where_the_view_shows_it(kind):
     mask = np.zeros((60, 90), np.uint8)
     mask[10:40, 20:40] = mask[30:55, 60:85] = 255
     host = kind(input_size=48, **PLAIN)
-    transform = MaskedViews(host)
+    samples = TwoViewDataset(OnePicture(mask), host, seed=0, masks=True)
     whole = tv_tensors.Mask(torch.from_numpy(mask)[None])
     for index in range(20):
-        with seeded_draws(0, 0, index):
-            views, masks = transform(picture_of(mask), Image.fromarray(mask))
+        views, _, masks, _ = samples[index]
         with seeded_draws(0, 0, index):
             pairs = [jointly(part.transform, picture_of(mask), whole) for part in host.transforms]
         for view, seen, (_, expected) in zip(views, masks, pairs, strict=True):
@@ -58,12 +75,11 @@ def test_the_mask_lies_where_the_view_shows_it(kind):
 
 def test_views_are_the_transform_s_own_bit_for_bit():
     transform = MoCoV2Transform(input_size=32)
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))
+    images = OnePicture(np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8))
     for index in range(5):
+        views = TwoViewDataset(images, transform, seed=0, masks=True)[index][0]
         with seeded_draws(0, 0, index):
-            views, _ = MaskedViews(transform)(picture, picture.convert("L"))
-        with seeded_draws(0, 0, index):
-            expected = transform(picture)
+            expected = transform(images[index][0])
         assert all(torch.equal(a, b) for a, b in zip(views, expected, strict=True))
 
 
@@ -103,6 +119,8 @@ def test_what_masks_cannot_follow_is_refused_and_what_carries_them_is_taken():
     with pytest.raises(ValueError, match="object masks follow views made by one RandomResized"):
         data_of("+views.rr_prob=1", "+views.rr_degrees=30")
     _, data = data_of("~views", "+views={_target_: salmask_plugin.data.two_views, size: 32}")
-    assert isinstance(data.transform, TwoViews)
+    views, _, masks, _ = next(iter(data.train_loader()))
+    assert views[0].shape == (4, 3, 32, 32)
+    assert masks[0].shape == (4, 1, 32, 32)
     with pytest.raises(ValueError, match="is no transform of lightly"):
-        with_masks(lambda picture: picture)
+        PlacedViews(lambda picture: picture)

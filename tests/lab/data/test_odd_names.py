@@ -9,7 +9,7 @@ import pytest
 from salmask_plugin.lab.data import UnreadableImageError, image_folder, read_image
 from salmask_plugin.lab.data.text_files import shown
 from salmask_plugin.lab.runs.data_of_run import keep_data
-from salmask_plugin.lab.runs.unreadable import PassedOver
+from salmask_plugin.lab.runs.unreadable import UnreadableFiles
 
 CAFE = os.fsdecode(b"caf\xe9")
 
@@ -24,7 +24,8 @@ def test_class_and_file_names_that_are_not_utf_8(tmp_path, make_classes, save_pi
     assert splits.classes == ("caf\\udce9", "tea")
     assert splits.train.labels == splits.val.labels == (0, 0, 1, 1)
     assert splits.train[0][1] == 0
-    assert PassedOver(splits).names == {"caf\\udce9/caf\\udce9.png"}
+    assert UnreadableFiles(splits).names == {"caf\\udce9/caf\\udce9.png"}
+    assert UnreadableFiles(splits).state_key == "PassedOver"  # as checkpoints have it
     with pytest.raises(UnreadableImageError) as caught:
         read_image(broken)
     assert "caf\\udce9/caf\\udce9.png': empty" in str(caught.value)

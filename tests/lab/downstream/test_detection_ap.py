@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from salmask_plugin.lab.data.outlines import coco_tools, outline_of
 from salmask_plugin.lab.downstream.detection import (
     Detections,
     coco_average_precision,
@@ -159,6 +160,22 @@ def test_a_crowd_is_no_miss_and_hides_what_lies_in_it():
     assert coco_average_precision([found], [truth], 1)["ap"] == pytest.approx(1)
     # VOC compares with the whole ignored box, which the detection does not overlap by half.
     assert voc_average_precision([found], [truth], 1)[0.5] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_what_is_found_where_no_object_is_counts(kind):
+    """Of two detections the better one is wrong: precision 1/2 at every recall."""
+    mask = np.zeros((100, 100), bool)
+    mask[10:50, 10:50] = True
+    box, there = np.array([[10.0, 10, 50, 50]]), np.array([True])
+    runs = coco_tools("mask").encode(np.asfortranarray(mask.astype(np.uint8)))
+    found = [Detections(box, np.zeros(1, int), np.array([s]), (runs,)) for s in (0.5, 0.9)]
+    areas, outlines = np.array([1600.0]), (outline_of(mask),)
+    truth = [
+        Instances(box, np.zeros(1, int), ~there, there, areas, outlines, (100, 100), "a"),
+        Instances(box[:0], np.zeros(0, int), ~there[:0], there[:0], areas[:0], (), (100, 100), "b"),
+    ]
+    assert coco_average_precision(found, truth, 1, kind)["ap"] == pytest.approx(0.5)
 
 
 def test_nothing_found_is_zero_and_misfits_are_named():

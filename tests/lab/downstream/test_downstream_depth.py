@@ -17,7 +17,7 @@ from salmask_plugin.lab.downstream.depth import depth_errors, mean_errors, train
 from salmask_plugin.lab.downstream.depth.batches import DepthPictures
 from salmask_plugin.lab.downstream.depth.generated_sequences import generated_sequences
 from salmask_plugin.lab.downstream.depth.training import DEPTH, plan_of, train_and_test
-from salmask_plugin.lab.probes.tasks import wanted_tasks
+from salmask_plugin.lab.probes.tasks import requested_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_record
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.metrics_log import METRICS_NAME, read_rows
@@ -160,7 +160,7 @@ def test_depth_is_a_task(tmp_path):
     changes = [part.replace("depth.", "evaluation.quick.") for part in TINY if "depth." in part]
     given = ["+depth@evaluation.quick=quick", "evaluation.tasks=[quick]", *changes]
     settings = compose_settings([*given, "loader.workers=0", "trainer.accelerator=cpu"])
-    (wanted,) = wanted_tasks(settings)
+    (wanted,) = requested_tasks(settings)
     assert wanted.kind == "depth"
     task.check(DEPTH, wanted)
     wanted = type(wanted)(**{**vars(wanted), "folder": tmp_path})

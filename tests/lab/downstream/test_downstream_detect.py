@@ -26,7 +26,7 @@ from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.folder import some_settings
 from salmask_plugin.lab.runs.metrics_log import METRICS_NAME, read_rows
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
 PRETRAIN = ["experiment=plumbing", "localizer=uniform", "data.train_images=16", "data.val_images=8"]
 PRETRAIN += ["data.classes=4", "view_size=32", "loader.batch_size=8", "loader.workers=0"]
@@ -91,7 +91,9 @@ def test_a_runs_record_gets_the_result(narrow, tmp_path, capsys):
     # A comparison that asks for the same finds it there.
     node = compose_settings(QUICK, root="detect")["detection"]
     options = {key: node[key] for key in ("data", "model", "schedule")}
-    wanted = Wanted("quick", "detection", options, {}, False, some_settings(folder, ASKED))
+    wanted = EvaluationRequest(
+        "quick", "detection", options, {}, False, some_settings(folder, ASKED)
+    )
     assert is_done(read_record(folder), wanted)
     other = {**options, "schedule": {**options["schedule"], "steps": 4}}
     assert not is_done(read_record(folder), replace(wanted, options=other))
@@ -212,7 +214,7 @@ def test_as_a_task_it_goes_below_the_runs_folder_on_one_device(tmp_path):
     )
     node = compose_settings(QUICK, root="detect")["detection"]
     options = {key: node[key] for key in ("data", "model", "schedule")}
-    wanted = Wanted("box", "detection", options, {}, False, settings, tmp_path)
+    wanted = EvaluationRequest("box", "detection", options, {}, False, settings, tmp_path)
     TASKS["detection"].check(wanted)
     found = TASKS["detection"].run(wanted, narrow_backbone())
     assert found.protocol["batch_norm"] == "per process of 2 images"

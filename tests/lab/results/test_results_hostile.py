@@ -15,7 +15,7 @@ from salmask_plugin.lab.results.escaping import LONGEST, escape_block, printable
 from salmask_plugin.lab.results.grid import rows_csv
 from salmask_plugin.lab.results.statistics import Estimate
 from salmask_plugin.lab.results.store import LARGEST_RECORD
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report_folder import report_folder
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e\u2028\x7f"

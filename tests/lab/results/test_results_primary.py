@@ -11,7 +11,7 @@ from salmask_plugin.lab.results.codec import FieldError
 from salmask_plugin.lab.results.preregistered import registered
 from salmask_plugin.lab.results.study import plan_of
 from salmask_plugin.lab.results.study_page import study_results
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report_folder import report_folder
 
 VALUES = {
     "none": (0.500, 0.520, 0.510),

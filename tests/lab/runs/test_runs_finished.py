@@ -8,7 +8,7 @@ import pytest
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes import evaluate
-from salmask_plugin.lab.probes.tasks import wanted_tasks
+from salmask_plugin.lab.probes.tasks import requested_tasks
 from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.lab.results.store import shortened
 from salmask_plugin.lab.runs.folder import keep_settings, read_settings
@@ -30,7 +30,7 @@ def record(row, *, settings_kept=True):
         task.name: Evaluation(
             {"top1": 0.5}, settings=shortened(task.asked) if settings_kept else {}
         )
-        for task in wanted_tasks(row.settings)
+        for task in requested_tasks(row.settings)
     }
     written = RunRecord(
         name="x",
@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_as_asked_is_done(tmp_path):
 
 def test_the_data_of_a_transfer_belong_to_what_is_asked(tmp_path):
     row = row_of(tmp_path, *SECOND)
-    assert [task.name for task in wanted_tasks(row.settings)] == ["knn", "other/linear"]
+    assert [task.name for task in requested_tasks(row.settings)] == ["knn", "other/linear"]
     record(row)
     assert is_finished(row_of(tmp_path, *SECOND))
     assert not is_finished(row_of(tmp_path, *SECOND, "evaluation.data.other.classes=3"))

@@ -21,7 +21,7 @@ from salmask_plugin.lab.runs.data_of_run import keep_identity
 from salmask_plugin.lab.runs.folder import CHOICES, RUN, check_run, keep_settings, read_settings
 from salmask_plugin.lab.runs.solo_learn_records import record_run
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.evaluation_request import Wanted
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.localizers.map_store import MapStore
 
 WRONG = (None, True, -1, 1.5, "x", "", [], [1], {}, {"a": 1}, 10**400)
@@ -104,7 +104,7 @@ def test_tasks_and_their_data_are_objects(path, words, tmp_path):
 def test_options_of_tasks_are_looked_at_before_anything_is_read(task, key, value):
     options = changed(demo()["evaluation"][task], [key], value)
     settings = replace(demo(), values={**demo().values, "data": "unread"})
-    wanted = Wanted(task, task, options, {}, False, settings)
+    wanted = EvaluationRequest(task, task, options, {}, False, settings)
     with pytest.raises(ValueError, match=rf"evaluation\.{task}.*{key}"):
         classification_check.check(wanted)
 

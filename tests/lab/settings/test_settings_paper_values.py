@@ -2,7 +2,7 @@
 
 from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, write_record
 from salmask_plugin.lab.settings.paper_values import open_points, reported_columns
-from salmask_plugin.lab.study.report import report_folder
+from salmask_plugin.lab.study.report_folder import report_folder
 
 STUDY = {
     "targets": {"none": {"Paper (%)": 56}, "mean_key": {"Paper (%)": 47.53, "Other": 1.0}},

@@ -72,7 +72,7 @@ def test_a_later_evaluation_does_not_change_the_plan_of_a_run(tmp_path, monkeypa
         config={**settings.values, "compare": {**settings["compare"], "plan": {}, "gate": 5.0}},
     )
     write_record(tmp_path / "run", record)
-    monkeypatch.setattr(evaluate, "wanted_tasks", lambda settings: [])
+    monkeypatch.setattr(evaluate, "requested_tasks", lambda settings: [])
     monkeypatch.setattr(evaluate, "_show", lambda *arguments: None)
     evaluate.evaluate(settings, tmp_path / "run")
     kept = read_record(tmp_path / "run").study

@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from salmask_plugin.lab.probes.tasks import wanted_tasks
+from salmask_plugin.lab.probes.tasks import requested_tasks
 from salmask_plugin.lab.runs.build import (
     PretrainData,
     build_data,
@@ -164,6 +164,6 @@ def test_table_3_evaluates_the_encoders_of_table_1(scale):
     assert first["compare"]["rows"] == third["compare"]["rows"]
     different = [key for key in first.values if first[key] != third[key]]
     assert different == ["compare", "evaluation"], "else the run folders would be refused"
-    names = [task.name for task in wanted_tasks(third)]
+    names = [task.name for task in requested_tasks(third)]
     assert names[0] == "linear"
     assert len(names) == 3

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from salmask_plugin.lab.data.coco_file import CocoObject, CocoPicture, CocoSplit, read_split
+from salmask_plugin.lab.data.folder_walk import check_files
 from salmask_plugin.lab.data.folders import existing_folder
-from salmask_plugin.lab.data.inside import check_files
 from salmask_plugin.lab.downstream.detection.instances import (
     InstanceFiles,
     Instances,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from salmask_plugin.file_names import path_below
+from salmask_plugin.lab.data.folder_walk import check_files
 from salmask_plugin.lab.data.folders import existing_folder
-from salmask_plugin.lab.data.inside import check_files
 from salmask_plugin.lab.data.text_files import read_text
 from salmask_plugin.lab.downstream.detection.instances import (
     InstanceFiles,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.data import ImageSplits, TwoViewDataset, WholeViews
-from salmask_plugin.lab.data.masked_views import with_masks
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.runs.build import build
@@ -34,7 +34,7 @@ def measured_views(
     The images are drawn by the seed. A random crop is the first of the method's two views.
     """
     crops = kind == KINDS[0]
-    transform: Any = with_masks(build(settings.views)) if crops else WholeViews(settings.view_size)
+    transform: Any = PlacedViews(build(settings.views)) if crops else WholeViews(settings.view_size)
     images = images_of(splits, split)
     order = np.random.default_rng(settings.seed).permutation(len(images))[:count]
     samples = TwoViewDataset(images, transform, seed=settings.seed, masks=True)

@@ -18,7 +18,7 @@ UNIT_TEXT = "1e-4"
 
 
 @dataclass(frozen=True)
-class SpreadRow:
+class VarianceRow:
     """Views of one recipe.
 
     Attributes:
@@ -34,7 +34,7 @@ class SpreadRow:
     localizer: str
 
 
-def spread_markdown(rows: Sequence[SpreadRow]) -> str:
+def variance_markdown(rows: Sequence[VarianceRow]) -> str:
     """Return the table: mean ± 95 % interval over images, variances in ``UNIT``."""
     titles = ["Views", "Localizer", f"Variance ({UNIT_TEXT})", "Mean cosine"]
     cells = [
@@ -49,14 +49,14 @@ def spread_markdown(rows: Sequence[SpreadRow]) -> str:
     return Grid(titles, cells).markdown(left=2)
 
 
-def spread_json(rows: Sequence[SpreadRow], protocol: Mapping[str, Any]) -> str:
+def variance_json(rows: Sequence[VarianceRow], protocol: Mapping[str, Any]) -> str:
     """Return the protocol and the rows as JSON; variances in units of 1."""
     return (
         json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
     )
 
 
-def draw_spread(rows: Sequence[SpreadRow], title: str) -> bytes:
+def draw_variance(rows: Sequence[VarianceRow], title: str) -> bytes:
     """Draw the variances as bars with their intervals. A PNG."""
     with drawing():
         figure = new_figure(1.5 + 0.4 * len(rows))

@@ -23,7 +23,7 @@ from salmask_plugin.lab.measures.variance.measured import (
     batch_size,
     image_groups,
 )
-from salmask_plugin.lab.measures.variance.tables import SpreadRow, draw_spread, spread_json
+from salmask_plugin.lab.measures.variance.tables import VarianceRow, draw_variance, variance_json
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.statistics import estimate
@@ -61,7 +61,7 @@ class Variance:
         files: suffix -> file that was written.
     """
 
-    rows: list[SpreadRow]
+    rows: list[VarianceRow]
     protocol: dict[str, Any]
     words: str
     files: dict[str, Path]
@@ -136,8 +136,8 @@ def variance(
     )
     path = folder / f"variance-{measured.layer}-{measured.batch_norm}"
     files = {
-        "json": spread_json(results, protocol).encode(),
-        "png": draw_spread(results, words.replace("; ", "\n")),
+        "json": variance_json(results, protocol).encode(),
+        "png": draw_variance(results, words.replace("; ", "\n")),
     }
     paths = {suffix: path.with_suffix(f".{suffix}") for suffix in files}
     for suffix, content in files.items():
@@ -184,7 +184,7 @@ def _measure(
     settings: Settings,
     splits: ImageSplits,
     measured: Measured,
-) -> tuple[list[SpreadRow], int, int]:
+) -> tuple[list[VarianceRow], int, int]:
     """Return the rows' variances, the number of images, and D."""
     variances: list[list[float]] = [[] for _ in rows]
     cosines: list[list[float]] = [[] for _ in rows]
@@ -205,7 +205,7 @@ def _measure(
             cosines[place] += spread.mean_cosine.tolist()
             dimension = spread.dimension
     results = [
-        SpreadRow(row.name, estimate(variance), estimate(cosine), row.localizer)
+        VarianceRow(row.name, estimate(variance), estimate(cosine), row.localizer)
         for row, variance, cosine in zip(rows, variances, cosines, strict=True)
     ]
     return results, len(variances[0]), dimension

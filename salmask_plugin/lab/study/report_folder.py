@@ -13,7 +13,7 @@ from salmask_plugin.lab.results import LoadedRecords, compare, load_records
 from salmask_plugin.lab.results.escaping import printable, shown
 from salmask_plugin.lab.results.grouping import Setting
 from salmask_plugin.lab.results.preregistered import primary_blocks, registered
-from salmask_plugin.lab.results.report import png_of, write_report
+from salmask_plugin.lab.results.report_files import png_of, write_report
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.results.terminal import to_terminal
 from salmask_plugin.lab.settings.paper_values import GALLERY, reported_columns, study_notes
