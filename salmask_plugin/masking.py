@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from salmask_plugin.types import (
     Saliency,
     ViewFilter,
     check_images,
+    check_part,
 )
 
 Branch = Literal["query", "key", "both"]
@@ -41,6 +42,10 @@ class Masking:
 
     sampler: MaskSampler
     fill: Fill
+
+    def __post_init__(self) -> None:
+        check_part(self.sampler, "sampler")
+        check_part(self.fill, "fill")
 
     def __call__(
         self, images: Images, saliency: Saliency, generator: torch.Generator | None = None
@@ -99,6 +104,11 @@ class SaliencyMasking:
     probability: float = 1.0
 
     def __post_init__(self) -> None:
+        check_part(self.localizer, "localizer")
+        if self.view_filter is not None:
+            check_part(self.view_filter, "view_filter")
+        for name in ("query", "negative"):
+            _check_masking(name, getattr(self, name))
         for name, allowed in (("negative_source", Source), ("branch", Branch)):
             if getattr(self, name) not in get_args(allowed):
                 raise ValueError(
@@ -205,6 +215,17 @@ class SaliencyMasking:
             generator,
         )
         return images.view(*copies, *images.shape[1:]), mask.view(*copies, *mask.shape[1:])
+
+
+def _check_masking(argument: str, part: Any) -> None:
+    """Raise ValueError unless it says where and what, as a Masking does, or is None."""
+    if part is None or (hasattr(part, "sampler") and hasattr(part, "fill")):
+        return
+    given = part.__name__ if isinstance(part, type) else type(part).__name__
+    raise ValueError(
+        f"{argument}={given}(...) must be None or a Masking, which joins a sampler and a fill, "
+        "such as Masking(GridMask(), MeanFill())."
+    )
 
 
 def draw_mask(

@@ -5,8 +5,9 @@ Axes: B images, C channels, H x W pixels, h x w cells of the saliency grid, M ha
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,11 +24,63 @@ PixelMask: TypeAlias = Tensor
 
 def check_images(images: Tensor, argument: str = "images") -> None:
     """Raise ValueError unless they are floating point (B, C, H, W), as views are."""
-    if images.ndim != 4 or not images.is_floating_point():
+    if isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point():
+        return
+    remedy = ""
+    if not isinstance(images, Tensor):
+        found = f"a {type(images).__name__}"
+    else:
+        found = f"{images.dtype} {tuple(images.shape)}"
+        if not images.is_floating_point():
+            remedy = ": v2.ToDtype(torch.float32, scale=True), then v2.Normalize, makes them"
+        elif images.ndim == 3:
+            remedy = f": {argument}[None] is a batch of one image"
+    raise ValueError(
+        f"{argument} are {found}; "
+        f"normalised floating-point views (B, C, H, W) are expected{remedy}."
+    )
+
+
+_PARTS = {
+    "localizer": ("images", "SCDALocalizer(efficientnet_lite0())"),
+    "sampler": ("saliency", "GridMask()"),
+    "fill": ("images", "MeanFill()"),
+    "view_filter": ("images", "HighPassFilter()"),
+}
+"""Role -> what its call takes first, and an example."""
+
+
+def check_part(part: Any, role: str, argument: str | None = None) -> None:
+    """Raise ValueError where a part cannot play a role, such as a fill where a sampler belongs.
+
+    Any callable may; one whose first parameter is called as that of another role may not.
+
+    Args:
+        part: what was given.
+        role: "localizer", "sampler", "fill" or "view_filter".
+        argument: its name, where that is not the role's.
+    """
+    takes, example = _PARTS[role]
+    argument = argument or role
+    if isinstance(part, type):
         raise ValueError(
-            f"{argument} are {images.dtype} {tuple(images.shape)}; "
-            "normalised floating-point views (B, C, H, W) are expected."
+            f"{argument}={part.__name__} is a class; write {argument}={part.__name__}(...)."
         )
+    if not callable(part):
+        raise ValueError(f"{argument}={part!r:.80} must be a {role}, such as {example}.")
+    first = _first_parameter(part)
+    if first != takes and first in ("images", "saliency"):
+        raise ValueError(
+            f"{argument}={type(part).__name__}(...) is called with {first}; a {role} is called "
+            f"with {takes}, such as {example}."
+        )
+
+
+def _first_parameter(part: Any) -> str | None:
+    try:
+        return next(iter(inspect.signature(part).parameters), None)
+    except (TypeError, ValueError):  # builtins need not tell
+        return None
 
 
 @runtime_checkable

@@ -84,6 +84,8 @@ LINES = salmask_lines()
 def parsed(line):
     """The options of a line; what it leaves open is filled in."""
     words = [word for word in shlex.split(line)[1:] if word not in ("...", "..")]
+    if words[0].startswith("--"):
+        return None  # a flag of `salmask` itself
     words = ["experiment=cifar10_quick" if word == "experiment=..." else word for word in words]
     command = words[0]
     places = [word for word in words[1:] if not re.search(r"=|^-|^\d+$", word)]
@@ -120,7 +122,7 @@ def with_photos(tmp_path, monkeypatch):
 def test_every_salmask_line_parses_and_composes(page, line):
     options = parsed(line)
     if options is None or line.endswith(OWN_CHOICES):
-        assert line.split()[1] in COMMANDS
+        assert line.split()[1] in {*COMMANDS, "--print-completion", "--help"}
         return
     given = getattr(options, "overrides", [])
     if options.command in OWN_SETTINGS:
@@ -134,7 +136,7 @@ def test_every_salmask_line_parses_and_composes(page, line):
 
 def test_there_are_commands_to_try():
     assert len(LINES) > 60
-    assert {line.split()[1] for _, line in LINES} <= set(COMMANDS)
+    assert {line.split()[1] for _, line in LINES} <= {*COMMANDS, "--print-completion", "--help"}
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
@@ -219,6 +221,44 @@ def test_reports_need_no_host(command):
     seen = reached(f"salmask_plugin.cli.{command}", set())
     assert "salmask_plugin.lab.results.store" in seen
     assert not seen & {"lightly", "pytorch_lightning", "solo", "lightning", "hydra", "timm"}
+
+
+@pytest.mark.slow
+def test_the_first_hour_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
+    """On 20 drawn pictures; what the page says is printed, is, but for numbers and "…"."""
+    make_photos(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    page = (ROOT / "docs/first_hour.md").read_text(encoding="utf-8")
+    printed = None
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        if language == "text":
+            for line in filter(str.strip, block.splitlines()):
+                number = r"\\d[\\d.,]*"
+                pattern = re.sub(r"\d[\d.,]*", number, re.escape(line).replace("…", ".*"))
+                assert re.search(f"^{pattern}$", printed, re.MULTILINE), (line, printed)
+            continue
+        printed = ""
+        if language == "python":
+            exec(compile(block, "docs/first_hour.md", "exec"), {})
+        for line in blocks(f"```bash\n{block}```", "bash") if language == "bash" else ():
+            assert main(shlex.split(line)[1:]) == 0, line
+        printed = "".join(capsys.readouterr())
+    assert printed is not None
+
+
+def make_photos(folder):
+    """Twenty drawn pictures, and twelve of them again in two folders."""
+    from salmask_plugin.lab.data import generated
+
+    pictures = generated(train_images=20, val_images=2, classes=2, size=64).train
+    for index in range(20):
+        picture, label = pictures[index]
+        places = [folder / "my_photos"]
+        places += [folder / "labelled" / ("dog", "parachute")[label]] if index < 12 else []
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            picture.save(place / f"{index}.jpg")
 
 
 @pytest.mark.slow

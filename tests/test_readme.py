@@ -90,10 +90,12 @@ def test_python_snippet_runs_where_its_views_are(device, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("salmask ")])
-def test_salmask_lines_parse_and_compose(line, monkeypatch):
+def test_salmask_lines_parse_and_compose(line, monkeypatch, tmp_path):
     """The line is taken by the parser, and its settings compose."""
     from salmask_plugin.lab.settings.compose import CONFIGS, compose_settings
 
+    (tmp_path / "my_photos").mkdir()
+    monkeypatch.chdir(tmp_path)
     options = build_parser().parse_args(shlex.split(line)[1:])
     assert options.command in COMMANDS
     if getattr(options, "overrides", None):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from salmask_plugin.lab.measures.audit.audit import audit
-from salmask_plugin.lab.measures.audit.tables import coverage_markdown
+from salmask_plugin.lab.measures.audit.tables import coverage_text
+from salmask_plugin.lab.results.terminal import filled
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,10 +21,11 @@ def run(options: argparse.Namespace) -> None:
     )
     how = found.protocol
     low, high = how["object_share"]
-    print(coverage_markdown(found.rows))
-    print(
-        f"\n{how['data']} {how['split']}, views of {how['view_size']} px, objects of {low} "
+    print(coverage_text(found.rows))
+    words = (
+        f"{how['data']} {how['split']}, views of {how['view_size']} px, objects of {low} "
         f"to {high} of the view, seed {how['seed']}; shares of pixels, mean ± 95 % interval "
         "over images. Centre box: as large as the foreground."
     )
+    print(f"\n{filled(words)}")
     print(f"Written: {found.files['csv'].with_suffix('')}.csv, .json, .png")

@@ -8,6 +8,8 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+from salmask_plugin.lab.results.terminal import filled
+
 PACKAGES = {
     "torch": "the core",
     "torchvision": "the core",
@@ -34,25 +36,29 @@ def run(options: argparse.Namespace) -> None:
     _weights()
 
 
+def _say(line: str) -> None:
+    print(filled(line, " " * 11))
+
+
 def _packages() -> None:
     print("\nPackages")
     for name, purpose in PACKAGES.items():
         try:
-            print(f"  ok       {name} {importlib.metadata.version(name)}")
+            _say(f"  ok       {name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            print(f"  missing  {name}: needed for {purpose}")
+            _say(f"  missing  {name}: needed for {purpose}")
 
 
 def _devices() -> None:
     import torch
 
     print("\nDevices")
-    print(f"  ok       CPU, {torch.get_num_threads()} threads")
+    _say(f"  ok       CPU, {torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
-        print(f"  ok       GPU {index}: {device.name}, {device.total_memory / 2**30:.0f} GiB")
+        _say(f"  ok       GPU {index}: {device.name}, {device.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
-        print("  none     no CUDA device: pretraining at the paper's scale needs one")
+        _say("  none     no CUDA device: pretraining at the paper's scale needs one")
 
 
 def _hosts() -> None:
@@ -63,9 +69,9 @@ def _hosts() -> None:
     ):
         try:
             importlib.import_module(module)
-            print(f"  ok       {module.split('.')[0]}")
+            _say(f"  ok       {module.split('.')[0]}")
         except ImportError as error:
-            print(f"  missing  {module.split('.')[0]} ({error}): {remedy}")
+            _say(f"  missing  {module.split('.')[0]} ({error}): {remedy}")
 
 
 def _weights() -> None:
@@ -80,7 +86,7 @@ def _weights() -> None:
         efficientnet_lite0()
         print("  ok       efficientnet_lite0 (embedded)")
     except (ImportError, ValueError) as error:
-        print(f"  missing  efficientnet_lite0: {error}")
+        _say(f"  missing  efficientnet_lite0: {error}")
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     for name, url in (
         ("resnet50", ResNet50_Weights.IMAGENET1K_V2.url),
@@ -88,6 +94,6 @@ def _weights() -> None:
     ):
         file = folder / Path(url).name
         if file.is_file():
-            print(f"  ok       {name} ({file.name})")
+            _say(f"  ok       {name} ({file.name})")
         else:
-            print(f"  absent   {name}: downloaded at first use; offline, put {url} at {file}")
+            _say(f"  absent   {name}: downloaded at first use; offline, put {url} at {file}")

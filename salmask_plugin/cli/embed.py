@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.embed.embed import embed, said
 
 
@@ -21,3 +22,4 @@ def run(options: argparse.Namespace) -> None:
         workers=options.workers,
     )
     print("\n".join(said(embedded)))
+    say_next("export", options.folder, "exported", why="the encoder for other libraries")

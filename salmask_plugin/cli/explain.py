@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from salmask_plugin.lab.results.terminal import filled_lines
 from salmask_plugin.lab.settings.explain import explain_settings
 
 
@@ -15,6 +16,6 @@ def run(options: argparse.Namespace) -> None:
         config_dir=options.config_dir,
         trust=options.trust,
     )
-    print("\n".join(lines))
+    print("\n".join(lines) if options.all else filled_lines(lines))
     if not options.all:
         print("\nAll settings: salmask explain --all ...")

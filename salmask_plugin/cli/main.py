@@ -8,8 +8,10 @@ import importlib
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 from salmask_plugin import __version__
@@ -22,12 +24,17 @@ from salmask_plugin.cli.commands import (
     NO_SETTINGS,
     OVERRIDES_HELP,
 )
+from salmask_plugin.cli.completion import PrintCompletion, complete_paths
+from salmask_plugin.cli.missing import in_words
 from salmask_plugin.cli.output import lasting_output
 from salmask_plugin.cli.usage import usage_of
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.runs.launcher import alone, rank
 from salmask_plugin.lab.runs.requeue import requeued_by_slurm
 from salmask_plugin.lab.study.side_by_side import end_with_parent
+
+LONGEST = 400
+"""Characters that are shown of an error which nobody has foreseen."""
 
 
 class Allow(argparse.Action):
@@ -91,6 +98,12 @@ def build_parser() -> argparse.ArgumentParser:
         "Docs: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"salmask_plugin {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        metavar="SHELL",
+        help="a script that completes commands and flags in bash or zsh, see docs/command.md",
+    )
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
@@ -125,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
                 help="allow the _target_ NAME as well; again for another. A run folder's download, "
                 "pretrained and addresses likewise",
             )
+        complete_paths(command)
     return parser
 
 
@@ -154,14 +168,32 @@ def _ended(options: argparse.Namespace) -> int:
     except (UserError, ValueError, FileNotFoundError, ImportError) as error:
         if options.debug:
             raise
-        print(f"salmask: {error}", file=sys.stderr)
+        words = in_words(error) if isinstance(error, ImportError) else error
+        print(f"salmask: {words}", file=sys.stderr)
         return 2
     except (RunStopped, OSError) as error:
         if options.debug:
             raise
         print(f"salmask: {error}", file=sys.stderr)
         return getattr(error, "code", 1)
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"salmask: {_unforeseen(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """A sentence for what nobody has foreseen: what, where, and how to see all of it."""
+    words = " ".join(str(error).split())
+    places = list(traceback.extract_tb(error.__traceback__))
+    own = [frame for frame in places if "salmask_plugin" in Path(frame.filename).parts] or places
+    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "an unknown place"
+    return (
+        f"{type(error).__name__} in {place}: {words:.{LONGEST}}. This was not foreseen; "
+        "the same command with --debug shows where it comes from."
+    )
 
 
 def _interrupted(number: int) -> int:

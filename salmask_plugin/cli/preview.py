@@ -16,5 +16,4 @@ def run(options: argparse.Namespace) -> None:
         folder, options.overrides, config_dir=options.config_dir, trust=options.trust
     ):
         print(path)
-    recipe = ("masking=mean", "localizer=efficientnet_lite0")
-    say_next("pretrain", "data=imagefolder", f"data.root={folder}", *recipe)
+    say_next("pretrain", folder, "masking=mean", "localizer=efficientnet_lite0")

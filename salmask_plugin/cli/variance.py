@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from salmask_plugin.lab.measures.variance.measured import Measured
-from salmask_plugin.lab.measures.variance.tables import UNIT_TEXT, variance_markdown
+from salmask_plugin.lab.measures.variance.tables import UNIT_TEXT, variance_text
 from salmask_plugin.lab.measures.variance.variance import variance
+from salmask_plugin.lab.results.terminal import filled
 
 
 def run(options: argparse.Namespace) -> None:
@@ -25,9 +26,10 @@ def run(options: argparse.Namespace) -> None:
         config_dir=options.config_dir,
         trust=options.trust,
     )
-    print(variance_markdown(found.rows))
-    print(
-        f"\n{found.words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most "
+    print(variance_text(found.rows))
+    words = (
+        f"{found.words}. Mean ± 95 % interval over images; unit {UNIT_TEXT}, at most "
         f"{found.bound:.1f}."
     )
+    print(f"\n{filled(words)}")
     print(f"Written: {found.files['json'].with_suffix('')}.json, .png")

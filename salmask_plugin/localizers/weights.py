@@ -17,8 +17,8 @@ UNPACKED = ("state_dict", "model")
 """Keys of a checkpoint under which its tensors are found by themselves."""
 SHOWN = 8
 EMBEDDED = (
-    "or use the embedded localizer, which needs no download: "
-    "salmask_plugin.localizers.pretrained.efficientnet_lite0 (localizer=efficientnet_lite0)"
+    "or use the embedded localizer, which needs no download: add localizer=efficientnet_lite0 to "
+    "the command, or SCDALocalizer(efficientnet_lite0()) in Python"
 )
 
 

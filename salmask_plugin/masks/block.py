@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.masks.cells import check_maps, check_ratio, draw_share, uniform
+from salmask_plugin.masks.cells import (
+    check_maps,
+    check_ratio,
+    draw_share,
+    two_numbers,
+    uniform,
+)
 from salmask_plugin.types import CellMask, Saliency
 
 
@@ -41,8 +47,8 @@ class BlockMask:
         object.__setattr__(self, "ratio", check_ratio(self.ratio))
         if self.blocks < 1:
             raise ValueError(f"blocks={self.blocks} must be at least 1.")
-        aspect = tuple(float(value) for value in self.aspect)
-        if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1] < math.inf:
+        aspect = two_numbers(self.aspect, "aspect")
+        if not 0 < aspect[0] <= aspect[1] < math.inf:
             raise ValueError(f"aspect={self.aspect} must be (low, high) with 0 < low <= high.")
         object.__setattr__(self, "aspect", aspect)
 

@@ -60,10 +60,24 @@ def check_maps(saliency: Saliency) -> None:
 
 def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[float, float]:
     """Return ``ratio`` as a tuple of floats; raise ValueError unless 0 <= low <= high <= 1."""
-    values = tuple(float(value) for value in ratio)
-    if len(values) != 2 or not 0 <= values[0] <= values[1] <= 1:
+    low, high = two_numbers(ratio, argument)
+    if not 0 <= low <= high <= 1:
         raise ValueError(f"{argument}={ratio} must be (low, high) with 0 <= low <= high <= 1.")
-    return values[0], values[1]
+    return low, high
+
+
+def two_numbers(given: object, argument: str) -> tuple[float, float]:
+    """Return (low, high) as floats; raise ValueError unless these are two numbers."""
+    if isinstance(given, int | float):
+        raise ValueError(
+            f"{argument}={given} must be (low, high): one number is drawn between them for each "
+            f"image. Always {given} is {argument}=({given}, {given})."
+        )
+    try:
+        low, high = (float(value) for value in given)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{argument}={given!r:.80} must be (low, high), two numbers.") from error
+    return low, high
 
 
 def uniform(

@@ -10,7 +10,7 @@ import torch
 
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
-from salmask_plugin.types import CellMask, MaskSampler, Saliency
+from salmask_plugin.types import CellMask, MaskSampler, Saliency, check_part
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,15 @@ class MaskMixture:
     weights: Sequence[float]
 
     def __post_init__(self) -> None:
+        for name in ("samplers", "weights"):
+            if not isinstance(getattr(self, name), Sequence):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r:.80} must be a list, one per kind."
+                )
         object.__setattr__(self, "samplers", tuple(self.samplers))
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+        for index, sampler in enumerate(self.samplers):
+            check_part(sampler, "sampler", f"samplers[{index}]")
         if not self.samplers or len(self.samplers) != len(self.weights):
             raise ValueError(
                 f"weights={self.weights} must have one entry per sampler; "

@@ -1,5 +1,17 @@
 """lightly as host: a loss, a callback for unmodified modules, and methods."""
 
+# ruff: noqa: E402 - what is missing is said before it is imported
+
+from importlib.util import find_spec
+
+for _host in ("lightly", "pytorch_lightning"):
+    if find_spec(_host) is None:
+        raise ImportError(
+            f"salmask_plugin.adapters.lightly needs {_host}, which is not installed: "
+            "pip install '.[lightly]' in the clone of salmask_plugin.",
+            name=_host,
+        )
+
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adapters.lightly.backbone import resnet

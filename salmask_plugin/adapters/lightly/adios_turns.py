@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.finite import mean_over_processes
 from salmask_plugin.adapters.lightly.online import online_features
-from salmask_plugin.adapters.lightly.refusals import check_momentum_moves, refuse_compiled
+from salmask_plugin.adapters.lightly.refusals import check_module, check_momentum_moves
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.turns import take_turn, turn_metrics
 from salmask_plugin.masking import SaliencyMasking
@@ -70,7 +70,7 @@ def check_strategy(module: LightningModule) -> None:
         ValueError: unless the strategy is a single device or DDP, of any kind, which leaves
             parameters whole; for a whole module that was compiled; for a key encoder in 16 bits.
     """
-    refuse_compiled(module)
+    check_module(module)
     if hasattr(module, "key_backbone"):
         check_momentum_moves(module, float(module.momentum))  # type: ignore[arg-type]
     strategy = module.trainer.strategy

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
 from salmask_plugin.adapters.lightly.logs import StepLog
-from salmask_plugin.adapters.lightly.views import StepMasking, views_of
+from salmask_plugin.adapters.lightly.views import StepMasking, check_masking, views_of
 from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.masking import SaliencyMasking
 
@@ -33,12 +33,13 @@ class SaliencyMaskingCallback(Callback):
         seed: of the masks.
 
     Raises:
-        ValueError: if the masking makes hard negatives, its query is not to be seen, or its
-            localizer waits for an encoder.
+        ValueError: if it is no SaliencyMasking, makes hard negatives, its query is not to be seen,
+            or its localizer waits for an encoder.
     """
 
     def __init__(self, masking: SaliencyMasking, query_index: int, seed: int = 0) -> None:
         super().__init__()
+        check_masking(masking)
         if masking.negative is not None:
             raise ValueError(
                 "negative must be None: an unmodified module has no place for hard negatives. Use "

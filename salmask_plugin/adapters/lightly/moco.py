@@ -23,7 +23,7 @@ from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.refusals import check_momentum_moves, refuse_compiled
+from salmask_plugin.adapters.lightly.refusals import check_module, check_momentum_moves
 from salmask_plugin.adapters.lightly.views import (
     StepMasking,
     bind_encoder,
@@ -151,7 +151,7 @@ class MaskedMoCoV2(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot be; leave BatchNorm whole where devices split the batch."""
-        refuse_compiled(self)
+        check_module(self)
         check_momentum_moves(self, self.momentum)
         if self.trainer.world_size > 1:
             leave_whole(self)

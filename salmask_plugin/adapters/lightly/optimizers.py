@@ -50,7 +50,10 @@ def cosine_per_epoch(optimizer: Optimizer, *, warmup_epochs: int, max_epochs: in
         ValueError: if max_epochs is not positive (an unlimited run has no cosine).
     """
     if max_epochs < 1:
-        raise ValueError(f"max_epochs={max_epochs} must be at least 1 for a cosine schedule.")
+        raise ValueError(
+            f"max_epochs={max_epochs} must be at least 1 for a cosine schedule: give the Trainer "
+            "max_epochs=N. max_steps alone leaves it open; beside max_epochs it ends the run early."
+        )
     if warmup_epochs >= max_epochs > 1:
         warnings.warn(
             f"warmup_epochs={warmup_epochs} takes up all of the {max_epochs} epochs: the learning "

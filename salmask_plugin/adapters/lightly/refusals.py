@@ -2,7 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+
+def check_module(module: LightningModule) -> None:
+    """Refuse what no method can be trained as, where a training begins.
+
+    Raises:
+        ValueError: if the whole module is compiled; in the first step, if its backbone has another
+            number of features than it was told.
+    """
+    refuse_compiled(module)
+    expect_features(module.projection_head)
+
+
+def expect_features(head: Any) -> None:
+    """Let what takes a backbone's features say so where they are not as many as it takes.
+
+    Args:
+        head: a module with a linear layer, its first.
+    """
+    if _check_width not in head._forward_pre_hooks.values():
+        head.register_forward_pre_hook(_check_width)
+
+
+def _check_width(head: Any, given: tuple[Tensor, ...]) -> None:
+    """Raise ValueError unless the features are as many as the head's first layer takes."""
+    wanted = next(part for part in head.modules() if isinstance(part, nn.Linear)).in_features
+    if given[0].shape[1] != wanted:
+        found = given[0].shape[1]
+        raise ValueError(
+            f"feature_dim={wanted}, but the backbone's features have {found}: build the module "
+            f"with feature_dim={found}."
+        )
 
 
 def refuse_compiled(module: LightningModule) -> None:

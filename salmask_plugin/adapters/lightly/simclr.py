@@ -16,7 +16,7 @@ from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.refusals import refuse_compiled
+from salmask_plugin.adapters.lightly.refusals import check_module
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
 from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
@@ -132,7 +132,7 @@ class MaskedSimCLR(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot be."""
-        refuse_compiled(self)
+        check_module(self)
 
     def on_train_start(self) -> None:
         """Tell the masking how long training is."""

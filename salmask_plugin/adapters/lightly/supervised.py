@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
 from salmask_plugin.adapters.lightly.logs import StepLog
+from salmask_plugin.adapters.lightly.refusals import expect_features
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.types import MaskedViews
 
@@ -72,6 +73,7 @@ class SupervisedClassifier(LightningModule):
         self.decay_every = decay_every
         self.backbone = backbone
         self.classifier = nn.Linear(feature_dim, num_classes)
+        expect_features(self.classifier)
         self.step_log = StepLog(masking)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
-from salmask_plugin.types import Localizer, MaskedViews, Saliency
+from salmask_plugin.types import Localizer, MaskedViews, Saliency, check_images
 
 SHUFFLE_STREAM = 2**20
 """Stands for a rank that no process has, so that shuffles are unrelated to any rank's masks."""
@@ -152,9 +152,15 @@ def views_of(batch: Sequence[Any]) -> list[Tensor]:
     """Return the list of the two views, the one the batch holds: writing to it changes the batch.
 
     Raises:
-        TypeError: if it is not a list.
-        ValueError: if it does not hold two views.
+        TypeError: if the batch is no sequence, or its first entry no list.
+        ValueError: if that does not hold two views, floating point (B, C, H, W).
     """
+    if not isinstance(batch, list | tuple) or not batch:
+        keys = f" with the keys {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+        raise TypeError(
+            f"the batch is a {type(batch).__name__}{keys}; ([view, view], targets) is needed: let "
+            "the data set return ([view, view], target), or the loader's collate_fn make it."
+        )
     views = batch[0]
     if not isinstance(views, list):
         raise TypeError(
@@ -163,7 +169,19 @@ def views_of(batch: Sequence[Any]) -> list[Tensor]:
         )
     if len(views) != 2:
         raise ValueError(f"batch[0] holds {len(views)} views; masking needs two.")
+    for index, view in enumerate(views):
+        check_images(view, f"batch[0][{index}]")
     return views
+
+
+def check_masking(masking: Any) -> None:
+    """Raise ValueError unless it is a whole recipe, a SaliencyMasking."""
+    if not isinstance(masking, SaliencyMasking):
+        given = masking.__name__ if isinstance(masking, type) else type(masking).__name__
+        raise ValueError(
+            f"masking={given}(...) must be a SaliencyMasking, such as SaliencyMasking(localizer, "
+            "query=Masking(GridMask(), MeanFill()))."
+        )
 
 
 def takes_pixel_masks(localizer: Localizer) -> bool:
@@ -177,6 +195,8 @@ def bind_encoder(masking: SaliencyMasking | None, encoder: nn.Module) -> Salienc
     ``functools.partial(MomentumLocalizer, layer=...)`` is called with ``encoder`` and the masking's
     view filter, unless the partial names one; anything else is returned as it is.
     """
+    if masking is not None:
+        check_masking(masking)
     if masking is None or not isinstance(masking.localizer, partial):
         return masking
     waiting = masking.localizer

@@ -23,6 +23,7 @@ from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.transfer import run_of, view_size_of
 from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.lab.results.terminal import filled
 
 VIEW_SIZE = 224
 BATCH = 64
@@ -125,7 +126,7 @@ def _features(
 
 def said(embedded: Embedded, shown: int = 5) -> Sequence[str]:
     """Return what a reader is told, line by line."""
-    lines = [f"Encoder: {embedded.encoder}", f"Pictures: {embedded.pictures:,}"]
+    lines = [filled(f"Encoder: {embedded.encoder}", "  "), f"Pictures: {embedded.pictures:,}"]
     lines += [f"unreadable, passed over: {path}" for path in embedded.unreadable[:shown]]
     if len(embedded.unreadable) > shown:
         lines.append(f"... and {len(embedded.unreadable) - shown} more")

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
 from salmask_plugin.lab.durations import in_words
+from salmask_plugin.lab.results.terminal import filled
 
 LOGGED = (
     "train_loss",
@@ -103,7 +104,7 @@ class History(pl.Callback):
             values = self.values.setdefault(name, [math.nan] * finished)
             values.append(means.get(name, math.nan))
         if not self._quiet and trainer.is_global_zero:
-            print(self._line(trainer, taken), flush=True)
+            print(filled(self._line(trainer, taken), "  "), flush=True)
 
     def _line(self, trainer: pl.Trainer, taken: float) -> str:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
@@ -113,10 +114,11 @@ class History(pl.Callback):
             if name not in BIN_NAMES
         ]
         left = math.ceil((epochs - epoch) * taken)
+        spent = f"{taken:.1f} s" if taken < 60 else in_words(taken)
         done = f"epoch {epoch}/{epochs}"
         if self._round_steps is not None:
             done = f"step {epoch * self._round_steps}/{epochs * self._round_steps}"
-        return f"{done}  {'  '.join(parts)}  {taken:.1f} s, about {in_words(left)} left"
+        return f"{done}  {'  '.join(parts)}  {spent}, about {in_words(left)} left"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resume needs."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from salmask_plugin.lab.durations import in_words
 from salmask_plugin.lab.runs.build import PretrainData, build, build_parts
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.launcher import check_world
@@ -56,13 +57,14 @@ def plan(
     batch = data.batch_size * trainer.world_size
     steps = len(splits.train) // batch * epochs
     images = len(splits.train)
-    print(f"{splits.name}: {images} images, batch {batch}, {epochs} epochs, {steps} steps")
+    print(f"data        {splits.name}, {images:,} images")
+    print(f"length      {epochs} epochs, {steps:,} steps of {batch} images")
     print(
         f"step        {step:.3f} s, median of {len(seconds)} ({min(seconds):.3f} to "
         f"{max(seconds):.3f}): {batch / step:.0f} images/s"
     )
     print(f"memory      {_peak_memory()}")
-    print(f"pretraining about {_duration(steps * step / 3600)}; evaluation comes on top")
+    print(f"pretraining about {_duration(steps * step)}; evaluation comes on top")
 
 
 class _StepClock(pl.Callback):
@@ -91,7 +93,5 @@ def _peak_memory() -> str:
     return f"{host:.1f} GiB"
 
 
-def _duration(hours: float) -> str:
-    if hours < 1:
-        return f"{hours * 60:.0f} minutes"
-    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
+def _duration(seconds: float) -> str:
+    return in_words(seconds) if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

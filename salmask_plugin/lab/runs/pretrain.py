@@ -17,6 +17,7 @@ from salmask_plugin.adapters.lightly.views import bind_encoder
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
+from salmask_plugin.lab.results.terminal import filled_lines
 from salmask_plugin.lab.runs.build import PretrainData, build, build_parts, build_splits
 from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -57,7 +58,8 @@ def pretrain(settings: Settings, folder: Path) -> None:
         say(ended)
         return
     # A comparison has said what all its rows depart in.
-    say("\n".join(in_sentences(settings) if of_a_comparison() else explain(settings)), flush=True)
+    said = in_sentences(settings) if of_a_comparison() else explain(settings)
+    say(filled_lines(said), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)
     if splits.unlabelled:

@@ -12,10 +12,11 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import LoadedRecords, compare, load_records
 from salmask_plugin.lab.results.escaping import printable, shown
 from salmask_plugin.lab.results.grouping import Setting
-from salmask_plugin.lab.results.preregistered import primary_blocks, registered
+from salmask_plugin.lab.results.preregistered import primary_grid, registered
+from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.report_files import png_of, write_report
 from salmask_plugin.lab.results.store import RECORD_NAME
-from salmask_plugin.lab.results.terminal import to_terminal
+from salmask_plugin.lab.results.terminal import filled, grid_entries, to_terminal
 from salmask_plugin.lab.settings.paper_values import GALLERY, reported_columns, study_notes
 
 
@@ -76,9 +77,15 @@ def report_folder(
     )
     table = to_terminal(compare(records, baseline=baseline, extra_columns=columns))
     if any(plan.primaries for plan in registered(records, baseline)):
-        table = "\n\n".join([*primary_blocks(records, baseline), table])
-    problems = "\n".join(f"not used: {problem}" for problem in troubles)
+        table = "\n\n".join([_primaries(records, baseline), table])
+    problems = "\n".join(filled(f"not used: {problem}", "  ") for problem in troubles)
     return Written("\n".join(filter(None, (table, problems))), paths.markdown, paths.html)
+
+
+def _primaries(records: Sequence[RunRecord], baseline: str) -> str:
+    """The primary comparisons for the terminal, or why there are none."""
+    grid, notes = primary_grid(records, baseline)
+    return "\n\n".join(filter(None, [grid_entries(grid), *(filled(shown(note)) for note in notes)]))
 
 
 def _galleries(loaded: LoadedRecords) -> tuple[dict[str, bytes | Path], list[str]]:

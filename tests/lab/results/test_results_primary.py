@@ -72,7 +72,8 @@ def test_report_and_page_print_them_and_call_the_rest_exploratory(study, tmp_pat
     for record in study():
         write_record(tmp_path / record.name, record)
     paths = report_folder(tmp_path, title="A table", baseline="none")
-    assert "| masking | mean - none |" in paths.table
+    assert "Primary comparison: masking\n  Rows                mean - none\n" in paths.table
+    assert not [line for line in paths.table.splitlines() if "|" in line or len(line) > 80]
     text, _ = study_results(study(), "block", baseline="none")
     pairs = [a - b for a, b in zip(VALUES["mean"], VALUES["none"], strict=True)]
     mean, width = (

@@ -86,11 +86,12 @@ def test_compare_wants_the_whole_study(capsys):
 
 def test_explain_says_the_row_its_target_and_what_is_open(capsys):
     assert main(["explain", f"{TABLE}/mean_query", SOMEWHERE]) == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert "Row mean_query of paper/table6. Paper: linear top-1 (%): 58.34." in text
-    assert "  - View size: the released code runs at 224 px alone; here 224 px." in text
+    assert " - View size: the released code runs at 224 px alone; here 224 px." in text
     assert main(["explain", TABLE, SOMEWHERE]) == 0
-    assert "experiment=paper/table6/ROW of its own: none, highpass_key" in capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
+    assert "experiment=paper/table6/ROW of its own: none, highpass_key" in text
 
 
 def test_compare_leaves_out_what_cannot_run():

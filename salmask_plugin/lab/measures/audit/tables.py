@@ -12,6 +12,7 @@ from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing
 from salmask_plugin.lab.results.grid import Grid, estimate_text, rows_csv
 from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
+from salmask_plugin.lab.results.terminal import grid_blocks
 
 COLUMNS = {
     "foreground": "gamma",
@@ -55,8 +56,8 @@ class CoverageRow:
     values: Mapping[str, Estimate]
 
 
-def coverage_markdown(rows: Sequence[CoverageRow]) -> str:
-    """Return one table per kind of view: shares as mean ± 95 % interval."""
+def coverage_text(rows: Sequence[CoverageRow]) -> str:
+    """Return one table per kind of view, for a terminal: shares as mean ± 95 % interval."""
     blocks = []
     for views in dict.fromkeys(row.views for row in rows):
         mine = [row for row in rows if row.views == views]
@@ -66,8 +67,8 @@ def coverage_markdown(rows: Sequence[CoverageRow]) -> str:
             [row.recipe, row.localizer, *(estimate_text(row.values.get(key)) for key in COLUMNS)]
             for row in mine
         ]
-        head = f"**{views}: {mine[0].images} images, object {area} of the view**"
-        blocks += [head, Grid(titles, cells).markdown(left=2)]
+        head = f"{views}: {mine[0].images} images, object {area} of the view"
+        blocks += [head, grid_blocks(Grid(titles, cells), left=2)]
     return "\n\n".join(blocks)
 
 

@@ -12,6 +12,7 @@ from salmask_plugin.lab.results.drawing import PALETTE, drawing, new_figure, to_
 from salmask_plugin.lab.results.grid import Grid, estimate_text
 from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
+from salmask_plugin.lab.results.terminal import grid_blocks
 
 UNIT = 1e-4
 UNIT_TEXT = "1e-4"
@@ -34,8 +35,8 @@ class VarianceRow:
     localizer: str
 
 
-def variance_markdown(rows: Sequence[VarianceRow]) -> str:
-    """Return the table: mean ± 95 % interval over images, variances in ``UNIT``."""
+def variance_text(rows: Sequence[VarianceRow]) -> str:
+    """Return the table for a terminal: mean ± 95 % interval over images, variances in ``UNIT``."""
     titles = ["Views", "Localizer", f"Variance ({UNIT_TEXT})", "Mean cosine"]
     cells = [
         [
@@ -46,7 +47,7 @@ def variance_markdown(rows: Sequence[VarianceRow]) -> str:
         ]
         for row in rows
     ]
-    return Grid(titles, cells).markdown(left=2)
+    return grid_blocks(Grid(titles, cells), left=2)
 
 
 def variance_json(rows: Sequence[VarianceRow], protocol: Mapping[str, Any]) -> str:

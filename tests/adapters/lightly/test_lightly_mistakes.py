@@ -1,0 +1,131 @@
+"""What people do with the modules at first, and the sentence that they are told."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import lightly_toy as toy
+import pytest
+import torch
+from pytorch_lightning import Trainer
+
+from salmask_plugin import GridMask, Masking, MeanFill
+from salmask_plugin.adapters.lightly import (
+    MaskedMoCoV2,
+    MaskedSimCLR,
+    SaliencyMaskingCallback,
+    SupervisedClassifier,
+)
+
+VIEW = torch.zeros(4, 3, 8, 8)
+METHODS = [MaskedMoCoV2, MaskedSimCLR]
+
+
+def module(method: Any = MaskedMoCoV2, **options: Any) -> Any:
+    settings: dict[str, Any] = {"feature_dim": 10, "masking": None} | options
+    small = {"queue_size": 8, "split_batch_size": None} if method is MaskedMoCoV2 else {}
+    return method(toy.network(), **small, **settings)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("batch", "error", "words"),
+    [
+        (
+            {"image": VIEW, "label": torch.zeros(4)},
+            TypeError,
+            "the batch is a dict with the keys image, label; ([view, view], targets) is needed: "
+            "let the data set return ([view, view], target), or the loader's collate_fn make it.",
+        ),
+        (VIEW, TypeError, "the batch is a Tensor; ([view, view], targets) is needed"),
+        (
+            ([VIEW.to(torch.uint8)] * 2, torch.zeros(4)),
+            ValueError,
+            "batch[0][0] are torch.uint8 (4, 3, 8, 8); normalised floating-point views "
+            "(B, C, H, W) are expected: v2.ToDtype(torch.float32, scale=True), then v2.Normalize, "
+            "makes them.",
+        ),
+        (
+            ([VIEW, VIEW[0]], torch.zeros(4)),
+            ValueError,
+            "are expected: batch[0][1][None] is a batch of one image.",
+        ),
+    ],
+    ids=["dict", "tensor", "uint8", "single"],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_of_another_form(
+    method: Any, batch: Any, error: Any, words: str, masked: bool
+) -> None:
+    """The baseline is asked as the masked run is."""
+    model = module(method, masking=toy.masking() if masked else None)
+    with pytest.raises(error) as caught:
+        model.training_step(batch, 0)
+    assert words in str(caught.value)
+
+
+def test_a_dict_is_named_where_a_trainer_brings_it() -> None:
+    data = [{"image": torch.zeros(3, 8, 8), "label": 0}] * 4
+    loader = torch.utils.data.DataLoader(data, batch_size=4)  # type: ignore[arg-type]
+    for model, callbacks in (
+        (module(), []),
+        (module(MaskedSimCLR), [SaliencyMaskingCallback(toy.masking(negative=None), 0)]),
+    ):
+        with pytest.raises(TypeError, match="the batch is a dict with the keys image, label"):
+            toy.trainer(callbacks=callbacks).fit(model, loader)
+
+
+@pytest.mark.parametrize("method", [*METHODS, SupervisedClassifier])
+def test_another_width_of_features(method: Any) -> None:
+    options = {"num_classes": 3} if method is SupervisedClassifier else {}
+    model = module(method, feature_dim=512, **options)
+    labelled = (VIEW, torch.zeros(4, dtype=torch.long))
+
+    def train() -> None:
+        if method is SupervisedClassifier:
+            model.training_step(labelled, 0)
+        else:
+            toy.trainer().fit(model, toy.loader(8))
+
+    with pytest.raises(ValueError, match="feature_dim=512") as caught:
+        train()
+    assert str(caught.value) == (
+        "feature_dim=512, but the backbone's features have 10: build the module with "
+        "feature_dim=10."
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_steps_without_epochs(method: Any) -> None:
+    trainer = Trainer(max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match=r"give the Trainer max_epochs=N. max_steps alone"):
+        trainer.fit(module(method), toy.loader(8))
+
+
+@pytest.mark.parametrize("given", [GridMask(), Masking(GridMask(), MeanFill()), Masking])
+def test_a_part_where_the_whole_recipe_belongs(given: Any) -> None:
+    for build in (
+        lambda: module(masking=given),
+        lambda: module(MaskedSimCLR, masking=given),
+        lambda: SaliencyMaskingCallback(given, query_index=0),
+    ):
+        with pytest.raises(ValueError, match=r"masking=\w+\(...\) must be a SaliencyMasking, such"):
+            build()
+
+
+@pytest.mark.parametrize("host", ["lightly", "pytorch_lightning"])
+def test_without_the_host(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = "salmask_plugin.adapters.lightly"
+    before = sys.modules[package]
+    monkeypatch.delitem(sys.modules, package)
+    monkeypatch.setitem(sys.modules, host, None)  # type: ignore[arg-type]
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module(package)
+    assert str(caught.value) == (
+        f"{package} needs {host}, which is not installed: pip install '.[lightly]' in the clone of "
+        "salmask_plugin."
+    )
+    monkeypatch.undo()
+    assert sys.modules[package] is before
