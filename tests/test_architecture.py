@@ -18,7 +18,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PAC
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
 LEAVES = {"types", "precision", "running_statistics", "seeding", "file_names", "json_files"}
 STAGES = {"localizers", "masks", "fills", "filters", "losses"}
-CORE = LEAVES | STAGES | {"masking", "sparse"}
+CORE = LEAVES | STAGES | {"masking", "sparse", "warm_up"}
 ROOMS = {
     "types": set(),
     "precision": set(),
@@ -34,6 +34,8 @@ ROOMS = {
     "masking": LEAVES | STAGES,
     # How an encoder does not see masked places: no stage, since it runs in the host's forward.
     "sparse": {"types", "precision", "filters"},
+    # What the masking is until the run's own encoder can localize; any host may use it.
+    "warm_up": {"masking", "localizers"},
     "released": CORE,
     "adios": CORE,
     "adapters": CORE | {"adios", "released"},
@@ -69,7 +71,8 @@ GUESTS = {
     "lightly": ("adapters/lightly/", "lab/"),
     "pytorch_lightning": ("adapters/lightly/", "lab/"),
     "solo": ("adapters/solo_learn/",),
-    "lightning": ("adapters/solo_learn/",),
+    "stable_pretraining": ("adapters/stable_pretraining/",),
+    "lightning": ("adapters/solo_learn/", "adapters/stable_pretraining/"),
     "hydra": ("lab/settings/", "lab/runs/", "lab/study/", "adapters/solo_learn/"),
     "omegaconf": ("lab/settings/", "lab/runs/", "adapters/solo_learn/"),
     "torchmetrics": ("adapters/", "lab/"),

@@ -38,6 +38,15 @@ def test_concepts_example_runs():
     assert torch.as_tensor(run_python_blocks("docs/concepts.md")["loss"]).isfinite()
 
 
+def test_a_loop_without_lightly_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/lightly.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "NegativeQueue" in block]
+    assert "lightly" not in block
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(block, "docs/lightly.md", "exec"), names)
+    assert torch.as_tensor(names["loss"]).isfinite()
+
+
 def test_extending_example_runs():
     names = run_python_blocks("docs/extending.md")
     assert {"CheckerboardFill", "WeightedMask", "ContrastLocalizer"} <= set(names)

@@ -70,6 +70,7 @@ SURFACE = {
     "salmask_plugin.losses": {
         "info_nce",
         "InfoNCELoss",
+        "NegativeQueue",
         "add_hard_negatives",
         "hard_similarity",
     },

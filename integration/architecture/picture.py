@@ -28,6 +28,7 @@ CORE = (
         "localizers",
         "masking",
         "sparse",
+        "warm_up",
         "released",
         "__init__",
     ),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from pathlib import Path
 
 from salmask_plugin.lab.measures.audit.audit import audit
+from salmask_plugin.lab.measures.audit.over_training import audit_run
 from salmask_plugin.lab.measures.audit.tables import coverage_text
 from salmask_plugin.lab.results.terminal import filled
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print the table, and say where CSV, JSON and the figure are."""
-    found = audit(
+    measure = audit if options.run is None else partial(audit_run, Path(options.run))
+    found = measure(
         options.overrides,
         images=options.images,
         split=options.split,

@@ -109,6 +109,10 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "audit": {
+        "--run": {
+            "metavar": "FOLDER",
+            "help": "a run, whose own saliency is measured at each checkpoint that it has kept",
+        },
         "--images": {**IMAGES, "default": 500},
         "--split": SPLIT,
         "--object-share": {

@@ -6,5 +6,6 @@ from salmask_plugin.losses.info_nce import (
     hard_similarity,
     info_nce,
 )
+from salmask_plugin.losses.queue import NegativeQueue
 
-__all__ = ["InfoNCELoss", "add_hard_negatives", "hard_similarity", "info_nce"]
+__all__ = ["InfoNCELoss", "NegativeQueue", "add_hard_negatives", "hard_similarity", "info_nce"]

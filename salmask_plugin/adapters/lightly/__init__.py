@@ -12,6 +12,7 @@ for _host in ("lightly", "pytorch_lightning"):
             name=_host,
         )
 
+import salmask_plugin.adapters.lightly.supported  # noqa: F401  (first: says what is missing)
 from salmask_plugin.adapters.lightly.adios_moco import ADIOSMoCoV2
 from salmask_plugin.adapters.lightly.adios_simclr import ADIOSSimCLR
 from salmask_plugin.adapters.lightly.backbone import resnet
@@ -35,8 +36,8 @@ from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.adapters.lightly.simclr import MaskedSimCLR
 from salmask_plugin.adapters.lightly.supervised import SupervisedClassifier
-from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.warm_up import SaliencyWarmUp
 
 __all__ = [
     "ADIOSMoCoV2",

@@ -30,10 +30,10 @@ from salmask_plugin.adapters.lightly.views import (
     shuffles_of_step,
     views_of,
 )
-from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.sparse import visible_only
+from salmask_plugin.warm_up import SaliencyWarmUp
 
 
 class MaskedMoCoV2(LightningModule):

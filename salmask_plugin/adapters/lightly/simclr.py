@@ -18,10 +18,10 @@ from salmask_plugin.adapters.lightly.online import online_classifier, online_fea
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.refusals import check_module
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
-from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.sparse import visible_only
+from salmask_plugin.warm_up import SaliencyWarmUp
 
 Optimizer = Literal["lars", "sgd"]
 

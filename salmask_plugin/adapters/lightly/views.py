@@ -13,12 +13,12 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
-from salmask_plugin.adapters.lightly.warm_up import SaliencyWarmUp, training_batches
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import Localizer, MaskedViews, Saliency, check_images
+from salmask_plugin.warm_up import SaliencyWarmUp, training_batches
 
 SHUFFLE_STREAM = 2**20
 """Stands for a rank that no process has, so that shuffles are unrelated to any rank's masks."""

@@ -24,9 +24,11 @@ def describe(
         if settings.negative is not None
         else "none"
     )
+    warm_up = settings.saliency_warm_up
+    first = "" if warm_up is None else f" | first {warm_up.uniform:.0%} of training: masks anywhere"
     return (
         f"{head} | masking is active: branch={branch} localizer={settings.localizer} "
-        f"(trained on: {trained_on(localizer)}) hard negatives: {hard}"
+        f"(trained on: {trained_on(localizer)}) hard negatives: {hard}{first}"
     )
 
 

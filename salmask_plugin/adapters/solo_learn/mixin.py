@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from salmask_plugin.masks import foreground
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.sparse import visible_only
 from salmask_plugin.types import MaskedViews
+from salmask_plugin.warm_up import training_batches
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class SaliencyMaskingMixin:
         super().__init__(cfg)  # type: ignore[call-arg]
         self.salmask = MaskingSettings.from_node(cfg.salmask)
         self._masking: SaliencyMasking | None = None
+        self._total_batches: int | None = None
         self._batches_seen = 0
         self._pending: dict[str, Iterator[tuple[Tensor, Tensor | None]]] = {}
         self._step: StepViews | None = None
@@ -100,6 +102,23 @@ class SaliencyMaskingMixin:
             # Not self.print: Lightning's progress bar swallows it before the first batch.
             print(line, flush=True)
 
+    def on_train_start(self) -> None:
+        """Take a warm-up's length from the trainer."""
+        super().on_train_start()  # type: ignore[misc]
+        if self.salmask.warm_up is not None:
+            self._total_batches = training_batches(self.trainer)  # type: ignore[attr-defined]
+
+    def step_settings(self) -> tuple[MaskingSettings, SaliencyMasking]:
+        """The settings and the masking of the next step: a warm-up's until it is over."""
+        warm_up = self.salmask.saliency_warm_up
+        if warm_up is None:
+            return self.salmask, self.masking
+        if self._total_batches is None:
+            raise RuntimeError("salmask.warm_up: on_train_start must come before the first batch.")
+        done = self._batches_seen / self._total_batches
+        settings = replace(self.salmask, rho=warm_up.rho(self.salmask.rho, done))
+        return settings, warm_up.masking(self.masking, done)
+
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
         """Make the masked views, then run the method's own step on them."""
         try:
@@ -133,10 +152,11 @@ class SaliencyMaskingMixin:
         """Localise once, then mask; only the first two views, the large crops."""
         first, second = views[0], views[1]
         generator = self._generator(first.device)
-        maps = self.masking.localize(first, second)
+        _, masking = self.step_settings()
+        maps = masking.localize(first, second)
         encoder = self.backbone  # type: ignore[attr-defined]
         first, second = filtered(encoder, first), filtered(encoder, second)
-        forward = self.masking(first, second, generator, saliency=maps)
+        forward = masking(first, second, generator, saliency=maps)
         if not self.both_directions:
             if hasattr(self, "momentum_backbone"):
                 return StepViews(
@@ -146,7 +166,7 @@ class SaliencyMaskingMixin:
                 (forward.query, forward.key), (), (forward,), (forward.query_unseen, None)
             )
         swapped = None if maps is None else (maps[1], maps[0])
-        backward = self.masking(second, first, generator, saliency=swapped)
+        backward = masking(second, first, generator, saliency=swapped)
         return StepViews(
             (forward.query, backward.query),
             (backward.key, forward.key),
@@ -195,11 +215,13 @@ class SaliencyMaskingMixin:
 
     def _log_masks(self, directions: Sequence[MaskedViews]) -> None:
         values: dict[str, list[Tensor]] = {"mask_ratio": [], "foreground_share": []}
+        # A warm-up's constant map is no saliency: its foreground is everything.
+        told = self.step_settings()[1] is self.masking
         for views in directions:
             for mask in (views.query_mask, views.key_mask):
                 if mask is not None:
                     values["mask_ratio"].append(mask.float().mean())
-            if views.saliency is not None:
+            if told and views.saliency is not None:
                 objects = foreground(views.saliency[0], foreground_tolerance(self.masking))
                 values["foreground_share"].append(objects.float().mean())
         self.log_means(values)

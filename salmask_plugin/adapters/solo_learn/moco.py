@@ -65,7 +65,7 @@ class SalmaskMoCoV2Plus(SaliencyMaskingMixin, HeldKeys, MoCoV2Plus):
             query,
             self.embed_negatives(images),
             temperature=self.temperature,
-            settings=self.salmask,
+            settings=self.step_settings()[0],
         )
 
     @torch.no_grad()

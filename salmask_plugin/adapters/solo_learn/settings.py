@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args
 
 from omegaconf import OmegaConf
 
+from salmask_plugin.warm_up import SaliencyWarmUp
+
 LocalizerName = Literal["resnet50", "efficientnet_lite0", "coco", "momentum", "uniform", "center"]
-RECIPES = ("mean", "blur", "highpass", "mscn", "random", "sparse", "none")
+RECIPES = ("mean", "blur", "highpass", "mscn", "random", "sparse", "label_free", "none")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class MaskingSettings:
         rho: factor on the hard negatives' similarity.
         hard_negative_bias: added to their logits.
         positive_in_denominator: False is Eq. 2 as printed.
+        warm_up: {uniform, ramp} of :class:`~salmask_plugin.warm_up.SaliencyWarmUp`, on ``grid``:
+            masks without saliency and without hard negatives at first. None: none.
 
     Raises:
         ValueError: on a value outside its range.
@@ -64,6 +68,7 @@ class MaskingSettings:
     rho: float = 2.0
     hard_negative_bias: float = 0.0
     positive_in_denominator: bool = True
+    warm_up: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_types(self, _TYPES)
@@ -93,6 +98,8 @@ class MaskingSettings:
         for name in ("rho", "hard_negative_bias"):
             if not -float("inf") < getattr(self, name) < float("inf"):
                 raise ValueError(f"salmask.{name}={getattr(self, name)} must be finite.")
+        if self.saliency_warm_up is not None and not self.masks:
+            raise ValueError("salmask.warm_up needs a masking to lead to: query or negative.")
 
     @classmethod
     def from_node(cls, node: Any) -> MaskingSettings:
@@ -107,6 +114,20 @@ class MaskingSettings:
         if isinstance(values.get("grid"), list):
             values["grid"] = tuple(values["grid"])
         return cls(**values)
+
+    @property
+    def saliency_warm_up(self) -> SaliencyWarmUp | None:
+        """What the masking is at first; None where it is itself from the start."""
+        if self.warm_up is None:
+            return None
+        refuse_unknown(self.warm_up, ["uniform", "ramp"], "salmask.warm_up")
+        for name, value in self.warm_up.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"salmask.warm_up.{name}={value!r} must be float or int.")
+        try:
+            return SaliencyWarmUp(**self.warm_up, grid=self.grid)
+        except ValueError as error:
+            raise ValueError(f"salmask.warm_up.{error}") from error
 
     @property
     def masks(self) -> bool:
@@ -188,4 +209,5 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "rho": (float, int),
     "hard_negative_bias": (float, int),
     "positive_in_denominator": (bool,),
+    "warm_up": (Mapping, type(None)),
 }

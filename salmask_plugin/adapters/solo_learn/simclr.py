@@ -54,7 +54,7 @@ class SalmaskSimCLR(SaliencyMaskingMixin, SimCLR):
                 z[:count],
                 self.embed_negatives(images),
                 temperature=self.temperature,
-                settings=self.salmask,
+                settings=self.step_settings()[0],
             )
             losses = torch.cat((joined.losses, losses[count:]))
             statistics = joined.statistics()

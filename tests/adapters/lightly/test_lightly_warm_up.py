@@ -3,6 +3,7 @@
 import math
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightly_toy as toy
@@ -127,6 +128,22 @@ def test_steps_before_and_after_the_switch(make: Any, monkeypatch: pytest.Monkey
     assert watch.rhos == pytest.approx(RHOS)
     assert watch.negatives == [False] * 5 + [True] * 7
     assert localized == [16] * 7
+
+
+@pytest.mark.parametrize("make", [moco, simclr])
+def test_label_free_masks_come_from_the_modules_encoder_after_the_warm_up(make: Any) -> None:
+    module = make(masking=masking(negative=None))
+    step_masking = module.step_masking
+    step_masking.start(SimpleNamespace(max_epochs=EPOCHS, num_training_batches=3))
+    encoder = getattr(module, "key_backbone", module.backbone)
+    own = toy.masking(localizer=MomentumLocalizer(encoder, "3"), negative=None)
+    anywhere = toy.masking(localizer=UniformLocalizer((4, 3)), negative=None)
+    views = next(iter(loader()))[0]
+    for step in (0, 4, 5, 11):
+        step_masking.batches_seen = step
+        recipe = own if step >= 5 else anywhere
+        found = step_masking([list(views)], rank=0)
+        assert torch.equal(found.query, recipe(*views, step_generator(0, 0, step)).query)
 
 
 def test_masks_of_the_first_phase_are_those_of_random_masking() -> None:

@@ -11,7 +11,16 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import salmask_plugin
-from salmask_plugin import GridMask, HighPassFilter, Masking, MeanFill, SaliencyMasking
+from salmask_plugin import (
+    GridMask,
+    HighPassFilter,
+    Masking,
+    MeanFill,
+    MomentumLocalizer,
+    SaliencyMasking,
+    UniformLocalizer,
+    step_generator,
+)
 from salmask_plugin.adapters.solo_learn.generic import masked
 from salmask_plugin.adapters.solo_learn.held_keys import HeldKeys
 from salmask_plugin.adapters.solo_learn.registration import register_backbones
@@ -45,6 +54,9 @@ class Host(nn.Module):
 
     def setup(self, stage):
         self.stage = stage
+
+    def on_train_start(self):
+        self.started = True
 
     def on_fit_start(self):
         self.trainer = type("Trainer", (), {"is_global_zero": True})()
@@ -80,7 +92,7 @@ class MomentumHost(Host):
 
 def make(host=Host, recipe="random", seed=5, **changes):
     node = yaml.safe_load((GROUP / f"{recipe}.yaml").read_text())
-    node.update(localizer="uniform", negative=None, **changes)
+    node.update({"localizer": "uniform", "negative": None} | changes)
     cfg = OmegaConf.create(
         {
             "method": "salmask_host",
@@ -133,6 +145,53 @@ def test_both_views_of_a_momentum_method(batch, branch, online, momentum):
     for view in (0, 1):
         assert (not torch.equal(seen[view], batch[1][view])) == online
         assert (not torch.equal(keys[view], batch[1][view])) == momentum
+
+
+def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch):
+    model = make(MomentumHost, "label_free", localizer="momentum", momentum_layer="conv1")
+    model.trainer = type("Trainer", (), {"max_epochs": 2, "num_training_batches": 10})()
+    model.on_train_start()
+    recipe = Masking(GridMask(), MeanFill())
+    own = SaliencyMasking(MomentumLocalizer(model.momentum_backbone, "conv1"), recipe)
+    anywhere = SaliencyMasking(UniformLocalizer((7, 7)), recipe)
+    seen = inputs_of(model.backbone)
+    for step in range(3):  # of 20 batches the first two are a tenth
+        model.training_step(batch, step)
+        expected = (own if step == 2 else anywhere)(*batch[1], step_generator(5, 0, step))
+        assert torch.equal(seen[2 * step], expected.query)
+        assert ("foreground_share" in model.logged) == (step == 2)
+
+
+def test_rho_rises_after_a_warm_up(batch):
+    model = make(MomentumHost, warm_up={"uniform": 0.2, "ramp": 0.4})
+    model.trainer = type("Trainer", (), {"max_epochs": 1, "num_training_batches": 10})()
+    with pytest.raises(RuntimeError, match="on_train_start"):
+        model.step_settings()
+    model.on_train_start()
+    rhos = []
+    for step in range(8):
+        rhos.append(model.step_settings()[0].rho)
+        model.training_step(batch, step)
+    assert rhos == pytest.approx([0, 0, 0, 0.5, 1, 1.5, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "error", "message"),
+    [
+        ({"uniform": 1.5}, ValueError, "salmask.warm_up.uniform=1.5"),
+        ({"uniform": "a"}, TypeError, "salmask.warm_up.uniform='a'"),
+        ({"unifrom": 0.1}, ValueError, "Did you mean 'uniform'"),
+        (3, TypeError, "salmask.warm_up=3"),
+    ],
+)
+def test_a_wrong_warm_up_is_named(warm_up, error, message):
+    with pytest.raises(error, match=message):
+        make(warm_up=warm_up)
+
+
+def test_a_baseline_has_nothing_to_warm_up():
+    with pytest.raises(ValueError, match="needs a masking to lead to"):
+        make(recipe="none", warm_up={"uniform": 0.1, "ramp": 0.1})
 
 
 def test_masks_lie_behind_the_filter_which_is_applied_once(batch):

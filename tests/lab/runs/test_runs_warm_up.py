@@ -1,9 +1,15 @@
 """A warm-up without labels through the command: in words, in the record, in the report."""
 
 import math
+from types import SimpleNamespace
 
+import torch
+
+from salmask_plugin import MomentumLocalizer, SaliencyMasking, UniformLocalizer, step_generator
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.build import build_parts
+from salmask_plugin.lab.settings.compose import compose_settings
 
 TINY = [
     "experiment=plumbing",
@@ -43,6 +49,26 @@ def test_curves_have_gaps_where_nothing_was_logged(tmp_path, capsys):
     assert all(0.05 <= value <= 0.3 for value in record.history["mask_ratio"])
     assert not record.diverged
     assert main(["report", str(tmp_path)]) == 0
+
+
+def test_label_free_masks_come_from_the_key_encoder_after_the_warm_up():
+    """The documented line, without training: what masks the batches of its module."""
+    given = [*TINY[:1], "masking=label_free", "masking.localizer.layer=layer2", *TINY[3:]]
+    settings = compose_settings(given)
+    with torch.random.fork_rng():
+        parts = build_parts(settings)
+    step_masking = parts.module.step_masking
+    step_masking.start(SimpleNamespace(max_epochs=2, num_training_batches=10))
+    query = parts.masking.query
+    own = MomentumLocalizer(parts.module.key_backbone, settings.masking["localizer"]["layer"])
+    draws = torch.Generator().manual_seed(0)
+    views = [torch.randn(4, 3, 32, 32, generator=draws) for _ in range(2)]
+    for step, localizer in ((0, UniformLocalizer((4, 4))), (1, UniformLocalizer((4, 4))), (2, own)):
+        step_masking.batches_seen = step
+        wanted = SaliencyMasking(localizer, query)(*views, step_generator(settings.seed, 0, step))
+        found = step_masking([list(views)], rank=0)
+        assert torch.equal(found.query, wanted.query)
+        assert found.negatives is None
 
 
 def test_a_baseline_has_nothing_to_warm_up(tmp_path, capsys):

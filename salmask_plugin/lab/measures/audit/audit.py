@@ -16,6 +16,7 @@ from salmask_plugin.file_names import safe_name
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.measures.audit.asked import Asked
 from salmask_plugin.lab.measures.audit.coverage import measure_coverage
 from salmask_plugin.lab.measures.audit.tables import (
     CoverageRow,
@@ -37,6 +38,7 @@ from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.example_views import can_be_shown
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.seeding import step_generator
 
 ROWS = {
@@ -92,28 +94,37 @@ def audit(
     rows = audit_rows(overrides, config_dir=config_dir, trust=trust)
     settings = rows[0].settings
     splits = build_splits(settings)
-    if not splits.has_masks:
-        raise UserError(
-            f"data {splits.name} has no object masks; use data=tiny_imagenet data.boxes=true, "
-            "data=coco or data=generated."
-        )
+    asked = Asked(images, split, object_share)
+    asked.check(splits)
     name = settings.name or safe_name(f"{splits.name}-{settings.choices['localizer']}")
     target = below_out(settings, name, "audit")
-    low, high = object_share
-    if not 0 <= low < high <= 1:
-        raise UserError(f"--object-share {low} {high} must satisfy 0 <= LOW < HIGH <= 1.")
-    if images < 1:
-        raise UserError(f"--images {images} must be at least 1.")
-    results = [
-        row
-        for kind in KINDS
-        for row in _measure(rows, splits, kind, split=split, count=images, limits=(low, high))
-    ]
+    results = [row for kind in KINDS for row in measure_rows(rows, settings, splits, kind, asked)]
+    return written(results, settings, splits, asked, overrides, target)
+
+
+def written(
+    results: list[CoverageRow],
+    settings: Settings,
+    splits: ImageSplits,
+    asked: Asked,
+    overrides: Sequence[str],
+    target: Path,
+) -> Audit:
+    """Write the rows as CSV, JSON and a figure beside each other, and return all of it.
+
+    Args:
+        results: the rows.
+        settings: that the views were made by.
+        splits: whose images they are.
+        asked: what was looked at.
+        overrides: what was typed.
+        target: the files' path without a suffix.
+    """
     protocol = {
         "data": splits.name,
-        "split": split,
-        "images_drawn": min(images, len(images_of(splits, split))),
-        "object_share": [low, high],
+        "split": asked.split,
+        "images_drawn": min(asked.images, len(images_of(splits, asked.split))),
+        "object_share": list(asked.object_share),
         "view_size": settings.view_size,
         "localizer_size": settings.localizer_size,
         "views": settings.choices["method"],
@@ -162,20 +173,27 @@ def audit_rows(
     return rows
 
 
-def _measure(
-    rows: list[RecipeRow],
-    splits: ImageSplits,
-    kind: str,
-    *,
-    split: str,
-    count: int,
-    limits: tuple[float, float],
+def measure_rows(
+    rows: list[RecipeRow], settings: Settings, splits: ImageSplits, kind: str, asked: Asked
 ) -> list[CoverageRow]:
-    """Measure all rows on one kind of view; a localizer that rows share runs once."""
-    settings = rows[0].settings
+    """Measure all rows on one kind of view; a localizer that rows share runs once.
+
+    Args:
+        rows: the recipes.
+        settings: that the views are made by.
+        splits: whose images they are.
+        kind: one of ``KINDS``.
+        asked: what is looked at.
+
+    Raises:
+        UserError: if no view has an object of a size that counts.
+    """
     collected: list[dict[str, list[float]]] = [defaultdict(list) for _ in rows]
     measured = 0
-    batches = measured_views(settings, splits, kind, split=split, count=count, limits=limits)
+    limits = asked.object_share
+    batches = measured_views(
+        settings, splits, kind, split=asked.split, count=asked.images, limits=limits
+    )
     for step, (views, objects) in enumerate(batches):
         measured += len(views)
         maps: dict[str, Tensor] = {}

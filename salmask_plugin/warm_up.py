@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-from pytorch_lightning import Trainer
+from typing import Protocol
 
 from salmask_plugin.localizers import UniformLocalizer
 from salmask_plugin.masking import SaliencyMasking
@@ -69,7 +68,19 @@ class SaliencyWarmUp:
         return rho if self.ramp == 0 else rho * min(1.0, (done - self.uniform) / self.ramp)
 
 
-def training_batches(trainer: Trainer) -> int:
+class LengthOfTraining(Protocol):
+    """What a Trainer of either Lightning package knows of its own length."""
+
+    @property
+    def max_epochs(self) -> int | None:
+        """Epochs in all; None or -1: no end."""
+
+    @property
+    def num_training_batches(self) -> int | float:
+        """Batches of an epoch."""
+
+
+def training_batches(trainer: LengthOfTraining) -> int:
     """Return how many batches a process sees in the whole training.
 
     Raises:

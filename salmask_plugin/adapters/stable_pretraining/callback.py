@@ -1,0 +1,199 @@
+"""Masking for stable-pretraining's modules, which stay as they are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from salmask_plugin.adapters.stable_pretraining.loss import HardNegativeNTXentLoss
+from salmask_plugin.adapters.stable_pretraining.views import views_of
+from salmask_plugin.fills.special import is_unseen
+from salmask_plugin.localizers.needs import needs_of
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
+from salmask_plugin.masks import foreground
+from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.seeding import step_generator
+from salmask_plugin.types import MaskedViews
+from salmask_plugin.warm_up import SaliencyWarmUp, training_batches
+
+
+class SaliencyMaskingCallback(Callback):
+    """Mask the views of every training batch before the module's forward sees them.
+
+    Works with every forward of two views: ``simclr``, ``byol``, ``vicreg``, ``barlow_twins``,
+    ``nnclr`` and your own. Validation and testing are not touched. Hard negatives need the one
+    forward that calls a loss object of two projections: ``Module(forward=simclr,
+    simclr_loss=HardNegativeNTXentLoss())``. The module's ``backbone`` and ``projector`` encode
+    them.
+
+    ``mask_ratio`` and ``foreground_share`` are logged. The step is part of checkpoints, so a
+    resumed run draws the masks it would have drawn.
+
+    Args:
+        masking: what to do. With a view filter both views are filtered, and evaluation must filter
+            as well, which an unmodified module does not.
+        query_index: which of the two views is the query, 0 or 1.
+        seed: of the masks.
+        warm_up: masks without saliency and without hard negatives at first; None: none.
+
+    Raises:
+        ValueError: if query_index is not 0 or 1, the seed is negative, the query is not to be seen,
+            or the localizer needs more than the views.
+    """
+
+    def __init__(
+        self,
+        masking: SaliencyMasking,
+        query_index: int,
+        seed: int = 0,
+        warm_up: SaliencyWarmUp | None = None,
+    ) -> None:
+        super().__init__()
+        if query_index not in (0, 1):
+            raise ValueError(f"query_index={query_index} must be 0 or 1.")
+        if seed < 0:
+            raise ValueError(f"seed={seed} must be at least 0.")
+        if is_unseen(masking.query):
+            raise ValueError(
+                "query.fill must show something: an unmodified module encodes its query whole. Use "
+                "visible_only(encoder, views.query_unseen) in a forward of your own."
+            )
+        if isinstance(masking.localizer, partial):
+            raise ValueError(
+                f"localizer={masking.localizer} waits for an encoder; give it your module's: "
+                "MomentumLocalizer(module.backbone.teacher, layer=...)."
+            )
+        if needs_of(masking.localizer) in ("object masks", "cached maps"):
+            raise ValueError(
+                f"localizer={masking.localizer} needs {needs_of(masking.localizer)}, which "
+                "stable-pretraining's batches do not carry. Use one that takes the views."
+            )
+        self.masking = masking
+        self.query_index = query_index
+        self.seed = seed
+        self.warm_up = warm_up
+        self.batches_seen = 0
+        self._total_batches: int | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse hard negatives that nobody would contrast; say what a view filter asks for.
+
+        Raises:
+            ValueError: if the masking makes hard negatives and the module has no place for them.
+        """
+        if self.masking.negative is not None:
+            self._loss(pl_module)
+            lacking = [part for part in ("backbone", "projector") if not hasattr(pl_module, part)]
+            if lacking:
+                raise ValueError(
+                    f"hard negatives are encoded by the module's backbone and projector; it has "
+                    f"no {' and no '.join(lacking)}."
+                )
+            if trainer.world_size > 1:
+                raise ValueError(
+                    f"hard negatives on {trainer.world_size} processes: this loss gathers no "
+                    "negatives from the others. Use one process, or negative=None."
+                )
+        if self.masking.view_filter is not None:
+            rank_zero_warn(
+                "This masking filters both views in training, and an unmodified module does not "
+                "filter in evaluation: put the filter before its backbone there, "
+                "nn.Sequential(masking.view_filter, backbone)."
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take a warm-up's length from the trainer."""
+        if self.warm_up is not None:
+            self._total_batches = training_batches(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Replace the pixels in the batch's own views.
+
+        Raises:
+            TypeError: if the batch is no dict.
+            ValueError: if it does not hold two views.
+        """
+        views = views_of(batch)
+        query, key = views[self.query_index], views[1 - self.query_index]
+        pixels = query["image"]
+        done = self.batches_seen / (self._total_batches or 1)
+        masking = self.masking if self.warm_up is None else self.warm_up.masking(self.masking, done)
+        draws = step_generator(self.seed, trainer.global_rank, self.batches_seen, pixels.device)
+        masked = masking(pixels, key["image"], draws)
+        query["image"], key["image"] = masked.query, masked.key
+        if masked.negatives is not None:
+            loss = self._loss(pl_module)
+            rho = loss.rho if self.warm_up is None else self.warm_up.rho(loss.rho, done)
+            encode = partial(_encode, pl_module, masked.negatives)
+            loss.expect(encode, query_index=self.query_index, rho=rho)
+        # A constant map is no saliency: its foreground is everything, and not to be told.
+        told = self.warm_up is None or not self.warm_up.is_uniform(done)
+        values = _statistics(masked, self.masking if told else None)
+        pl_module.log_dict(
+            values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels)
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch; Lightning saves checkpoints after this.
+
+        Raises:
+            ValueError: if hard negatives were made and the forward did not call the loss.
+        """
+        self.batches_seen += 1
+        if self.masking.negative is not None and self._loss(pl_module).take_back():
+            raise ValueError(
+                "hard negatives were made, and the module's forward did not call its "
+                "HardNegativeNTXentLoss: use stable_pretraining.forward.simclr."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step."""
+        return {"batches_seen": self.batches_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the saved step."""
+        self.batches_seen = state_dict["batches_seen"]
+
+    def _loss(self, pl_module: LightningModule) -> HardNegativeNTXentLoss:
+        """The one loss of the module that can contrast hard negatives."""
+        found = [part for part in pl_module.modules() if isinstance(part, HardNegativeNTXentLoss)]
+        if len(found) != 1:
+            raise ValueError(
+                f"negative must be None, or the module must have one HardNegativeNTXentLoss; it "
+                f"has {len(found)}: Module(forward=simclr, simclr_loss=HardNegativeNTXentLoss())."
+            )
+        return found[0]
+
+
+def _encode(module: Any, negatives: Tensor) -> Tensor:
+    """Projections (B, M, D) of images (B, M, C, H, W), no running statistics touched."""
+    with frozen_running_statistics(module.backbone, module.projector):
+        projections: Tensor = module.projector(module.backbone(negatives.flatten(0, 1)))
+    return projections.view(*negatives.shape[:2], -1)
+
+
+@torch.no_grad()
+def _statistics(views: MaskedViews, masking: SaliencyMasking | None) -> dict[str, Tensor]:
+    """Share of masked pixels, and of foreground cells where a masking says what is foreground."""
+    masks = [mask for mask in (views.query_mask, views.key_mask) if mask is not None]
+    values = {}
+    if masks:
+        values["mask_ratio"] = torch.stack([mask.float().mean() for mask in masks]).mean()
+    if views.saliency is not None and masking is not None:
+        cells = foreground(views.saliency[0], foreground_tolerance(masking))
+        values["foreground_share"] = cells.float().mean()
+    return values

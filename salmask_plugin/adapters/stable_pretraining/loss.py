@@ -1,0 +1,104 @@
+"""NT-Xent with hard negatives, to be given to a module in place of its own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from salmask_plugin.losses import add_hard_negatives, hard_similarity
+from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
+from salmask_plugin.losses.rows import nt_xent_rows
+from salmask_plugin.precision import autocast_off
+
+
+class HardNegativeNTXentLoss(nn.Module):
+    """NT-Xent of two views, whose query rows gain their own image's hard negatives.
+
+    Takes the place of ``stable_pretraining.losses.NTXEntLoss`` in
+    ``Module(forward=simclr, simclr_loss=...)``, and is equal to it where no hard negatives are
+    expected. The callback hands over their images; they are encoded here, inside the host's step
+    and its autocast, without gradient. One process: negatives of other processes are not gathered.
+
+    Args:
+        temperature: tau > 0; the host's default.
+        rho: factor on the hard negatives' similarity.
+        hard_negative_bias: added to their logits; 0 is the paper.
+        positive_in_denominator: False is Eq. 2 as printed.
+
+    Raises:
+        ValueError: if the temperature is not positive, or rho or the bias is not finite.
+
+    References:
+        Chin et al., WACV 2024, Eq. 2.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.5,
+        rho: float = 2.0,
+        hard_negative_bias: float = 0.0,
+        positive_in_denominator: bool = True,
+    ) -> None:
+        super().__init__()
+        check_temperature(temperature)
+        check_hard_negatives(rho, hard_negative_bias)
+        self.temperature = temperature
+        self.rho = rho
+        self.hard_negative_bias = hard_negative_bias
+        self.positive_in_denominator = positive_in_denominator
+        self._next: tuple[Callable[[], Tensor], int, float] | None = None
+
+    def expect(self, encode: Callable[[], Tensor], *, query_index: int, rho: float) -> None:
+        """Let the next call contrast with hard negatives.
+
+        Args:
+            encode: gives their projections (B, M, D); called once, without gradient.
+            query_index: whose rows gain them: 0 is the first argument of the call, 1 the second.
+            rho: of that call.
+        """
+        self._next = (encode, query_index, rho)
+
+    def take_back(self) -> bool:
+        """Forget what the next call was to contrast; say whether there was anything."""
+        left, self._next = self._next is not None, None
+        return left
+
+    def forward(self, z_i: Tensor, z_j: Tensor) -> Tensor:
+        """Return the mean loss over the 2B rows of projections (B, D) each.
+
+        Raises:
+            ValueError: if the shapes differ, or there are no rows.
+        """
+        if z_i.ndim != 2 or z_i.shape != z_j.shape:
+            raise ValueError(f"z_i {tuple(z_i.shape)} and z_j {tuple(z_j.shape)} must be (B, D).")
+        check_batch(z_i, "z_i")
+        count = len(z_i)
+        both = torch.cat((z_i, z_j))
+        image = torch.arange(count, device=both.device).repeat(2)
+        rows = nt_xent_rows(
+            both,
+            image,
+            both,
+            image,
+            first=0,
+            temperature=self.temperature,
+            positive_in_denominator=self.positive_in_denominator,
+        )
+        if self._next is None:
+            return rows.losses.mean()
+        (encode, query_index, rho), self._next = self._next, None
+        with torch.no_grad():
+            hard = encode()
+        with autocast_off(both.device):
+            losses, positives = (part.view(2, count) for part in (rows.losses, rows.positives))
+            joined = add_hard_negatives(
+                losses[query_index],
+                positives[query_index],
+                hard_similarity((z_i, z_j)[query_index], hard),
+                temperature=self.temperature,
+                rho=rho,
+                bias=self.hard_negative_bias,
+            )
+            return torch.cat((joined, losses[1 - query_index])).mean()

@@ -1,0 +1,130 @@
+"""How well a run's own encoder localizes, at each checkpoint that it has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from salmask_plugin.adapters.lightly.views import bind_encoder
+from salmask_plugin.encoders.checkpoint_files import CHECKPOINTS, checkpoints_in, damage, epochs_of
+from salmask_plugin.file_names import safe_name
+from salmask_plugin.lab.data import ImageSplits
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.measures.audit.asked import Asked
+from salmask_plugin.lab.measures.audit.audit import Audit, measure_rows, written
+from salmask_plugin.lab.measures.audit.views import KINDS
+from salmask_plugin.lab.measures.recipes import LOCALIZER, MASKING, RecipeRow, recipe_rows
+from salmask_plugin.lab.runs.build import build_masking, build_module, build_splits
+from salmask_plugin.lab.runs.cached_data import without_cache
+from salmask_plugin.lab.runs.folder import read_settings
+from salmask_plugin.lab.runs.trained import device_for, load_module
+from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.localizers.needs import needs_of
+
+RECIPE = f"{MASKING}label_free"
+OWN = f"{LOCALIZER}momentum"
+WAITS = "an encoder in training"
+
+
+def audit_run(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    images: int = 500,
+    split: Literal["train", "val"] = "val",
+    object_share: tuple[float, float] = (0.01, 0.75),
+    config_dir: str | None = None,
+    trust: Trust = False,
+) -> Audit:
+    """Measure the saliency of a run's encoder before training and at each kept checkpoint.
+
+    The recipe is the one that is named, ``label_free`` by default; its localizer reads the run's
+    key encoder (SimCLR: its encoder) at the layer that the run's own localizer reads, where it has
+    one. The views, their size and the seed are the run's, so is the data set unless one is named.
+    The files are written into the run's folder.
+
+    Args:
+        folder: of a run, finished or not.
+        overrides: the recipe's settings and the data, ``key=value``.
+        images: at most so many.
+        split: which of the data set's images.
+        object_share: views are left out whose object is a smaller or larger share of them.
+        config_dir: a folder whose configuration groups come before ours.
+        trust: what may be built besides what our configurations name.
+
+    Raises:
+        UserError: if there is no checkpoint or one is damaged, the run trains on labels, the data
+            have no masks, or the recipe's localizer is not the run's encoder.
+    """
+    settings = read_settings(folder, trust=trust)
+    if settings.is_supervised:
+        raise UserError(f"{folder} is a supervised run: it has no saliency of its own to audit.")
+    checkpoints = checkpoints_in(folder / CHECKPOINTS)
+    if not checkpoints:
+        raise UserError(f"{folder} has kept no checkpoint: there is nothing to audit.")
+    row = _recipe(overrides, settings, config_dir=config_dir, trust=trust)
+    named = any(text.startswith(("data=", "data.")) for text in overrides)
+    splits = build_splits(row.settings if named else settings)
+    asked = Asked(images, split, object_share)
+    asked.check(splits)
+    results = []
+    for epochs, encoder in _encoders(settings, splits, checkpoints):
+        when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
+        bound = replace(row, name=f"{row.name}, {when}", masking=bind_encoder(row.masking, encoder))
+        for kind in KINDS:
+            results += measure_rows([bound], settings, splits, kind, asked)
+    results.sort(key=lambda found: KINDS.index(found.views))  # stable: epochs stay in order
+    target = folder / f"audit-{safe_name(splits.name)}"
+    return written(results, settings, splits, asked, overrides, target)
+
+
+def _recipe(
+    overrides: Sequence[str], settings: Settings, *, config_dir: str | None, trust: Trust
+) -> RecipeRow:
+    """The recipe that is measured, its localizer still waiting for an encoder."""
+    given = [f"{key}={settings[key]}" for key in ("view_size", "localizer_size", "seed")]
+    named = [text for text in overrides if text.startswith(MASKING)]
+    named, added = (named, []) if named else ([RECIPE], [RECIPE])
+    own = not any(text.startswith(LOCALIZER) for text in overrides)
+    given += [*added, *([OWN] if own else [])]
+    layer = ((settings.masking or {}).get("localizer") or {}).get("layer")
+    if layer and own:
+        # label_free has a localizer of its own; other recipes take the choice.
+        given.append(f"{'masking.' if named[-1] == RECIPE else ''}localizer.layer={layer}")
+    (row,) = recipe_rows({}, [*given, *overrides], config_dir=config_dir, trust=trust)
+    waits = row.masking is not None and needs_of(row.masking.localizer) == WAITS
+    # A recipe with a localizer of its own would not heed another that is named.
+    if not waits or built_by(row.settings.localizer) != "MomentumLocalizer":
+        raise UserError(
+            f"{row.name} with localizer={row.settings.choices['localizer']} does not look at the "
+            "run's own encoder; with --run it is localizer=momentum. Without --run others are "
+            "audited."
+        )
+    return row
+
+
+def _encoders(
+    settings: Settings, splits: ImageSplits, checkpoints: Sequence[Path]
+) -> Iterator[tuple[int, nn.Module]]:
+    """(epochs, encoder that localizes), one at a time: the untrained one, then the kept ones."""
+    masking = build_masking(without_cache(settings))
+    start = build_module(settings, splits, masking).to(device_for(settings)).eval()
+    yield 0, _localizing(start)
+    for path in checkpoints:
+        trouble = damage(path)
+        if trouble is not None:
+            raise UserError(f"{path} is damaged ({trouble}): move it away and audit the others.")
+        yield epochs_of(path), _localizing(load_module(settings, splits, masking, path))
+
+
+def _localizing(module: nn.Module) -> nn.Module:
+    """The key encoder, or the encoder of a method that has one alone."""
+    encoder = getattr(module, "key_backbone", None) or module.backbone
+    assert isinstance(encoder, nn.Module)
+    return encoder

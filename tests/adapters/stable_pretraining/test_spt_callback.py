@@ -1,0 +1,184 @@
+"""The callback on a module with stable-pretraining's hooks: always run, the host not needed."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import spt_toy as toy
+import torch
+from torch import nn
+
+from salmask_plugin import (
+    GivenLocalizer,
+    GridMask,
+    Masking,
+    MomentumLocalizer,
+    UnseenFill,
+    step_generator,
+)
+from salmask_plugin.warm_up import SaliencyWarmUp
+
+
+def fit(host: SimpleNamespace, callback: Any, loss: Any = None, **options: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = host.module(host.adapter.HardNegativeNTXentLoss() if loss is None else loss)
+    start = copy.deepcopy(module)
+    trainer = toy.trainer(host.lightning, [callback], **options)
+    trainer.fit(module, toy.loader(), toy.loader(4))
+    return SimpleNamespace(module=module, start=start, trainer=trainer)
+
+
+@pytest.mark.parametrize("query_index", [0, 1])
+def test_the_query_is_masked_and_the_key_is_bit_identical(
+    host: SimpleNamespace, query_index: int
+) -> None:
+    callback = host.adapter.SaliencyMaskingCallback(toy.masking(), query_index, seed=5)
+    found = fit(host, callback)
+    for step, (seen, clean) in enumerate(
+        zip(found.module.seen["fit"], toy.clean_batches(), strict=True)
+    ):
+        query, key = clean[query_index], clean[1 - query_index]
+        views = toy.masking()(query, key, step_generator(5, 0, step))
+        assert torch.equal(seen[query_index], views.query)
+        assert torch.equal(seen[1 - query_index], key)
+        assert not torch.equal(views.query, query)
+    for seen in found.module.seen["validate"]:
+        assert torch.equal(seen[0], toy.clean_batches(4)[0][0])
+    assert 0.02 < float(found.trainer.callback_metrics["mask_ratio"]) < 0.3
+    assert 0 < float(found.trainer.callback_metrics["foreground_share"]) < 1
+
+
+@pytest.mark.parametrize("negative", [None, toy.NEGATIVE])
+def test_the_loss_is_that_of_loops(host: SimpleNamespace, negative: Masking | None) -> None:
+    recipe = toy.masking(negative=negative)
+    loss = host.adapter.HardNegativeNTXentLoss(temperature=0.3, rho=1.5)
+    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0), loss)
+    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], tau=0.3, rho=1.5)
+    torch.testing.assert_close(found.module.losses[0], wanted.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_hard_negatives_leave_running_statistics_alone(host: SimpleNamespace) -> None:
+    recipe = toy.masking(negative=toy.NEGATIVE)
+    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0))
+    counts = [int(m.backbone[1].num_batches_tracked) for m in (found.start, found.module)]
+    assert counts[1] - counts[0] == 2 * 2  # two views in each of two steps, and nothing else
+
+
+def test_hard_negatives_take_no_gradient(host: SimpleNamespace) -> None:
+    loss, draws = host.adapter.HardNegativeNTXentLoss(), torch.Generator().manual_seed(0)
+    z = torch.randn(2, 4, 8, generator=draws).requires_grad_()
+    hard = torch.randn(4, 1, 8, generator=draws).requires_grad_()
+    without = loss(*z)
+    loss.expect(lambda: hard * 1, query_index=0, rho=2.0)
+    joined = loss(*z)
+    joined.backward()
+    assert joined > without
+    assert hard.grad is None
+    assert z.grad is not None
+    assert torch.equal(loss(*z), without)  # what was expected is used once
+
+
+def test_a_resumed_run_draws_the_masks_it_would_have_drawn(
+    host: SimpleNamespace, tmp_path: Any
+) -> None:
+    make = partial(host.adapter.SaliencyMaskingCallback, toy.masking(), 0)
+    whole = fit(host, make(), epochs=2)
+    first = fit(host, make())
+    first.trainer.save_checkpoint(tmp_path / "first.ckpt")
+    module = host.module(host.adapter.HardNegativeNTXentLoss())
+    toy.trainer(host.lightning, [make()], epochs=2).fit(
+        module, toy.loader(), toy.loader(4), ckpt_path=tmp_path / "first.ckpt"
+    )
+    for a, b in zip(whole.module.seen["fit"][2:], module.seen["fit"], strict=True):
+        assert torch.equal(a[0], b[0])
+    assert not torch.equal(whole.module.seen["fit"][0][0], whole.module.seen["fit"][2][0])
+
+
+def test_masks_come_from_the_modules_encoder_after_the_warm_up(host: SimpleNamespace) -> None:
+    encoder, asked = nn.Conv2d(3, 4, 3, stride=4, padding=1), []
+    encoder.register_forward_hook(lambda *_: asked.append(True))
+    localizer = MomentumLocalizer(nn.Sequential(encoder), layer="0")
+    recipe = toy.masking(localizer=localizer, negative=toy.NEGATIVE)
+    warm_up = SaliencyWarmUp(uniform=0.5, ramp=0.5, grid=(4, 3))
+    callback = host.adapter.SaliencyMaskingCallback(recipe, 0, warm_up=warm_up)
+    found = fit(host, callback, epochs=1)
+    first, second = toy.clean_batches()
+    early = warm_up.masking(recipe, 0.0)(*first, step_generator(0, 0, 0))
+    assert torch.equal(found.module.seen["fit"][0][0], early.query)
+    assert len(asked) == 1
+    late = recipe(*second, step_generator(0, 0, 1))
+    assert torch.equal(found.module.seen["fit"][1][0], late.query)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"localizer": partial(MomentumLocalizer, layer="0")}, "waits for an encoder"),
+        ({"localizer": GivenLocalizer()}, "needs object masks"),
+        ({"query": Masking(GridMask(), UnseenFill())}, "must show something"),
+    ],
+)
+def test_what_the_host_cannot_do_is_refused(
+    host: SimpleNamespace, recipe: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        host.adapter.SaliencyMaskingCallback(toy.masking(**recipe), 0)
+
+
+class PlainLoss(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a - b).square().mean()
+
+
+def test_hard_negatives_without_a_loss_that_knows_them_are_refused(host: SimpleNamespace) -> None:
+    callback = host.adapter.SaliencyMaskingCallback(toy.masking(negative=toy.NEGATIVE), 0)
+    with pytest.raises(ValueError, match="must have one HardNegativeNTXentLoss"):
+        fit(host, callback, PlainLoss())
+
+
+class Unused(PlainLoss):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+
+def test_hard_negatives_that_no_loss_took_stop_the_run(host: SimpleNamespace) -> None:
+    callback = host.adapter.SaliencyMaskingCallback(toy.masking(negative=toy.NEGATIVE), 0)
+    with pytest.raises(ValueError, match="did not call"):
+        fit(host, callback, Unused(host.adapter.HardNegativeNTXentLoss()))
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        ([1, 2], TypeError, "batch is a list"),
+        ({"image": torch.zeros(1), "label": 0}, ValueError, "holds 0 views"),
+        ({"views": [{"image": 0}] * 3}, ValueError, "holds 3 views"),
+    ],
+)
+def test_batches_without_two_views_are_refused(
+    host: SimpleNamespace, batch: Any, error: type[Exception], message: str
+) -> None:
+    from salmask_plugin.adapters.stable_pretraining.views import views_of
+
+    with pytest.raises(error, match=message):
+        views_of(batch)
+
+
+def test_named_views_are_taken_in_their_order(host: SimpleNamespace) -> None:
+    from salmask_plugin.adapters.stable_pretraining.views import views_of
+
+    student, teacher = {"image": 0}, {"image": 1}
+    for batch in (
+        {"student": student, "teacher": teacher, "batch_idx": 3},
+        {"views": {"student": student, "teacher": teacher}},
+        {"views": [student, teacher], "label": 1},
+    ):
+        first, second = views_of(batch)
+        assert first is student
+        assert second is teacher

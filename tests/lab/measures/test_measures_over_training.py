@@ -1,0 +1,103 @@
+"""A run's own saliency at each checkpoint, against an encoder bound by hand."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from salmask_plugin import MomentumLocalizer
+from salmask_plugin.cli.main import main
+from salmask_plugin.lab.measures.audit.over_training import audit_run
+from salmask_plugin.lab.measures.audit.views import measured_views
+from salmask_plugin.lab.runs.build import build_masking, build_module, build_splits
+from salmask_plugin.lab.runs.folder import keep_settings
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.masks import foreground
+
+TINY = ["experiment=plumbing", "view_size=32", "data.train_images=8", "data.val_images=6"]
+TINY += ["data.size=48", "data.classes=3", "loader.workers=0", "trainer.accelerator=cpu"]
+TINY += ["method.queue_size=32", "method.split_batch_size=8", "backbone=small"]
+LAYER = "layer3"  # 4 x 4 cells at 32 px
+RECIPE = ["masking=label_free", f"masking.localizer.layer={LAYER}"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder as a run leaves it, its two checkpoints of weights by hand."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = compose_settings([*TINY, *RECIPE])
+    with torch.random.fork_rng():
+        splits = build_splits(settings)
+        keep_settings(folder, settings)
+        (folder / "checkpoints").mkdir()
+        modules = {}
+        for epoch in (0, 4):
+            module = build_module(settings, splits, build_masking(settings))
+            torch.manual_seed(epoch)
+            for part in module.key_backbone.parameters():
+                part.data.normal_()
+            path = folder / "checkpoints" / f"epoch-{epoch:04d}.ckpt"
+            torch.save({"state_dict": module.state_dict()}, path)
+            modules[epoch + 1] = module
+        modules[0] = build_module(settings, splits, build_masking(settings))
+    return folder, splits, modules
+
+
+def test_rows_are_those_of_the_encoders_by_hand(run):
+    folder, splits, modules = run
+    audit = audit_run(folder, images=6, object_share=(0.0001, 1.0))
+    names = ["label_free, before training", "label_free, after 1 epoch"]
+    names.append("label_free, after 5 epochs")
+    assert [(row.views, row.recipe) for row in audit.rows] == [
+        (kind, name) for kind in ("random crops", "whole images") for name in names
+    ]
+    assert {row.localizer for row in audit.rows} == {"momentum"}
+    assert {row.trained_on for row in audit.rows} == {"the run's own images (no labels)"}
+    settings = compose_settings([*TINY, *RECIPE])
+    for row, epochs in zip(audit.rows[3:], (0, 1, 5), strict=True):
+        localizer = MomentumLocalizer(modules[epochs].key_backbone, LAYER)
+        ious = []
+        views = measured_views(
+            settings, splits, "whole images", split="val", count=6, limits=(0.0001, 1.0)
+        )
+        for images, objects in views:
+            cells = foreground(localizer(images), 0.6)
+            for cell, wanted in zip(cells, objects > 0.5, strict=True):
+                shown = cell.repeat_interleave(32 // len(cell), 0)
+                shown = shown.repeat_interleave(32 // cell.shape[1], 1)
+                both, either = (shown & wanted[0]).sum(), (shown | wanted[0]).sum()
+                ious.append(float(both / either))
+        assert row.values["iou"].mean == pytest.approx(sum(ious) / len(ious), abs=1e-6)
+    values = [row.values["iou"].mean for row in audit.rows[3:]]
+    assert len(set(values)) == 3  # another encoder, another saliency
+
+
+def test_files_lie_in_the_run_and_the_command_prints_the_table(run, capsys):
+    folder = run[0]
+    command = ["audit", "--run", str(folder), "--images", "3", "--object-share", "0", "1"]
+    assert main([*command, "masking=mean"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("| mean, after 5 epochs | momentum |") == 2
+    with (folder / "audit-generated.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+    protocol = json.loads((folder / "audit-generated.json").read_text())["protocol"]
+    assert protocol["images_drawn"] == 3
+
+
+def test_what_cannot_be_audited_is_named(run, tmp_path, capsys):
+    folder = run[0]
+    for arguments, words in (
+        ([str(tmp_path)], "is not a run folder"),
+        ([str(folder), "localizer=center"], "with --run it is localizer=momentum"),
+        ([str(folder), "--images", "0"], "--images 0"),
+    ):
+        assert main(["audit", "--run", *arguments]) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "settings.json").write_bytes((folder / "settings.json").read_bytes())
+    assert main(["audit", "--run", str(tmp_path)]) == 2
+    assert "has kept no checkpoint" in capsys.readouterr().err
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").write_bytes(b"torn")
+    assert main(["audit", "--run", str(tmp_path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
