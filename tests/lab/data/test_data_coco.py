@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from salmask_plugin.lab.data import WholeViews, coco, generated
+from salmask_plugin.lab.data import TwoViewDataset, WholeViews, coco, generated
 from salmask_plugin.lab.data.coco import draw_instances
 from salmask_plugin.lab.data.two_view import check_masks
 
@@ -108,8 +108,9 @@ def test_errors_name_what_is_wrong(root, save_picture):
 
 
 def test_a_whole_view_shows_the_whole_mask():
-    image, mask, _ = generated(train_images=2, val_images=2, classes=2, size=48).val.with_mask(0)
-    views, seen = WholeViews(96)(image, mask)
+    images = generated(train_images=2, val_images=2, classes=2, size=48).val
+    _, mask, _ = images.with_mask(0)
+    views, _, seen, _ = TwoViewDataset(images, WholeViews(96), seed=0, masks=True)[0]
     assert [tuple(view.shape) for view in views] == [(3, 96, 96)] * 2
     twice = np.asarray(mask).repeat(2, 0).repeat(2, 1) / 255
     assert np.array_equal(seen[0][0].numpy(), twice)
