@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from torch import Tensor
 from salmask_plugin.fills.special import check_special, is_unseen
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
-from salmask_plugin.masks.fitting import check_generator, check_mask, check_one_each
+from salmask_plugin.masks.fitting import check_generator, check_mask, check_masking, check_one_each
+from salmask_plugin.masks.pixels import to_pixels
 from salmask_plugin.types import (
     Fill,
     Images,
@@ -108,7 +109,7 @@ class SaliencyMasking:
         if self.view_filter is not None:
             check_part(self.view_filter, "view_filter")
         for name in ("query", "negative"):
-            _check_masking(name, getattr(self, name))
+            check_masking(name, getattr(self, name))
         for name, allowed in (("negative_source", Source), ("branch", Branch)):
             if getattr(self, name) not in get_args(allowed):
                 raise ValueError(
@@ -217,17 +218,6 @@ class SaliencyMasking:
         return images.view(*copies, *images.shape[1:]), mask.view(*copies, *mask.shape[1:])
 
 
-def _check_masking(argument: str, part: Any) -> None:
-    """Raise ValueError unless it says where and what, as a Masking does, or is None."""
-    if part is None or (hasattr(part, "sampler") and hasattr(part, "fill")):
-        return
-    given = part.__name__ if isinstance(part, type) else type(part).__name__
-    raise ValueError(
-        f"{argument}={given}(...) must be None or a Masking, which joins a sampler and a fill, "
-        "such as Masking(GridMask(), MeanFill())."
-    )
-
-
 def draw_mask(
     sampler: MaskSampler,
     saliency: Saliency,
@@ -250,21 +240,3 @@ def foreground_tolerance(masking: SaliencyMasking | None) -> float:
             if hasattr(kind, "tolerance"):
                 return float(kind.tolerance)
     return PAPER_TOLERANCE
-
-
-def to_pixels(mask: Tensor, images: Images) -> PixelMask:
-    """Enlarge a cell mask (B, c, h, w) to the images' (H, W) by nearest neighbour.
-
-    Where H is no multiple of h, cells differ by one pixel, as in ``interpolate(mode="nearest")``.
-    """
-    height, width = images.shape[-2:]
-    rows, columns = mask.shape[-2:]
-    if (rows, columns) == (height, width):
-        return mask
-    if height % rows == 0 and width % columns == 0:
-        down, right = height // rows, width // columns
-        tall = mask[..., :, None, :, None].expand(*mask.shape[:2], rows, down, columns, right)
-        return tall.reshape(*mask.shape[:2], height, width)
-    row = torch.arange(height, device=mask.device) * rows // height
-    column = torch.arange(width, device=mask.device) * columns // width
-    return mask[..., row, :][..., column]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from salmask_plugin.types import Images, PixelMask, Saliency
@@ -35,3 +37,14 @@ def check_mask(mask: PixelMask, images: Images) -> None:
             f"mask has shape {tuple(mask.shape)}; for images {tuple(images.shape)} it must be "
             f"(B, 1, H, W) or (B, C, H, W)."
         )
+
+
+def check_masking(argument: str, part: Any) -> None:
+    """Raise ValueError unless it says where and what, as a Masking does, or is None."""
+    if part is None or (hasattr(part, "sampler") and hasattr(part, "fill")):
+        return
+    given = part.__name__ if isinstance(part, type) else type(part).__name__
+    raise ValueError(
+        f"{argument}={given}(...) must be None or a Masking, which joins a sampler and a fill, "
+        "such as Masking(GridMask(), MeanFill())."
+    )

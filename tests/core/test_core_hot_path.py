@@ -33,7 +33,7 @@ from salmask_plugin import (
     step_generator,
 )
 from salmask_plugin.localizers.frozen import FrozenNetwork
-from salmask_plugin.masking import to_pixels
+from salmask_plugin.masks.pixels import to_pixels
 
 SAMPLERS = [
     GridMask(),

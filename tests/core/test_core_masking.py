@@ -21,7 +21,7 @@ from salmask_plugin import (
     SaliencyMasking,
     UniformLocalizer,
 )
-from salmask_plugin.masking import to_pixels
+from salmask_plugin.masks.pixels import to_pixels
 
 FILLS = [MeanFill(), BlurFill(kernel_size=7, sigma=2.0), NoiseFill()]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from salmask_plugin import FocalMask
-from salmask_plugin.masking import to_pixels
+from salmask_plugin.masks.pixels import to_pixels
 
 VIEW = torch.zeros(1, 3, 224, 224)
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from salmask_plugin.lab.measures.audit.coverage import agreement
-from salmask_plugin.masking import PAPER_TOLERANCE, to_pixels
+from salmask_plugin.masking import PAPER_TOLERANCE
 from salmask_plugin.masks import foreground
+from salmask_plugin.masks.pixels import to_pixels
 from salmask_plugin.types import Saliency
 
 

@@ -107,7 +107,7 @@ def test_results_of_one_checkpoint_are_of_one_set(
     asked = ["transfer", "theirs.pth", "data=imagefolder", f"data.root={root}", *ASKED[1:]]
     asked += [f"out={tmp_path / 'out'}"]
     with pytest.raises(StartedError):
-        main(asked)
+        main([*asked, "--debug"])
     if change == "more":
         save_picture(root / "train" / "cat" / "900.png", 99)
     else:

@@ -32,7 +32,7 @@ def test_curves_have_gaps_where_nothing_was_logged(tmp_path, capsys):
     """Nine batches, four of them uniform: the second epoch has two steps with hard negatives."""
     given = [*TINY, "method.warm_up.uniform=0.4", "method.warm_up.ramp=0.2"]
     assert main(["pretrain", *given, f"out={tmp_path}", "name=run"]) == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert (
         "no hard negatives for the first 40% of training; then rho rises from 0 over 20%" in printed
     )

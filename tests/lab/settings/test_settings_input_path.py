@@ -53,7 +53,7 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(MaskedMoCoV2, "training_step", dying)
         with pytest.raises(RuntimeError, match="machine is gone"):
-            main(["pretrain", *broken])
+            main(["pretrain", "--debug", *broken])
     assert newest_checkpoint(tmp_path / "broken" / "checkpoints").name == "epoch-0000.ckpt"
     assert main(["pretrain", *broken, "loader.keep=false"]) == 0
     straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "broken")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.masking import SaliencyMasking, foreground_tolerance, to_pixels
+from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
+from salmask_plugin.masks.pixels import to_pixels
 from salmask_plugin.types import Images, Saliency
 
 
