@@ -84,8 +84,8 @@ LINES = salmask_lines()
 def parsed(line):
     """The options of a line; what it leaves open is filled in."""
     words = [word for word in shlex.split(line)[1:] if word not in ("...", "..")]
-    if words[0].startswith("--"):
-        return None  # a flag of `salmask` itself
+    if words[0].startswith("--") or "--help" in words:
+        return None  # a flag of `salmask` itself, or one that ends the command
     words = ["experiment=cifar10_quick" if word == "experiment=..." else word for word in words]
     command = words[0]
     places = [word for word in words[1:] if not re.search(r"=|^-|^\d+$", word)]

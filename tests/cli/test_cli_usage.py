@@ -115,7 +115,10 @@ def test_a_misspelt_command_is_recognised(typed, words, capsys):
     [
         ("data=cifar", "did you mean data=cifar10"),
         ("experiment=paper/tabel6", "did you mean experiment=paper/table6"),
-        ("masking=zzz", "masking=zzz is none of the choices: There are background_mean, blur"),
+        (
+            "masking=zzz",
+            "masking=zzz is none of the choices: There are background_mean, background_noise",
+        ),
     ],
 )
 def test_a_misspelt_choice_is_recognised(typed, words, capsys):
