@@ -135,7 +135,7 @@ def test_compare_runs_rows_and_skips_what_is_finished(finished, tmp_path, capfd)
     assert masked.masking["hard_negative_bias"] < 0
     capfd.readouterr()
     assert main(["report", str(tmp_path / "plumbing")]) == 0
-    assert "| 56.00" in capfd.readouterr().out
+    assert "56.00" in capfd.readouterr().out
     assert "The batch." in (report / "report.md").read_text()
 
 
