@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+
+# Warnings of Lightning that no test of the hosts on it can avoid.
+IGNORED = (
+    "ignore:.*LeafSpec.* is deprecated:FutureWarning",
+    "ignore:.*does not have many workers",
+    "ignore:.*smaller than the logging interval",
+    "ignore:GPU available but not used",
+)
+ADAPTERS = Path(__file__).parent / "adapters"
+ON_LIGHTNING = {ADAPTERS / "lightly", ADAPTERS / "stable_pretraining"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if ON_LIGHTNING & set(item.path.parents):
+            for line in IGNORED:
+                item.add_marker(pytest.mark.filterwarnings(line))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.long_work import progress
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
+from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
@@ -166,8 +167,7 @@ def fill(
     places = [list(store.images_of(chunk)) for chunk in chunks]
     batches = [rows[i : i + BATCH] for rows in places for i in range(0, len(rows), BATCH)]
     loaded = iter(_loader(images, localizer.size, batches, settings))
-    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
-    device = "cuda" if cuda else "cpu"
+    device = device_for(settings)
     total = sum(len(rows) for rows in places)
     with progress(total) as tell:
         for chunk, rows in zip(chunks, places, strict=True):

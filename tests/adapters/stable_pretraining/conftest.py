@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,20 +12,6 @@ import torch
 from torch import nn
 
 ADAPTER = "salmask_plugin.adapters.stable_pretraining"
-IGNORED = (
-    "ignore:.*LeafSpec.* is deprecated:FutureWarning",
-    "ignore:.*does not have many workers",
-    "ignore:.*smaller than the logging interval",
-    "ignore:GPU available but not used",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for line in IGNORED:
-                item.add_marker(pytest.mark.filterwarnings(line))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from salmask_plugin.lab.data import ImageSplits, TwoViewDataset, WholeViews
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.settings import Settings
 
 KINDS = ("random crops", "whole images")
@@ -45,10 +46,9 @@ def measured_views(
         workers=min(settings.workers, torch.get_num_threads()),
         seed=settings.seed,
     )
-    cuda = torch.cuda.is_available() and settings.trainer["accelerator"] != "cpu"
+    device = device_for(settings)
     for views, _, masks, _ in loader:
         area = (masks[0] > 0.5).double().mean((1, 2, 3))
         keep = (area >= limits[0]) & (area <= limits[1])
         if keep.any():
-            device = "cuda" if cuda else "cpu"
             yield views[0][keep].to(device), masks[0][keep].to(device)
