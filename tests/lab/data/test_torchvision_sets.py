@@ -126,3 +126,27 @@ def test_flowers102(tmp_path, save_picture, reds):
     assert (reds(splits.train), splits.train.labels) == ([1, 4, 6], (0, 101, 4))
     assert (reds(splits.val), splits.val.labels) == ([2, 3, 5, 7], (101, 0, 4, 6))
     assert len(splits.classes) == 102
+
+
+def test_flowers102_is_torchvisions_but_for_the_order(tmp_path, monkeypatch):
+    matlab = pytest.importorskip("scipy.io")
+    folder = tmp_path / "flowers-102"
+    (folder / "jpg").mkdir(parents=True)
+    ids = np.random.default_rng(0).permutation(np.arange(1, 41))
+    for number in ids:
+        (folder / "jpg" / f"image_{number:05d}.jpg").touch()
+    labels = np.random.default_rng(1).integers(1, 103, 40)
+    matlab.savemat(folder / "imagelabels.mat", {"labels": labels})
+    sets = {"trnid": ids[:7], "valid": ids[7:18], "tstid": ids[18:]}
+    matlab.savemat(folder / "setid.mat", sets)
+    monkeypatch.setattr(datasets.Flowers102, "_check_integrity", lambda _: True)
+
+    def theirs(*names):
+        read = [datasets.Flowers102(tmp_path, split=name) for name in names]
+        return {pair for r in read for pair in zip(r._image_files, r._labels, strict=True)}
+
+    splits = flowers102(tmp_path)
+    for ours, names in ((splits.train, ("train", "val")), (splits.val, ("test",))):
+        pairs = list(zip(ours.paths, ours.labels, strict=True))
+        assert set(pairs) == theirs(*names)
+        assert len(pairs) == len(set(pairs))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from oracles.detection_layouts import write_voc
+from torchvision.datasets import VOCDetection
 
 from salmask_plugin.lab.downstream.detection.voc import voc
 
@@ -49,6 +50,24 @@ def test_the_devkit_may_lie_one_folder_deeper(root, tmp_path_factory):
     assert len(voc(outer).train) == 3
 
 
+@pytest.mark.parametrize(("year", "split"), [("2007", "trainval"), ("2012", "trainval")])
+def test_the_objects_that_torchvision_reads(root, tmp_path_factory, year, split):
+    outer = tmp_path_factory.mktemp("outer")
+    root.rename(outer / "VOCdevkit")
+    theirs = VOCDetection(outer, year=year, image_set=split)
+    ours = voc(outer, train=(f"{year}_{split}",), test=("2007_test",))
+    assert len(theirs) == len(ours.train)
+    for (picture, target), own_picture, own in zip(
+        theirs, ours.train, ours.train.instances, strict=True
+    ):
+        assert picture.convert("RGB").tobytes() == own_picture.convert("RGB").tobytes()
+        objects = target["annotation"]["object"]
+        assert [ours.classes[label] for label in own.labels] == [o["name"] for o in objects]
+        assert own.ignored.tolist() == [o["difficult"] == "1" for o in objects]
+        corners = [[int(o["bndbox"][k]) for k in ("xmin", "ymin", "xmax", "ymax")] for o in objects]
+        assert (own.boxes + np.array([1, 1, 0, 0])).tolist() == corners
+
+
 def test_limits_are_seeded_subsets_of_one_another(root):
     small = voc(root, limit_train=1, limit_val=1)
     larger = voc(root, limit_train=2)
@@ -79,6 +98,15 @@ def edit(path, old, new):
 def test_annotations_that_cannot_be_right(root, old, new, words):
     edit(root / "VOC2007" / "Annotations" / "000001.xml", old, new)
     with pytest.raises(ValueError, match=words):
+        voc(root)
+
+
+def test_entities_that_grow_without_bound_are_refused(root):
+    ladder = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
+    file = root / "VOC2007" / "Annotations" / "000001.xml"
+    body = file.read_text().replace("<name>dog", "<name>&e9;", 1)
+    file.write_text(f'<!DOCTYPE annotation [<!ENTITY e0 "dog">{ladder}]>{body}')
+    with pytest.raises(ValueError, match="is not an annotation of VOC: limit on input"):
         voc(root)
 
 
