@@ -34,13 +34,13 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
 
     ``folder/study.md`` opens the page. A study is a folder with a ``study.md``, whose line
     ``{{results}}`` is replaced by what its ``records/*.json`` say; one without records has no such
-    line. Its links are relative to its own folder and are made relative to the page's. The same
-    files give the same page.
+    line. Links of each text are relative to its own folder and are made relative to the page's. The
+    same files give the same page.
 
     Raises:
         ValueError: if a text is missing, a record cannot be read, or line and records do not match.
     """
-    parts = [_read(folder / TEXT)]
+    parts = [_rebased(_read(folder / TEXT), folder, folder)]
     figures: dict[str, bytes] = {}
     for study in sorted(path for path in folder.iterdir() if path.is_dir()):
         text, records = _rebased(_read(study / TEXT), study, folder), _records(study)

@@ -197,3 +197,11 @@ def test_text_and_records_must_match(folder, records):
     (folder / "2_words" / "records" / "none-seed0.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         evidence_page(folder)
+
+
+def test_links_of_every_text_are_relative_to_the_page(folder):
+    link = "[a]({}data.md#top) [b]({}kept.md#here) [c](https://a.b/c) [d](#own)\n"
+    (folder / "study.md").write_text(link.format("../", "../"))
+    (folder / "1_block" / "study.md").write_text(link.format("../../", "../../"))
+    line = "[a](data.md#top) [b](#here) [c](https://a.b/c) [d](#own)"
+    assert evidence_page(folder).markdown.splitlines()[::2] == [line, line, "## Words", "No records."]
