@@ -17,6 +17,7 @@ from salmask_plugin.lab.probes.classification import (
     splits_of,
     whole_pictures,
 )
+from salmask_plugin.lab.probes.guesses import write_guesses
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
@@ -54,14 +55,16 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
         key: value for key, value in request.options.items() if key not in (SHARE, LOCALIZER)
     }
     node = request.options[LOCALIZER]
+    foreground_of = None if node is None else _foreground_of(build(node))
     result = occlusion_evaluation(
         backbone.filtered(),
         train,
         val,
         num_classes=len(splits.classes),
-        foreground_of=None if node is None else _foreground_of(build(node)),
+        foreground_of=foreground_of,
         **{**options, "grid": tuple(options["grid"])},
     )
+    write_guesses(request, backbone, val, splits.classes, result, foreground_of)
     shares = sorted(options["shares"])
     middle = shares[len(shares) // 2]
     metrics, curves = {}, {}

@@ -8,7 +8,7 @@ from salmask_plugin.lab.results import RunRecord
 from salmask_plugin.lab.results.grouping import Setting
 from salmask_plugin.lab.results.study import Study
 
-GALLERY = "gallery.png"
+GALLERY, HIDDEN = "gallery.png", "hidden.png"
 """In a run's folder: what its encoder saw. Reports read it where no host is installed."""
 
 

@@ -17,7 +17,7 @@ from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.report_files import png_of, write_report
 from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.results.terminal import filled, grid_entries, to_terminal
-from salmask_plugin.lab.settings.paper_values import GALLERY, reported_columns, study_notes
+from salmask_plugin.lab.settings.paper_values import GALLERY, HIDDEN, reported_columns, study_notes
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,24 @@ def _primaries(records: Sequence[RunRecord], baseline: str) -> str:
 
 
 def _galleries(loaded: LoadedRecords) -> tuple[dict[str, bytes | Path], list[str]]:
-    """One gallery per setting, for those of further seeds show the same, and what is wrong."""
-    found: dict[Setting, tuple[str, bytes]] = {}
+    """The galleries per setting, for those of further seeds show the same, and what is wrong."""
+    drawn: dict[str, bytes | Path] = {}
     problems = []
-    for record, path in zip(loaded.records, loaded.paths, strict=True):
-        gallery, setting = path.with_name(GALLERY), Setting.of(record)
-        if setting in found or not os.path.lexists(gallery):
-            continue
-        name = shown(record.name)
-        try:
-            found[setting] = (name, png_of(gallery))
-        except OSError as problem:
-            problems.append(f"The gallery of {name} is left out: {problem.strerror}.")
-        except ValueError as problem:
-            problems.append(f"The gallery of {name} is left out: {problem}")
-    recipes = [setting.recipe for setting in found]
-    return {
-        setting.recipe if recipes.count(setting.recipe) == 1 else f"{setting.recipe}, {name}": png
-        for setting, (name, png) in found.items()
-    }, problems
+    for file, what in ((GALLERY, ""), (HIDDEN, ": partly hidden")):
+        found: dict[Setting, tuple[str, bytes]] = {}
+        for record, path in zip(loaded.records, loaded.paths, strict=True):
+            gallery, setting = path.with_name(file), Setting.of(record)
+            if setting in found or not os.path.lexists(gallery):
+                continue
+            name = shown(record.name)
+            try:
+                found[setting] = (name, png_of(gallery))
+            except OSError as problem:
+                problems.append(f"The gallery of {name} is left out: {problem.strerror}.")
+            except ValueError as problem:
+                problems.append(f"The gallery of {name} is left out: {problem}")
+        recipes = [setting.recipe for setting in found]
+        for setting, (name, png) in found.items():
+            alone = recipes.count(setting.recipe) == 1
+            drawn[(setting.recipe if alone else f"{setting.recipe}, {name}") + what] = png
+    return drawn, problems

@@ -1,12 +1,17 @@
 """`logistic` and `occlusion` as tasks of the command, from settings to record."""
 
+import numpy as np
 import pytest
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import check_tasks
 from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results.guess_gallery import GuessRow, draw_guesses
+from salmask_plugin.lab.results.report_files import png_of
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.paper_values import HIDDEN
+from salmask_plugin.lab.study.report_folder import report_folder
 
 TINY = ["data=generated", "data.train_images=24", "data.val_images=12", "data.classes=3"]
 TINY += ["data.size=32", "view_size=32", "backbone=small", "backbone.widths=[4,4,6,8]"]
@@ -18,10 +23,26 @@ TASKS += ["evaluation.occlusion.classifiers=[linear,knn]"]
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
+def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     assert main(["pretrain", "--evaluate", *TINY, *TASKS, f"out={out}", "name=run"]) == 0
-    return read_record(out / "run")
+    return out / "run"
+
+
+@pytest.fixture(scope="module")
+def record(run):
+    return read_record(run)
+
+
+def test_a_picture_shows_what_is_hidden_and_said_and_the_report_has_it(run):
+    assert png_of(run / HIDDEN)
+    report = report_folder(run.parent, title="t", baseline="none").markdown
+    assert "partly hidden" in report.read_text()
+    assert [path.name for path in (report.parent / "figures").glob("gallery-*hidden.png")]
+    (run / HIDDEN).write_text("no picture")
+    assert "is left out: it is not a PNG" in report_folder(
+        run.parent, title="t", baseline="none"
+    ).markdown.read_text().replace("\n", " ")
 
 
 def test_results_say_what_was_hidden(record):
@@ -55,3 +76,11 @@ def test_results_say_what_was_hidden(record):
 def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
     with pytest.raises(UserError, match=words):
         check_tasks(compose_settings([*TINY, *TASKS, setting]))
+
+
+def test_guesses_without_rows_or_with_too_few_pictures_are_refused():
+    picture = np.zeros((4, 5, 3), np.uint8)
+    with pytest.raises(ValueError, match="at least one picture"):
+        draw_guesses(["whole"], [])
+    with pytest.raises(ValueError, match="1 pictures and 2 guesses; there are 2 columns"):
+        draw_guesses(["whole", "black"], [GuessRow([picture], ["a", "b"], "a")])

@@ -204,4 +204,9 @@ def test_links_of_every_text_are_relative_to_the_page(folder):
     (folder / "study.md").write_text(link.format("../", "../"))
     (folder / "1_block" / "study.md").write_text(link.format("../../", "../../"))
     line = "[a](data.md#top) [b](#here) [c](https://a.b/c) [d](#own)"
-    assert evidence_page(folder).markdown.splitlines()[::2] == [line, line, "## Words", "No records."]
+    assert evidence_page(folder).markdown.splitlines()[::2] == [
+        line,
+        line,
+        "## Words",
+        "No records.",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeGuard, get_args
 
@@ -117,6 +117,28 @@ class Fillings:
         steps = (torch.arange(count) - self.starts[places][:, None]) % count
         chosen = torch.where(other, steps, count).argmin(1)
         return self.pictures[chosen].to(images)
+
+
+def allowed_cells(
+    images: Images,
+    grid: tuple[int, int],
+    foreground_of: Callable[[Images], Tensor] | None = None,
+) -> dict[Place, Tensor | None]:
+    """Return the cells that each place allows to hide, bool (B, h, w) on the CPU; None: all.
+
+    A cell is of the object where at least half of it is.
+
+    Args:
+        images: normalised.
+        grid: (h, w) cells.
+        foreground_of: images -> bool (B, h', w'); None leaves "object" and "background" out.
+    """
+    pools: dict[Place, Tensor | None] = {"anywhere": None}
+    if foreground_of is not None:
+        shares = F.adaptive_avg_pool2d(foreground_of(images)[:, None].float().cpu(), grid)
+        pools["object"] = shares[:, 0] >= 0.5
+        pools["background"] = shares[:, 0] < 0.5
+    return pools
 
 
 def cover(images: Images, filling: Images, cells: Tensor) -> Images:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -22,6 +22,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     PLACES,
     Fill,
     Place,
+    allowed_cells,
     cell_scores,
     cover,
     fillings_from,
@@ -32,7 +33,6 @@ from salmask_plugin.adapters.lightly.evaluation.knn import ranked_classes
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
     choose_logistic,
-    top1,
 )
 
 Condition = tuple[Place, Fill, float]
@@ -47,6 +47,8 @@ class OcclusionResult:
     Attributes:
         clean: classifier ("linear", "knn") -> top-1 on whole pictures.
         hidden: classifier -> (place, fill, share) -> top-1.
+        guesses: classifier -> (place, fill, share), None for whole pictures -> (N,) the class that
+            it says, in the order of the validation images.
         hidden_share: (place, share) -> share of the picture that was hidden, mean over pictures.
         weight_decay: of the linear probe, chosen on held-out training images.
         protocol: the settings, as plain values.
@@ -54,6 +56,7 @@ class OcclusionResult:
 
     clean: dict[str, float]
     hidden: dict[str, dict[Condition, float]]
+    guesses: dict[str, dict[Condition | None, Tensor]] = field(compare=False, repr=False)
     hidden_share: dict[tuple[Place, float], float]
     weight_decay: float
     protocol: dict[str, Any]
@@ -135,19 +138,19 @@ def occlusion_evaluation(
     )
     check_labels(val[1], num_classes=num_classes)
 
-    def accuracies(features: Tensor) -> dict[str, float]:
+    def said(features: Tensor) -> dict[str, Tensor]:
         found = {}
         if "linear" in classifiers:
-            found["linear"] = top1(probe(features), val[1])
+            found["linear"] = probe(features).argmax(1)
         if "knn" in classifiers:
             ranked = ranked_classes(
                 features, bank, train[1], num_classes=num_classes, k=k, temperature=temperature
             )
-            found["knn"] = (ranked[:, 0] == val[1]).float().mean().item()
+            found["knn"] = ranked[:, 0]
         return found
 
-    clean = accuracies(val[0])
-    found = {condition: accuracies(matrix) for condition, matrix in features.items()}
+    found = {key: said(matrix) for key, matrix in [(None, val[0]), *features.items()]}
+    guesses = {name: {key: values[name] for key, values in found.items()} for name in found[None]}
     protocol = {
         "linear": "logistic regression on standardised features, L-BFGS",
         "weight_decay": f"best of {', '.join(f'{value:g}' for value in weight_decays)} on "
@@ -158,9 +161,17 @@ def occlusion_evaluation(
         "train_images": len(train[1]),
         "val_images": len(val[1]),
     }
+    accuracies = {
+        name: {key: (guess == val[1]).float().mean().item() for key, guess in by_condition.items()}
+        for name, by_condition in guesses.items()
+    }
     return OcclusionResult(
-        clean,
-        {name: {key: values[name] for key, values in found.items()} for name in clean},
+        {name: values[None] for name, values in accuracies.items()},
+        {
+            name: {key: value for key, value in values.items() if key is not None}
+            for name, values in accuracies.items()
+        },
+        guesses,
         hidden_share,
         probe.weight_decay,
         protocol,
@@ -221,7 +232,7 @@ def _features(
             whole.append(model(images).flatten(1).float().cpu())
             places = torch.arange(start, start + len(images))
             start += len(images)
-            pools = _pools(images, grid, foreground_of)
+            pools = allowed_cells(images, grid, foreground_of)
             contents = {
                 fill: fillings(fill, images, labels[-1], places)
                 for fill in dict.fromkeys(fill for _, fill, _ in conditions)
@@ -235,15 +246,3 @@ def _features(
     means = {key: torch.cat(parts).mean().item() for key, parts in hidden.items()}
     covered_ones = {condition: torch.cat(parts) for condition, parts in found.items()}
     return joined(whole, labels), covered_ones, means
-
-
-def _pools(
-    images: Tensor, grid: tuple[int, int], foreground_of: Callable[[Tensor], Tensor] | None
-) -> dict[Place, Tensor | None]:
-    """The cells that each place allows; None: all."""
-    pools: dict[Place, Tensor | None] = {"anywhere": None}
-    if foreground_of is not None:
-        shares = F.adaptive_avg_pool2d(foreground_of(images)[:, None].float().cpu(), grid)
-        pools["object"] = shares[:, 0] >= 0.5
-        pools["background"] = shares[:, 0] < 0.5
-    return pools

@@ -1,0 +1,64 @@
+"""A few validation pictures as the occlusion evaluation hides them, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
+    allowed_cells,
+    cell_scores,
+    cover,
+    fillings_from,
+    hidden_cells,
+)
+from salmask_plugin.adapters.lightly.evaluation.occlusion import Condition
+from salmask_plugin.types import Images
+
+
+@torch.no_grad()
+def hidden_examples(
+    loader: DataLoader[Any],
+    chosen: Sequence[int],
+    conditions: Sequence[Condition],
+    *,
+    grid: tuple[int, int] = (7, 7),
+    foreground_of: Callable[[Tensor], Tensor] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[Images, Tensor, dict[Condition, Images]]:
+    """Return pictures, their labels, and the pictures under each condition, on the CPU.
+
+    They are those that :func:`occlusion_evaluation` reads with the same loader, grid and seed.
+
+    Args:
+        loader: of the validation images, over a set in its own order.
+        chosen: places of K pictures in the set.
+        conditions: (place, fill, share) of the evaluation.
+        grid: (h, w) cells.
+        foreground_of: as in the evaluation; needed for "object" and "background".
+        seed: of everything that is hidden and shown.
+        device: where ``foreground_of`` is asked.
+
+    Returns:
+        (K, C, H, W) normalised pictures, (K,) classes, and condition -> (K, C, H, W).
+    """
+    samples: Any = loader.dataset
+    images, labels = loader.collate_fn([samples[place][:2] for place in chosen])
+    labels, places = torch.as_tensor(labels).long(), torch.tensor(chosen)
+    scores = cell_scores(len(samples), grid, seed)[places]
+    fillings = fillings_from(loader, len(samples), seed)
+    pools = allowed_cells(images.to(device), grid, foreground_of)
+    covered = {
+        (place, fill, share): cover(
+            images,
+            fillings(fill, images, labels, places),
+            hidden_cells(scores, share, pools[place]),
+        )
+        for place, fill, share in conditions
+    }
+    return images, labels, covered
