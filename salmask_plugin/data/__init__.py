@@ -75,6 +75,7 @@ from salmask_plugin.lab.downstream.detection.instances import (
     InstanceSplits,
 )
 from salmask_plugin.lab.downstream.detection.voc import VOC_CLASSES, voc
+from salmask_plugin.lab.downstream.detection.voc_crops import voc_crops
 
 __all__ = [
     "VOC_CLASSES",
@@ -147,4 +148,5 @@ __all__ = [
     "uniforms_of_epoch",
     "unreadable_files",
     "voc",
+    "voc_crops",
 ]

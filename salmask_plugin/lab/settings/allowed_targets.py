@@ -63,6 +63,7 @@ ALLOWED = frozenset(
         "salmask_plugin.data.stl10",
         "salmask_plugin.data.tiny_imagenet",
         "salmask_plugin.data.voc",
+        "salmask_plugin.data.voc_crops",
         "salmask_plugin.encoders.small_convnet",
         "salmask_plugin.encoders.timm_convnet",
         "salmask_plugin.encoders.torchvision_convnet",

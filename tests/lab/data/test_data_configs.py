@@ -27,6 +27,7 @@ def test_every_data_set_has_a_leaf():
         "imagenet100",
         "stl10",
         "tiny_imagenet",
+        "voc_crops",
     ]
 
 
@@ -39,7 +40,8 @@ def test_keys_and_values_are_the_signature(leaf):
         if parameter.default is inspect.Parameter.empty:
             assert config[key] == MISSING
         elif (leaf.stem, key) not in {("imagenet100", "classes_file"), ("imagenet100", "name")}:
-            assert config[key] == parameter.default
+            default = parameter.default
+            assert config[key] == (list(default) if isinstance(default, tuple) else default)
 
 
 def test_generated():

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from salmask_plugin.file_names import path_below
-from salmask_plugin.lab.data.folder_walk import check_files
-from salmask_plugin.lab.data.folders import existing_folder
-from salmask_plugin.lab.data.text_files import read_text
 from salmask_plugin.lab.downstream.detection.instances import (
     InstanceFiles,
     Instances,
     InstanceSplits,
-    box_in_picture,
     limited_instances,
     with_learnable_train,
+)
+from salmask_plugin.lab.downstream.detection.voc_annotations import (
+    Annotation,
+    devkit,
+    pictures_of,
+    read_annotation,
 )
 
 VOC_CLASSES = (
@@ -62,8 +62,7 @@ def voc(
         training:
         https://github.com/facebookresearch/detectron2/blob/0a07b6bf895639a35a223fc2027216b105525971/detectron2/data/datasets/pascal_voc.py
     """
-    folder = existing_folder(root)
-    folder = folder / "VOCdevkit" if (folder / "VOCdevkit").is_dir() else folder
+    folder = devkit(root)
     index = {name: label for label, name in enumerate(classes)}
     learned, tested = (_read_sets(folder, names, index, learn_difficult) for names in (train, test))
     splits = InstanceSplits(
@@ -77,73 +76,20 @@ def voc(
 def _read_sets(
     folder: Path, names: Sequence[str], index: dict[str, int], learn_difficult: bool
 ) -> InstanceFiles:
-    pictures = [path for name in names for path in _pictures_of(folder, name)]
-    annotations = [
-        path.parents[1] / "Annotations" / path.with_suffix(".xml").name for path in pictures
-    ]
-    return InstanceFiles(
-        pictures, [_read_objects(path, index, learn_difficult) for path in annotations]
-    )
+    pictures = [path for name in names for path in pictures_of(folder, name)]
+    found = [read_annotation(path, index) for path in pictures]
+    return InstanceFiles(pictures, [_instances(one, learn_difficult) for one in found])
 
 
-def _pictures_of(folder: Path, name: str) -> list[Path]:
-    year, _, split = name.partition("_")
-    if not split:
-        raise ValueError(f"{name!r} must be YEAR_SET, such as '2007_trainval'.")
-    place = folder / f"VOC{year}"
-    lines = place / "ImageSets" / "Main" / f"{split}.txt"
-    if not lines.is_file():
-        raise ValueError(f"'{lines}' does not exist.")
-    stems = [line.split()[0] for line in read_text(lines).splitlines() if line.strip()]
-    if not stems:
-        raise ValueError(f"'{lines}' is empty.")
-    pictures = place / "JPEGImages"
-    found = [path_below(pictures, f"{stem}.jpg", f"'{lines}'", follow_links=True) for stem in stems]
-    check_files(pictures, [f"{stem}.jpg" for stem in stems])
-    return found
-
-
-def _read_objects(path: Path, index: dict[str, int], learn_difficult: bool) -> Instances:
-    if not path.is_file():
-        raise ValueError(f"'{path}' does not exist.")
-    try:
-        tree = ElementTree.parse(path).getroot()
-        size = (_number(tree, "size/width"), _number(tree, "size/height"))
-        found = [
-            (
-                _text(entry, "name"),
-                [float(_text(entry, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax")],
-                _text(entry, "difficult", default="0") == "1",
-            )
-            for entry in tree.iter("object")
-        ]
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # of encodings, too
-        raise ValueError(f"'{path}' is not an annotation of VOC: {error}.") from error
-    boxes = []
-    for name, (x0, y0, x1, y1), _ in found:
-        if name not in index:
-            raise ValueError(f"'{path}': the class {name!r} is none of {', '.join(index)}.")
-        boxes.append(box_in_picture((x0 - 1, y0 - 1, x1, y1), size, f"'{path}'"))
-    corners = np.array(boxes, np.float64).reshape(-1, 4)
-    difficult = np.array([entry[2] for entry in found], bool)
+def _instances(found: Annotation, learn_difficult: bool) -> Instances:
+    difficult = np.array(found.difficult, bool)
     return Instances(
-        boxes=corners,
-        labels=np.array([index[entry[0]] for entry in found], np.int64),
+        boxes=found.boxes,
+        labels=np.array(found.labels, np.int64),
         ignored=difficult,
         learned=np.ones_like(difficult) if learn_difficult else ~difficult,
-        areas=np.prod(corners[:, 2:] - corners[:, :2], axis=1),
+        areas=np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1),
         outlines=None,
-        size=size,
-        name=f"{path.stem}.jpg",
+        size=found.size,
+        name=found.name,
     )
-
-
-def _text(node: ElementTree.Element, path: str, default: str | None = None) -> str:
-    text = node.findtext(path, default)
-    if text is None:
-        raise ValueError(f"it has no <{path}>")
-    return text.strip()
-
-
-def _number(node: ElementTree.Element, path: str) -> int:
-    return int(_text(node, path))
