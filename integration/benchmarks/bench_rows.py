@@ -182,6 +182,7 @@ def step_of(
     mixed = torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
     if not row.stock:
         module.trainer = SimpleNamespace(
+            accumulate_grad_batches=1,
             global_step=0,
             world_size=1,
             global_rank=0,

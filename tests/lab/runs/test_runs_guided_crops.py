@@ -88,7 +88,6 @@ def test_folders_and_sentences_tell_runs_apart():
         (["crops=most", "localizer=center"], "crops.localizer=center is asked about views"),
         (["crops=most", "crops.candidates=0"], "candidates=0 must be a whole number"),
         (["crops=most", "crops.rule=least"], "rule='least' must be one of"),
-        (["crops=most", "method=supervised_quick"], "trains on one"),
         (
             ["negative_encoding@method.negative_encoding=half_side"],
             "negative_encoding needs hard negatives",
@@ -98,6 +97,13 @@ def test_folders_and_sentences_tell_runs_apart():
 def test_what_cannot_be(given, message):
     with pytest.raises((UserError, ValueError), match=message):
         parts_of(*given)
+
+
+def test_training_on_labels_has_one_view():
+    given = [text for text in TINY if not text.startswith("method.")]
+    settings = compose_settings([*given, "method=supervised_quick", "crops=most"])
+    with pytest.raises(UserError, match="method=supervised trains on one"), torch.random.fork_rng():
+        build_parts(settings)
 
 
 def test_the_leaves_are_what_their_names_say():
