@@ -216,9 +216,10 @@ def device_view_data(
     kept = keep_pictures(images, decode_size, workers=workers) if keep else None
     by_masks = crops is not None and crops.takes_object_masks
     objects = keep_masks(images, decode_size) if masks or by_masks else None
-    guided = crops and GuidedBoxes(
-        crops, seed=seed, count=len(images), masks=objects if by_masks else None
-    )
+    guided = None
+    if crops is not None:
+        shown = objects if by_masks else None
+        guided = GuidedBoxes(crops, seed=seed, count=len(images), masks=shown)
     return DeviceViewData(
         images=images,
         views=DeviceViews(
