@@ -4,7 +4,7 @@ from crop_cost import table
 
 
 def test_every_path_and_rule_has_a_line():
-    lines = table(16, 8, 4, rounds=1, minutes=1)
+    lines = table(24, 8, 4, rounds=1, minutes=1)
     found = [tuple(part.strip() for part in line.split("|")[2:4]) for line in lines]
     rules = ("as drawn", "most", "apart")
     assert found == [(path, rule) for rule in rules for path in ("device", "host")]
