@@ -2,8 +2,10 @@
 
     python integration/benchmarks/negative_cost.py --rounds 7
 
-Steps of the real modules with the small encoder, in turn: one thread, float32, processor seconds.
-The time of a form is that of two steps, halved, so that "every second" is paid once.
+Steps of the real modules with the small encoder. Counted are forwards of the batch (a backward
+counts two) and multiplications of convolutions and matrices, which no other program disturbs; timed
+in turn are processor seconds of one thread, float32. A form is measured over two steps, so that
+"every second" is paid once.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch
 from bench_clock import ratios, take_turns
 from bench_rows import MASKS_ONLY, Row, Setting, step_of
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from salmask_plugin import NegativeEncoding
 
@@ -41,8 +44,15 @@ def twice(step: Callable[[], None]) -> None:
     step()
 
 
+def flops(work: Callable[[], None]) -> int:
+    """Floating-point operations of convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
 def table(method: str, setting: Setting, *, rounds: int, minutes: float) -> list[str]:
-    """Return a line for each form: passes, and times the step without hard negatives."""
+    """Return a line for each form: passes, work and time over the step without hard negatives."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, setting.batch, 3, setting.view, setting.view)
     views: list[Tensor] = list(torch.randn(shape, generator=generator))
@@ -50,6 +60,7 @@ def table(method: str, setting: Setting, *, rounds: int, minutes: float) -> list
         name: partial(twice, step_of(Row(method, given), setting, views, "cpu", torch.float32))
         for name, (given, _) in FORMS.items()
     }
+    work = {name: flops(step) for name, step in works.items()}
     until = time.monotonic() + 60 * minutes
     times = take_turns(works, "cpu", rounds=rounds, warm_up=1, until=until)
     lines = []
@@ -57,7 +68,8 @@ def table(method: str, setting: Setting, *, rounds: int, minutes: float) -> list
         found = ratios(times, name, "none")
         counted = 1 + passes / PASSES[method]
         spread = f"{found['median']:.3f} ({found['low']:.2f} to {found['high']:.2f})"
-        lines.append(f"| {method} | {name} | {counted:.3f} | {spread} |")
+        share = work[name] / work["none"]
+        lines.append(f"| {method} | {name} | {counted:.3f} | {share:.3f} | {spread} |")
     return lines
 
 

@@ -15,3 +15,6 @@ def test_every_form_has_a_line_and_its_passes(method, passes):
     assert [line.split("|")[2].strip() for line in lines] == list(FORMS)
     counted = [float(line.split("|")[3]) for line in lines]
     assert counted == passes
+    # Nearly all work is the encoder's, at a size where nothing is rounded.
+    work = [float(line.split("|")[4]) for line in lines]
+    assert work == pytest.approx(passes, abs=0.02)
