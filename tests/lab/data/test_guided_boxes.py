@@ -90,6 +90,18 @@ def test_boxes_keep_their_size_and_stay_inside(rule):
     assert not torch.equal(chosen, drawn)
 
 
+def test_places_are_drawn_anew_in_every_epoch_and_again_in_the_same():
+    crops, sizes, rows = GuidedCrops(cache(), 6), SIZES.expand(COUNT, 2), torch.arange(COUNT)
+    uniforms = uniforms_of_epoch(2, 0, COUNT).transpose(0, 1).flatten(0, 1)
+    box = draw_views(uniforms, sizes.repeat(2, 1), RECIPE).box
+    guided = GuidedBoxes(crops, seed=2, count=COUNT)
+    first, second, again = (guided(box, sizes, rows, epoch) for epoch in (0, 1, 0))
+    assert torch.equal(first, again)
+    assert (first != second).any(1).float().mean() > 0.3
+    other = GuidedBoxes(crops, seed=3, count=COUNT)(box, sizes, rows, 0)
+    assert (first != other).any(1).float().mean() > 0.3
+
+
 def share_by_hand(mask, box):
     left, top, width, height = (int(value) for value in box)
     seen = [mask[y, x] > 127 for y in range(top, top + height) for x in range(left, left + width)]
