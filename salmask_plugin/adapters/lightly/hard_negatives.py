@@ -42,8 +42,10 @@ class HardNegativeEncoder:
         negatives: Tensor | None,
         networks: Sequence[nn.Module],
         encode: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return their projections (N, M, D), and whose they are, as the loss takes them.
+    ) -> tuple[Tensor | None, ...]:
+        """Return their projections (N, M, D), and whose they are where not all images have some.
+
+        These are the loss' further arguments.
 
         Args:
             negatives: (B, M, C, H, W), or None without any.
@@ -51,8 +53,9 @@ class HardNegativeEncoder:
             encode: images (N, C, h, w) -> projections (N, D).
         """
         if negatives is None:
-            return None, None
+            return (None,)
         chosen = self.encoding.chosen(negatives)
         with frozen_running_statistics(*networks):
             encoded = torch.stack([encode(images) for images in chosen.unbind(1)], 1)
-        return encoded, self.encoding.owners(len(negatives), encoded.device)
+        owners = self.encoding.owners(len(negatives), encoded.device)
+        return (encoded,) if owners is None else (encoded, owners)
