@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from salmask_plugin.crops import GuidedCrops
     from salmask_plugin.fills import (
         BlurFill,
         MeanFill,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         TopMask,
         foreground,
     )
+    from salmask_plugin.negatives import NegativeEncoding
     from salmask_plugin.seeding import step_generator
     from salmask_plugin.sparse import visible_only
     from salmask_plugin.types import MaskedViews
@@ -55,6 +57,7 @@ __all__ = [
     "FocalMask",
     "GivenLocalizer",
     "GridMask",
+    "GuidedCrops",
     "HighPassFilter",
     "InfoNCELoss",
     "MaskFunctionLocalizer",
@@ -64,6 +67,7 @@ __all__ = [
     "MatchedMask",
     "MeanFill",
     "MomentumLocalizer",
+    "NegativeEncoding",
     "NoiseFill",
     "OtherImageFill",
     "PermutedLocalizer",
@@ -81,6 +85,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "crops": ("GuidedCrops",),
     "fills": (
         "BlurFill",
         "MeanFill",
@@ -120,6 +125,7 @@ _PLACES = {
         "TopMask",
         "foreground",
     ),
+    "negatives": ("NegativeEncoding",),
     "seeding": ("step_generator",),
     "sparse": ("visible_only",),
     "types": ("MaskedViews",),

@@ -17,8 +17,9 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PAC
 
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
 LEAVES = {"types", "precision", "running_statistics", "seeding", "file_names", "json_files"}
+LEAVES |= {"negatives"}
 STAGES = {"localizers", "masks", "fills", "filters", "losses"}
-CORE = LEAVES | STAGES | {"masking", "sparse", "warm_up"}
+CORE = LEAVES | STAGES | {"masking", "sparse", "warm_up", "crops"}
 ROOMS = {
     "types": set(),
     "precision": set(),
@@ -26,6 +27,7 @@ ROOMS = {
     "seeding": set(),
     "file_names": set(),
     "json_files": set(),
+    "negatives": {"precision"},  # what of the hard negatives is encoded, for any host
     "filters": {"types", "precision"},
     "masks": {"types", "precision"},
     "fills": {"types", "precision", "filters"},
@@ -34,6 +36,8 @@ ROOMS = {
     "masking": LEAVES | STAGES,
     # How an encoder does not see masked places: no stage, since it runs in the host's forward.
     "sparse": {"types", "precision", "filters"},
+    # Where views are cut: boxes judged by maps of whole pictures, before there are views.
+    "crops": {"types", "masks", "localizers"},
     # What the masking is until the run's own encoder can localize; any host may use it.
     "warm_up": {"masking", "localizers"},
     "released": CORE,

@@ -20,6 +20,7 @@ from salmask_plugin.lab.settings.study_rows import row_settings
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = (
     "backbone",
+    "crops",
     "data",
     "depth",
     "detection",
@@ -27,6 +28,7 @@ GROUPS = (
     "localizer",
     "masking",
     "method",
+    "negative_encoding",
     "sampler",
     "view_filter",
     "warm_up",

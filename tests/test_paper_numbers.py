@@ -125,7 +125,8 @@ MASKINGS = {
     ),
 }
 
-LOSS = {"rho": 2.0, "hard_negative_bias": 0.0, "positive_in_denominator": True, "warm_up": None}
+LOSS = {"rho": 2.0, "hard_negative_bias": 0.0, "positive_in_denominator": True}
+LOSS |= {"warm_up": None, "negative_encoding": None}
 MOCO = LOSS | {
     "projection_dim": 128,
     "projection_batch_norm": False,

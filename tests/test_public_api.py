@@ -40,9 +40,12 @@ SURFACE = {
         "OtherImageFill",
         "UnseenFill",
         "visible_only",
+        # where views are cut
+        "GuidedCrops",
         # the whole view
         "HighPassFilter",
         # the loss
+        "NegativeEncoding",
         "info_nce",
         "InfoNCELoss",
     },
@@ -73,6 +76,7 @@ SURFACE = {
         "NegativeQueue",
         "add_hard_negatives",
         "hard_similarity",
+        "join_hard_negatives",
     },
 }
 OBJECTS = [(module, name) for module, names in SURFACE.items() for name in sorted(names)]

@@ -29,6 +29,8 @@ CORE = (
         "masking",
         "sparse",
         "warm_up",
+        "negatives",
+        "crops",
         "released",
         "__init__",
     ),

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from salmask_plugin import CachedLocalizer
 from salmask_plugin.adapters.lightly import resnet
 from salmask_plugin.adapters.lightly.cached_maps import look_up
+from salmask_plugin.encoders import small_convnet
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.localizers.map_store import CacheManifest
@@ -38,8 +39,8 @@ class Setting:
     """One size of the problem.
 
     Attributes:
-        backbone: of ``adapters.lightly.resnet``.
-        stem: its first layers.
+        backbone: of ``adapters.lightly.resnet``, or "small".
+        stem: a ResNet's first layers.
         view: side of the views in pixels.
         batch: images per step.
         localizer: side that online localizers see.
@@ -161,7 +162,10 @@ def step_of(
 ) -> Callable[[], None]:
     """Return one training step of a row: forward, backward, optimiser, no logger."""
     torch.manual_seed(0)
-    backbone, features = resnet(setting.backbone, stem=setting.stem)
+    if setting.backbone == "small":
+        backbone, features = small_convnet()
+    else:
+        backbone, features = resnet(setting.backbone, stem=setting.stem)
     if row.stock:
         module: Any = StockMoCo(backbone, features, setting.batch)
     else:
@@ -178,6 +182,8 @@ def step_of(
     mixed = torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
     if not row.stock:
         module.trainer = SimpleNamespace(
+            accumulate_grad_batches=1,
+            global_step=0,
             world_size=1,
             global_rank=0,
             log_every_n_steps=50,
@@ -206,6 +212,8 @@ def step_of(
         loss.backward()
         optimizers[0].step()
         optimizers[0].zero_grad(set_to_none=True)
+        if not row.stock:
+            module.trainer.global_step += 1
 
     return step
 

@@ -74,6 +74,29 @@ def test_symmetric_loss_reads_the_queue_before_keys_enter_it(build, batch):
     assert torch.equal(model.queue[:, :, BATCH:], old[:, :, BATCH:])
 
 
+@pytest.mark.parametrize("method", ["salmask_mocov2plus", "salmask_mocov2", "salmask_simclr"])
+def test_less_of_the_hard_negatives(build, batch, method):
+    """A part of the batch at half the side; the rest of the step is that of all of them."""
+    steps = {}
+    for encoding in (None, {"side": 0.5, "share": 0.5}):
+        model = build(method, recipe("mean", negative_encoding=encoding))
+        encoder = model.backbone if method == "salmask_simclr" else model.momentum_backbone
+        seen, hard, embed = record_inputs(encoder), [], model.embed_negatives
+        model.embed_negatives = lambda x, hard=hard, embed=embed: hard.append(embed(x)) or hard[-1]
+        assert model.training_step(batch, 0).isfinite()
+        steps[encoding is None] = seen, hard
+    (seen, hard), (whole, every) = steps[False], steps[True]
+    side = batch[1][0].shape[-1]
+    count = len(hard)
+    assert [part.shape[:2] for part in hard] == [(BATCH // 2, 1)] * count
+    assert [part.shape[:2] for part in every] == [(BATCH, 1)] * count
+    assert [tuple(part.shape) for part in seen[-count:]] == [
+        (BATCH // 2, 3, side // 2, side // 2)
+    ] * count
+    for one, other in zip(seen[:-count], whole[:-count], strict=True):
+        assert torch.equal(one, other)
+
+
 def test_rows_are_solo_learns_losses(solo):
     from solo.losses.mocov2plus import mocov2plus_loss_func
     from solo.losses.simclr import simclr_loss_func

@@ -73,8 +73,7 @@ class CachedLocalizer:
 
         Args:
             indices: (B,) integers, the images' places in the data set.
-            boxes: (B, 4) each view's crop, x0, y0, x1, y1 in shares of the image's width and
-                height, 0 <= x0 < x1 <= 1.
+            boxes: (B, 4) each view's crop, x0, y0, x1, y1 in shares of the image's sides, x0 < x1.
             flipped: (B,) bool, whether the crop was then mirrored left to right.
 
         Raises:
@@ -94,17 +93,27 @@ class CachedLocalizer:
         seen = resample(chosen, boxes, self.grid)
         return torch.where(flipped.to(device)[:, None, None], seen.flip(-1), seen)
 
+    @torch.no_grad()
+    def whole(self, indices: Tensor) -> Saliency:
+        """Return the stored maps of images (B,): float32 (B, H, W), on the indices' device."""
+        device = indices.device
+        maps = self._at(indices) if device.type == "cpu" else self._on(device)[indices]
+        return maps.float()
+
     def _checked(self, indices: Tensor, boxes: Tensor) -> Tensor:
+        # A crop's share may round to just above 1.
+        inside = (boxes >= 0) & (boxes <= 1 + 1e-6)
+        if not bool(inside.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
+            raise ValueError("boxes must be x0, y0, x1, y1 with 0 <= x0 < x1 <= 1, y alike.")
+        return self._at(indices)
+
+    def _at(self, indices: Tensor) -> Tensor:
         places = indices.cpu().numpy()
         if len(places) and not (places.min() >= 0 and places.max() < len(self.maps)):
             raise ValueError(
                 f"indices run from {places.min()} to {places.max()}; the cache holds 0 to "
                 f"{len(self.maps) - 1}."
             )
-        # A crop's share may round to just above 1.
-        inside = (boxes >= 0) & (boxes <= 1 + 1e-6)
-        if not bool(inside.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
-            raise ValueError("boxes must be x0, y0, x1, y1 with 0 <= x0 < x1 <= 1, y alike.")
         return torch.from_numpy(self.maps[places])
 
     def _on(self, device: torch.device) -> Tensor:

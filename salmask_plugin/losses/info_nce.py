@@ -19,6 +19,7 @@ def info_nce(
     rho: float = 2.0,
     positive_in_denominator: bool = True,
     hard_negative_bias: float = 0.0,
+    owners: Tensor | None = None,
 ) -> Tensor:
     """Contrast each query with its key, a queue, and its own image's hard negatives.
 
@@ -37,6 +38,8 @@ def info_nce(
         positive_in_denominator: False is Eq. 2 as printed, which leaves the positive out.
         hard_negative_bias: added to the hard negatives' logits; 0 is the paper. Their share of the
             softmax grows as the queue shrinks; log(K / 65536) keeps it at the paper's.
+        owners: (N,) int64, where N < B images have hard negatives of their own, (N, M, D): whose
+            they are. The other rows have the queue alone; see :func:`join_hard_negatives`.
 
     Returns:
         The mean loss, a scalar.
@@ -67,15 +70,61 @@ def info_nce(
             logits = torch.cat((positives[:, None] / temperature, logits), dim=1)
         losses = logits.logsumexp(1) - positives / temperature
         if hard_negatives is not None:
-            losses = add_hard_negatives(
+            losses, _ = join_hard_negatives(
                 losses,
                 positives,
-                hard_similarity(query, hard_negatives),
+                query,
+                hard_negatives,
+                owners,
                 temperature=temperature,
                 rho=rho,
                 bias=hard_negative_bias,
             )
     return losses.mean()
+
+
+def join_hard_negatives(
+    losses: Tensor,
+    positives: Tensor,
+    query: Tensor,
+    hard_negatives: Tensor,
+    owners: Tensor | None = None,
+    *,
+    temperature: float,
+    rho: float = 2.0,
+    bias: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Let the rows that have hard negatives take their own into the denominator.
+
+    Args:
+        losses: (B,) per-row losses without hard negatives.
+        positives: (B,) cosine of each row with its positive.
+        query: (B, D) embeddings of the rows.
+        hard_negatives: (N, D) or (N, M, D).
+        owners: (N,) int64, the row that each belongs to, none twice; rows without stay as they are,
+            bit for bit. None: N = B, row i holds those of image i.
+        temperature: the temperature the losses were computed with.
+        rho: factor on the similarity.
+        bias: added to the hard negatives' logits.
+
+    Returns:
+        (B,) losses, and (N, M) cosines of the owners with their own.
+
+    Raises:
+        ValueError: if the hard negatives are not one row per owner.
+    """
+    settings = {"temperature": temperature, "rho": rho, "bias": bias}
+    if owners is None:
+        hard = hard_similarity(query, hard_negatives)
+        return add_hard_negatives(losses, positives, hard, **settings), hard
+    if owners.ndim != 1 or owners.dtype != torch.int64 or len(owners) != len(hard_negatives):
+        raise ValueError(
+            f"owners are {owners.dtype} {tuple(owners.shape)} for hard_negatives "
+            f"{tuple(hard_negatives.shape)}: int64 (N,) says whose each of the N is."
+        )
+    hard = hard_similarity(query[owners], hard_negatives)
+    joined = add_hard_negatives(losses[owners], positives[owners], hard, **settings)
+    return losses.index_copy(0, owners, joined), hard
 
 
 def hard_similarity(query: Tensor, hard_negatives: Tensor) -> Tensor:
@@ -163,7 +212,12 @@ class InfoNCELoss(nn.Module):
         self.hard_negative_bias = hard_negative_bias
 
     def forward(
-        self, query: Tensor, key: Tensor, negatives: Tensor, hard_negatives: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        negatives: Tensor,
+        hard_negatives: Tensor | None = None,
+        owners: Tensor | None = None,
     ) -> Tensor:
         """Return the mean loss; shapes as in :func:`info_nce`."""
         return info_nce(
@@ -175,4 +229,5 @@ class InfoNCELoss(nn.Module):
             rho=self.rho,
             positive_in_denominator=self.positive_in_denominator,
             hard_negative_bias=self.hard_negative_bias,
+            owners=owners,
         )

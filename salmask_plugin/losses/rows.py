@@ -18,8 +18,9 @@ class Rows:
     Attributes:
         losses: (B,).
         positives: (B,); with several positives, tau log sum exp(cosine / tau).
-        hard: (B, M) cosines with the row's own hard negatives, None before they joined.
-        hard_share: (B,) softmax share of the hard negatives, None before they joined.
+        hard: (N, M) cosines of the N rows that have hard negatives with their own, None before
+            they joined.
+        hard_share: (N,) their softmax share of the hard negatives, None before they joined.
     """
 
     losses: Tensor

@@ -65,6 +65,15 @@ def test_equals_the_integral(maps):
         torch.testing.assert_close(saliency[b], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_whole_maps_are_those_that_are_stored(maps):
+    half = store(maps.astype(np.float16))
+    found = half.whole(torch.tensor([2, 0]))
+    assert found.dtype == torch.float32
+    assert np.array_equal(found.numpy(), half.maps[[2, 0]].astype(np.float32))
+    with pytest.raises(ValueError, match="indices run from 3 to 3; the cache holds 0 to 2"):
+        half.whole(torch.tensor([3]))
+
+
 def test_an_l_keeps_its_shape():
     """Cropped to the L and mirrored, cells are cells: no interpolation, nothing transposed."""
     maps = np.zeros((1, 6, 8), dtype=np.float16)

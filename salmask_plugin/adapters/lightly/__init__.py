@@ -31,6 +31,7 @@ from salmask_plugin.adapters.lightly.evaluation import (
     occlusion_evaluation,
     reestimate_batch_norm,
 )
+from salmask_plugin.adapters.lightly.guided_views import GuidedViews
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss, LossStatistics
 from salmask_plugin.adapters.lightly.moco import MaskedMoCoV2
 from salmask_plugin.adapters.lightly.placements import PlacedViews
@@ -42,6 +43,7 @@ from salmask_plugin.warm_up import SaliencyWarmUp
 __all__ = [
     "ADIOSMoCoV2",
     "ADIOSSimCLR",
+    "GuidedViews",
     "HardNegativeNTXentLoss",
     "KNNResult",
     "LinearResult",

@@ -32,7 +32,7 @@ class MapsOfViews:
         return [views, labels, [look_up(self.cached, indices, at) for at in placements], indices]
 
 
-def cached_localizer(localizer: Localizer) -> CachedLocalizer | None:
+def cached_localizer(localizer: object) -> CachedLocalizer | None:
     """Return the cached localizer that this one is, or permutes; None where it is another kind."""
     inner = localizer.localizer if isinstance(localizer, PermutedLocalizer) else localizer
     return inner if isinstance(inner, CachedLocalizer) else None

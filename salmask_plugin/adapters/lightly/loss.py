@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from salmask_plugin.adapters.lightly.queue import KeyQueue
-from salmask_plugin.losses import add_hard_negatives, hard_similarity
+from salmask_plugin.losses import join_hard_negatives
 from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
 from salmask_plugin.precision import autocast_off, in_float
 
@@ -25,6 +25,7 @@ class LossStatistics:
         similarity_positive: mean cosine of query and key (q.k).
         similarity_hard: mean cosine of query and its own hard negatives (q.t), None without them.
         hard_negative_share: mean share of the hard negatives in the denominator, None without them.
+            Both are over the rows that have hard negatives.
     """
 
     similarity_positive: Tensor
@@ -89,7 +90,13 @@ class HardNegativeNTXentLoss(NTXentLoss):
         self.statistics: LossStatistics | None = None
         self.has_bank = self.memory_bank.size[0] > 0
 
-    def forward(self, out0: Tensor, out1: Tensor, hard_negatives: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        out0: Tensor,
+        out1: Tensor,
+        hard_negatives: Tensor | None = None,
+        owners: Tensor | None = None,
+    ) -> Tensor:
         """Return the mean loss over all rows, a scalar.
 
         Args:
@@ -98,6 +105,7 @@ class HardNegativeNTXentLoss(NTXentLoss):
                 gradient.
             hard_negatives: (B, D) or (B, M, D): row i belongs to image i. Detach them where the
                 method does.
+            owners: (N,) int64, where only N images have hard negatives, (N, M, D): whose they are.
 
         Raises:
             ValueError: on shapes that do not fit, an empty batch, or a bank that is not gathered on
@@ -123,18 +131,20 @@ class HardNegativeNTXentLoss(NTXentLoss):
             if hard_negatives is None:
                 self.statistics = LossStatistics(similarity)
                 return self._losses(logits, labels, reduction="mean")
-            hard = hard_similarity(in_float(out0), hard_negatives)
             losses = self._losses(logits, labels, reduction="none")
             stock, keys = losses[: len(query)], losses[len(query) :]
-            joined = add_hard_negatives(
+            joined, hard = join_hard_negatives(
                 stock,
                 positives,
-                hard,
+                in_float(out0),
+                hard_negatives,
+                owners,
                 temperature=self.temperature,
                 rho=self.rho,
                 bias=self.hard_negative_bias,
             )
             share = 1 - (stock - joined).detach().exp()
+            share = share if owners is None else share[owners]
             self.statistics = LossStatistics(similarity, hard.detach().mean(), share.mean())
             return torch.cat((joined, keys)).mean()
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.accumulation import MicroBatches
 from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
+from salmask_plugin.adapters.lightly.hard_negatives import HardNegativeEncoder
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
@@ -31,7 +32,7 @@ from salmask_plugin.adapters.lightly.views import (
     views_of,
 )
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.sparse import visible_only
 from salmask_plugin.warm_up import SaliencyWarmUp
 
@@ -55,6 +56,7 @@ class MaskedMoCoV2(LightningModule):
             which is then given this module's key encoder.
         seed: of the masks.
         warm_up: masks without saliency and without hard negatives at first; None: none.
+        negative_encoding: what is encoded of the hard negatives; None: all, as in the paper.
         query_index: which of lightly's two views is the query; the other is the key.
         num_classes: adds lightly's online linear classifier, trained on clean query views in a
             forward of its own, so that its curve compares with the baseline's. None: none.
@@ -87,6 +89,7 @@ class MaskedMoCoV2(LightningModule):
         masking: SaliencyMasking | None = None,
         seed: int = 0,
         warm_up: SaliencyWarmUp | None = None,
+        negative_encoding: NegativeEncoding | None = None,
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
@@ -142,6 +145,7 @@ class MaskedMoCoV2(LightningModule):
             seed=seed,
             warm_up=warm_up,
         )
+        self.hard_negatives = HardNegativeEncoder(negative_encoding, masking)
         self.step_log = StepLog(self.step_masking.masking)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -166,7 +170,8 @@ class MaskedMoCoV2(LightningModule):
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        views = self.step_masking(batch, rank=self.global_rank)
+        due = self.hard_negatives.due(self.trainer)
+        views = self.step_masking(batch, rank=self.global_rank, negatives=due)
         with visible_only(self.backbone, views.query_unseen):
             query = self.projection_head(self.backbone(views.query).flatten(1))
         if self._micro_batches.begins(self.trainer):
@@ -174,10 +179,11 @@ class MaskedMoCoV2(LightningModule):
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
         with shuffles_of_step(self.step_masking, query.device):
             key = self._encode_key(views.key)
-            hard_negatives = self._encode_negatives(views.negatives)
+            networks = (self.key_backbone, self.key_projection_head)
+            hard = self.hard_negatives(views.negatives, networks, self._encode_key)
         self.criterion.rho = self.step_masking.rho(self.rho)
         self.criterion.memory_bank.hold = self._micro_batches.accumulates(self.trainer)
-        loss: Tensor = self.criterion(query, key, hard_negatives)
+        loss: Tensor = self.criterion(query, key, *hard)
         self.step_log.step(
             self,
             views,
@@ -241,10 +247,3 @@ class MaskedMoCoV2(LightningModule):
         images, order = batch_shuffle(images, distributed=distributed)
         projections = self.key_projection_head(self.key_backbone(images).flatten(1))
         return batch_unshuffle(projections, order, distributed=distributed)
-
-    def _encode_negatives(self, negatives: Tensor | None) -> Tensor | None:
-        """Projections (B, M, D) of the hard negatives (B, M, C, H, W)."""
-        if negatives is None:
-            return None
-        with frozen_running_statistics(self.key_backbone, self.key_projection_head):
-            return torch.stack([self._encode_key(images) for images in negatives.unbind(1)], 1)

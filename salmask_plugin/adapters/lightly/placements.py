@@ -58,11 +58,25 @@ class PlacedViews:
         A placement is x0, y0, x1, y1 in shares of the image's width and height, and 1 where the
         view is mirrored, else 0.
         """
-        placed = [_placed(operations, image) for operations in self._views]
+        placed = [self.view(number, image) for number in range(2)]
         return [view for view, _ in placed], [placement for _, placement in placed]
 
+    def box(self, number: int, image: Image.Image) -> tuple[int, int, int, int]:
+        """Draw the box of one view: left, top, width, height in pixels."""
+        crops = (part for part in self._views[number] if isinstance(part, v2.RandomResizedCrop))
+        drawn = next(crops).make_params([image])
+        return drawn["left"], drawn["top"], drawn["width"], drawn["height"]
 
-def _placed(operations: Sequence[Any], image: Image.Image) -> tuple[Tensor, Tensor]:
+    def view(
+        self, number: int, image: Image.Image, box: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return one view and its placement, cut from ``box`` or from one that is drawn."""
+        return _placed(self._views[number], image, box)
+
+
+def _placed(
+    operations: Sequence[Any], image: Image.Image, given: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
     width, height = image.size
     box = (0.0, 0.0, 1.0, 1.0)
     flipped = False
@@ -70,7 +84,10 @@ def _placed(operations: Sequence[Any], image: Image.Image) -> tuple[Tensor, Tens
     for operation in operations:
         before = view
         if isinstance(operation, v2.RandomResizedCrop):
-            crop = operation.make_params([view])
+            if given is None:
+                crop = operation.make_params([view])
+            else:
+                crop = dict(zip(("left", "top", "width", "height"), given, strict=True))
             view = operation.transform(view, crop)
             left, top = crop["left"], crop["top"]
             right, bottom = left + crop["width"], top + crop["height"]

@@ -12,6 +12,7 @@ from lightly.utils.lars import LARS
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.hard_negatives import HardNegativeEncoder
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
@@ -19,7 +20,7 @@ from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.refusals import check_module
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.running_statistics import frozen_running_statistics
+from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.sparse import visible_only
 from salmask_plugin.warm_up import SaliencyWarmUp
 
@@ -41,6 +42,7 @@ class MaskedSimCLR(LightningModule):
             which is then given this module's backbone.
         seed: of the masks.
         warm_up: masks without saliency and without hard negatives at first; None: none.
+        negative_encoding: what is encoded of the hard negatives; None: all, as in the paper.
         query_index: which of lightly's two views is masked.
         num_classes: adds lightly's online linear classifier; see :class:`MaskedMoCoV2`.
         projection_dim: D.
@@ -74,6 +76,7 @@ class MaskedSimCLR(LightningModule):
         masking: SaliencyMasking | None = None,
         seed: int = 0,
         warm_up: SaliencyWarmUp | None = None,
+        negative_encoding: NegativeEncoding | None = None,
         query_index: int = 0,
         num_classes: int | None = None,
         projection_dim: int = 128,
@@ -123,6 +126,7 @@ class MaskedSimCLR(LightningModule):
             seed=seed,
             warm_up=warm_up,
         )
+        self.hard_negatives = HardNegativeEncoder(negative_encoding, masking)
         self.step_log = StepLog(self.step_masking.masking)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -144,15 +148,17 @@ class MaskedSimCLR(LightningModule):
         Raises:
             ValueError: if the batch is a single image, which has no negatives.
         """
-        views = self.step_masking(batch, rank=self.global_rank)
+        due = self.hard_negatives.due(self.trainer)
+        views = self.step_masking(batch, rank=self.global_rank, negatives=due)
         negatives = 2 * len(views.query) * self.trainer.world_size - 2
         if negatives == 0:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
         query = self._project(views.query, views.query_unseen)
         key = self._project(views.key)
-        hard_negatives = self._project_negatives(views.negatives)
+        networks = (self.backbone, self.projection_head)
+        hard = self.hard_negatives(views.negatives, networks, self._project)
         self.criterion.rho = self.step_masking.rho(self.rho)
-        loss: Tensor = self.criterion(query, key, hard_negatives)
+        loss: Tensor = self.criterion(query, key, *hard)
         self.step_log.step(
             self,
             views,
@@ -215,11 +221,3 @@ class MaskedSimCLR(LightningModule):
             features = self.backbone(images).flatten(1)
         projections: Tensor = self.projection_head(features)
         return projections
-
-    @torch.no_grad()
-    def _project_negatives(self, negatives: Tensor | None) -> Tensor | None:
-        """Projections (B, M, D) of the hard negatives (B, M, C, H, W)."""
-        if negatives is None:
-            return None
-        with frozen_running_statistics(self.backbone, self.projection_head):
-            return torch.stack([self._project(images) for images in negatives.unbind(1)], 1)

@@ -65,8 +65,10 @@ class StepMasking:
         self.seed = seed
         self.batches_seen = 0
 
-    def __call__(self, batch: Sequence[Any], *, rank: int) -> MaskedViews:
+    def __call__(self, batch: Sequence[Any], *, rank: int, negatives: bool = True) -> MaskedViews:
         """Return the views of a batch (views, targets, ...) as the encoders see them.
+
+        Without ``negatives`` no hard negatives are made; the masks of the views are the same.
 
         Raises:
             TypeError: if ``batch[0]`` is not a list, as lightly's transforms give.
@@ -78,7 +80,8 @@ class StepMasking:
             return MaskedViews(query, key)
         generator = step_generator(self.seed, rank, self.batches_seen, query.device)
         if self.warm_up is None or not self.warm_up.is_uniform(self._done()):
-            return self.masking(query, key, generator, self._given_saliency(batch))
+            masking = self.masking if negatives else replace(self.masking, negative=None)
+            return masking(query, key, generator, self._given_saliency(batch))
         found = self.warm_up.masking(self.masking, self._done())(query, key, generator)
         # A constant map is no saliency: its foreground is everything, and not to be judged.
         return replace(found, saliency=None)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
-from salmask_plugin.losses import add_hard_negatives, hard_similarity
+from salmask_plugin.losses import join_hard_negatives
 from salmask_plugin.losses.rows import Rows, nt_xent_rows
 from salmask_plugin.precision import in_float
 
@@ -44,6 +44,7 @@ def with_hard_negatives(
     rows: Rows,
     query: Tensor,
     hard_negatives: Tensor,
+    owners: Tensor | None = None,
     *,
     temperature: float,
     settings: MaskingSettings,
@@ -53,19 +54,22 @@ def with_hard_negatives(
     Args:
         rows: of the queries, all of them.
         query: (B, D).
-        hard_negatives: (B, M, D), row i of image i.
+        hard_negatives: (N, M, D).
+        owners: (N,) int64, the rows that they belong to; None: N = B, row i of image i.
         temperature: that of the rows.
         settings: rho and bias.
     """
     with torch.autocast(query.device.type, enabled=False):
-        hard = hard_similarity(query, hard_negatives)
-        losses = add_hard_negatives(
+        losses, hard = join_hard_negatives(
             rows.losses,
             rows.positives,
-            hard,
+            query,
+            hard_negatives,
+            owners,
             temperature=temperature,
             rho=settings.rho,
             bias=settings.hard_negative_bias,
         )
         share = 1 - torch.exp(rows.losses.detach() - losses.detach())
+        share = share if owners is None else share[owners]
     return Rows(losses, rows.positives, hard, share)

@@ -20,7 +20,7 @@ def describe(
     branch = settings.branch if settings.query is not None else "no view"
     hard = (
         f"{settings.num_negatives} per image from the {settings.negative_source}, "
-        f"rho={settings.rho}"
+        f"rho={settings.rho}{_encoded(settings)}"
         if settings.negative is not None
         else "none"
     )
@@ -30,6 +30,12 @@ def describe(
         f"{head} | masking is active: branch={branch} localizer={settings.localizer} "
         f"(trained on: {trained_on(localizer)}) hard negatives: {hard}{first}"
     )
+
+
+def _encoded(settings: MaskingSettings) -> str:
+    if settings.negative_encoding is None:
+        return ""
+    return f", encoded {settings.encoding.in_words()}"
 
 
 def describe_occlusion(settings: OcclusionSettings, *, method: str, seed: int) -> str:

@@ -153,6 +153,11 @@ class SaliencyMaskingMixin:
         first, second = views[0], views[1]
         generator = self._generator(first.device)
         _, masking = self.step_settings()
+        encoding = self.salmask.encoding
+        if encoding.every > 1:
+            trainer: Any = self.trainer  # type: ignore[attr-defined]
+            if not encoding.falls_on(trainer.global_step):
+                masking = replace(masking, negative=None)
         maps = masking.localize(first, second)
         encoder = self.backbone  # type: ignore[attr-defined]
         first, second = filtered(encoder, first), filtered(encoder, second)

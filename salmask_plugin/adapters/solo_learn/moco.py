@@ -64,17 +64,23 @@ class SalmaskMoCoV2Plus(SaliencyMaskingMixin, HeldKeys, MoCoV2Plus):
             rows,
             query,
             self.embed_negatives(images),
+            self.salmask.encoding.owners(len(images), images.device),
             temperature=self.temperature,
             settings=self.step_settings()[0],
         )
 
     @torch.no_grad()
     def embed_negatives(self, images: Tensor) -> Tensor:
-        """Embed (B, M, C, H, W) by the momentum encoder, in a forward of their own: (B, M, D)."""
+        """Embed (B, M, C, H, W) by the momentum encoder, in a forward of their own.
+
+        Returns:
+            (N, M, D): those of the images that have their own, see ``salmask.negative_encoding``.
+        """
+        chosen = self.salmask.encoding.chosen(images)
         networks = (self.momentum_backbone, self.momentum_projector)
         with frozen_running_statistics(*networks), already_filtered(self.momentum_backbone):
-            z = self.momentum_forward(images.flatten(0, 1))["z"]
-        return z.view(*images.shape[:2], -1)
+            z = self.momentum_forward(chosen.flatten(0, 1))["z"]
+        return z.view(*chosen.shape[:2], -1)
 
 
 class SalmaskMoCoV2(SalmaskMoCoV2Plus):

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from omegaconf import OmegaConf
 
+from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.warm_up import SaliencyWarmUp
 
 LocalizerName = Literal["resnet50", "efficientnet_lite0", "coco", "momentum", "uniform", "center"]
@@ -45,6 +46,8 @@ class MaskingSettings:
         positive_in_denominator: False is Eq. 2 as printed.
         warm_up: {uniform, ramp} of :class:`~salmask_plugin.warm_up.SaliencyWarmUp`, on ``grid``:
             masks without saliency and without hard negatives at first. None: none.
+        negative_encoding: {side, every, share} of :class:`~salmask_plugin.NegativeEncoding`: what
+            is encoded of the hard negatives. None: all, as in the paper.
 
     Raises:
         ValueError: on a value outside its range.
@@ -69,6 +72,7 @@ class MaskingSettings:
     hard_negative_bias: float = 0.0
     positive_in_denominator: bool = True
     warm_up: Mapping[str, Any] | None = None
+    negative_encoding: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_types(self, _TYPES)
@@ -100,6 +104,8 @@ class MaskingSettings:
                 raise ValueError(f"salmask.{name}={getattr(self, name)} must be finite.")
         if self.saliency_warm_up is not None and not self.masks:
             raise ValueError("salmask.warm_up needs a masking to lead to: query or negative.")
+        if self.encoding != NegativeEncoding() and self.negative is None:
+            raise ValueError("salmask.negative_encoding needs hard negatives: salmask.negative.")
 
     @classmethod
     def from_node(cls, node: Any) -> MaskingSettings:
@@ -120,14 +126,21 @@ class MaskingSettings:
         """What the masking is at first; None where it is itself from the start."""
         if self.warm_up is None:
             return None
-        refuse_unknown(self.warm_up, ["uniform", "ramp"], "salmask.warm_up")
-        for name, value in self.warm_up.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"salmask.warm_up.{name}={value!r} must be float or int.")
+        numbers = _numbers(self.warm_up, ["uniform", "ramp"], "salmask.warm_up")
         try:
-            return SaliencyWarmUp(**self.warm_up, grid=self.grid)
+            return SaliencyWarmUp(**numbers, grid=self.grid)
         except ValueError as error:
             raise ValueError(f"salmask.warm_up.{error}") from error
+
+    @property
+    def encoding(self) -> NegativeEncoding:
+        """What is encoded of the hard negatives."""
+        known = ["side", "every", "share"]
+        numbers = _numbers(self.negative_encoding or {}, known, "salmask.negative_encoding")
+        try:
+            return NegativeEncoding(**numbers)
+        except ValueError as error:
+            raise ValueError(f"salmask.negative_encoding.{error}") from error
 
     @property
     def masks(self) -> bool:
@@ -191,6 +204,15 @@ def refuse_unknown(node: Mapping[Any, Any], known: list[str], path: str) -> None
             raise ValueError(f"{path}.{key} is not a setting.{hint} Known: {', '.join(known)}.")
 
 
+def _numbers(node: Mapping[Any, Any], known: list[str], path: str) -> dict[str, Any]:
+    """Return the node's numbers; raise for a key that is not known, or another kind of value."""
+    refuse_unknown(node, known, path)
+    for name, value in node.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{path}.{name}={value!r} must be float or int.")
+    return dict(node)
+
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "recipe": (str,),
     "localizer": (str,),
@@ -210,4 +232,5 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "hard_negative_bias": (float, int),
     "positive_in_denominator": (bool,),
     "warm_up": (Mapping, type(None)),
+    "negative_encoding": (Mapping, type(None)),
 }

@@ -53,6 +53,7 @@ class SalmaskSimCLR(SaliencyMaskingMixin, SimCLR):
                 rows.head(count),
                 z[:count],
                 self.embed_negatives(images),
+                self.salmask.encoding.owners(count, images.device),
                 temperature=self.temperature,
                 settings=self.step_settings()[0],
             )
@@ -65,11 +66,16 @@ class SalmaskSimCLR(SaliencyMaskingMixin, SimCLR):
 
     @torch.no_grad()
     def embed_negatives(self, images: Tensor) -> Tensor:
-        """Embed (B, M, C, H, W) by the shared encoder, in a forward of their own: (B, M, D)."""
-        flat = images.flatten(0, 1)
+        """Embed (B, M, C, H, W) by the shared encoder, in a forward of their own.
+
+        Returns:
+            (N, M, D): those of the images that have their own, see ``salmask.negative_encoding``.
+        """
+        chosen = self.salmask.encoding.chosen(images)
+        flat = chosen.flatten(0, 1)
         if not self.no_channel_last:
             flat = flat.to(memory_format=torch.channels_last)
         networks = (self.backbone, self.projector)
         with frozen_running_statistics(*networks), already_filtered(self.backbone):
             z = self.projector(self.backbone(flat))
-        return z.view(*images.shape[:2], -1)
+        return z.view(*chosen.shape[:2], -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data.augment import evaluation_transform
 from salmask_plugin.lab.data.sampling import EpochSampler
 from salmask_plugin.lab.data.splits import ImageSplits, LabelledImages
@@ -20,6 +21,7 @@ def pretrain_loader(
     workers: int = 0,
     masks: bool = False,
     collate: Collate | None = None,
+    crops: GuidedCrops | None = None,
     epoch: int = 0,
     rank: int | None = None,
     world_size: int | None = None,
@@ -40,6 +42,7 @@ def pretrain_loader(
         masks: batches are then ([view, view], labels, [mask, mask], indices).
         collate: batches are then what it makes of samples with placements, see
             :class:`TwoViewDataset`; it runs in the workers.
+        crops: how the views are placed; see :class:`TwoViewDataset`.
         epoch: epochs finished so far: 0, or where a resumed run goes on.
         rank: see :class:`EpochSampler`.
         world_size: see :class:`EpochSampler`.
@@ -48,8 +51,8 @@ def pretrain_loader(
         ValueError: if a process has fewer images than one batch, or an argument is out of range.
     """
     check_counts(batch_size, workers)
-    placements = collate is not None
-    dataset = TwoViewDataset(images, transform, seed=seed, masks=masks, placements=placements)
+    more = {"masks": masks, "placements": collate is not None}
+    dataset = TwoViewDataset(images, transform, seed=seed, crops=crops, **more)
     sampler = EpochSampler(images, seed=seed, epoch=epoch, rank=rank, world_size=world_size)
     sampler.check_batch(batch_size)
     return worker_loader(
@@ -111,6 +114,7 @@ class TwoViewData:
         workers: worker processes.
         masks: whether object masks travel with the views.
         collate: see :func:`pretrain_loader`.
+        crops: see :func:`pretrain_loader`.
     """
 
     splits: ImageSplits
@@ -120,6 +124,7 @@ class TwoViewData:
     workers: int = 0
     masks: bool = False
     collate: Collate | None = None
+    crops: GuidedCrops | None = None
 
     def train_loader(
         self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
@@ -133,6 +138,7 @@ class TwoViewData:
             workers=self.workers,
             masks=self.masks,
             collate=self.collate,
+            crops=self.crops,
             epoch=epoch,
             rank=rank,
             world_size=world_size,

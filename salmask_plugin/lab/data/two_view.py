@@ -13,8 +13,10 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.splits import LabelledImages, MaskedImages
+from salmask_plugin.localizers import CachedLocalizer
 
 Transform = Callable[..., Any]
 Key = int | tuple[int, int]
@@ -38,6 +40,7 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
             placements, index), placements being two float32 (5,): x0, y0, x1, y1 in shares of the
             picture's width and height, and 1 where the view is mirrored. For masks or placements
             the transform is one of lightly's, or returns (views, placements) itself.
+        crops: how the views of lightly's transform are placed; None: as it draws them.
 
     Raises:
         ValueError: if seed is negative, masks are wanted of images that have none, both masks and
@@ -52,15 +55,19 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         seed: int,
         masks: bool = False,
         placements: bool = False,
+        crops: GuidedCrops | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed={seed} must be at least 0.")
         if masks and placements:
             raise ValueError("masks=True and placements=True exclude each other.")
-        if masks:
+        self.crops = crops
+        self._by_masks = crops is not None and crops.takes_object_masks
+        if masks or self._by_masks:
             check_masks(images)
         self.images = images
-        self.transform = _placing(transform) if masks or placements else transform
+        placed = masks or placements or crops is not None
+        self.transform = _placing(transform, crops) if placed else transform
         self.seed = seed
         self.masks = masks
         self.placements = placements
@@ -73,22 +80,34 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         with seeded_draws(self.seed, epoch, index):
             mask: Image.Image | None = None
-            if self.masks:
+            if self.masks or self._by_masks:
                 assert isinstance(self.images, MaskedImages)
                 image, mask, label = self.images.with_mask(index)
             else:
                 image, label = self.images[index]
-            views = self.transform(image)
+            views = self.transform(image, *self._guide(index, mask))
+            if self.crops is not None and not (self.masks or self.placements):
+                return _two(views[0]), label, index
             if self.masks or self.placements:
                 views, placements = map(_two, views)
-                if mask is None:
+                if not self.masks:
                     return views, label, placements, index
+                assert mask is not None
                 pairs = zip(views, placements, strict=True)
                 seen = [mask_in_view(mask, place, view.shape[-2:]) for view, place in pairs]
                 return views, label, seen, index
             if isinstance(views, Tensor):
                 views = [views, self.transform(image)]
             return _two(views), label, index
+
+    def _guide(self, index: int, mask: Image.Image | None) -> tuple[Tensor, ...]:
+        """Return the whole picture's map (h, w), where crops are chosen by one."""
+        if self.crops is None:
+            return ()
+        if mask is not None and self._by_masks:
+            return (mask_to_tensor(mask)[0].float() / 255,)
+        assert isinstance(self.crops.localizer, CachedLocalizer)
+        return (self.crops.localizer.whole(torch.tensor([index]))[0],)
 
 
 class OneViewDataset(Dataset[tuple[Any, int]]):
@@ -139,11 +158,15 @@ def mask_in_view(mask: Image.Image, placement: Tensor, size: Sequence[int]) -> T
     return (seen.flip(-1) if mirrored else seen).float() / 255
 
 
-def _placing(transform: Transform) -> Transform:
+def _placing(transform: Transform, crops: GuidedCrops | None) -> Transform:
     """Return what also says where its views lie; lightly's transforms are made to."""
+    # Imported here: the data sets need no lightly, which takes seconds.
+    if crops is not None:
+        from salmask_plugin.adapters.lightly.guided_views import GuidedViews
+
+        return GuidedViews(transform, crops)
     if not hasattr(transform, "transforms"):
         return transform
-    # Imported here: the data sets need no lightly, which takes seconds.
     from salmask_plugin.adapters.lightly.placements import PlacedViews
 
     return PlacedViews(transform)

@@ -69,6 +69,8 @@ def recipe_rows(
             settings = compose_settings([*overrides, *given], config_dir=config_dir, trust=trust)
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
+        if settings.crops:
+            raise UserError(f"row {name}: this command draws its views anywhere; leave out crops=.")
         label = str(settings.recipe or name) if named else name
         found.append(RecipeRow(label, settings, build_masking(settings)))
     return found

@@ -28,7 +28,8 @@ IDLE: Mapping[str, tuple[str, ...]] = {
         # Said by the record's own fields; the localizer stands in `masking` where it acts.
         *("view_size", "localizer", "trainer.max_epochs", "loader.batch_size"),
         *("method.rho", "method.hard_negative_bias", "method.positive_in_denominator"),
-        *("method.warm_up", "method.temperature", "method.queue_size", "method.image_size"),
+        *("method.warm_up", "method.negative_encoding", "method.temperature"),
+        *("method.queue_size", "method.image_size"),
         *("method.learning_rate", "method.weight_decay", "method.warmup_epochs"),
         *("method.momentum", "method.trust_coefficient", "method.decay_every"),
     ),
@@ -54,7 +55,7 @@ BEFORE: dict[str, Scalar] = {
     "method.projection_batch_norm": False,
 }
 """What runs did before there was a choice; a node that says nothing of it is such a run's."""
-OF_THE_RECIPE = ("masking.", "salmask.", "localizer_size", "method._target_")
+OF_THE_RECIPE = ("masking.", "crops.", "salmask.", "localizer_size", "method._target_")
 """Settings that rows differ in by intent: a baseline need not share them."""
 OF_THE_METHOD = ("method.", "method_kwargs.")
 """Settings that a baseline shares where it has them: another occluder has others."""

@@ -10,6 +10,7 @@ import torch
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.adapters.lightly.placements import PlacedViews
+from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data import (
     DeviceViewData,
     ImageSplits,
@@ -21,6 +22,7 @@ from salmask_plugin.lab.data import (
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
+from salmask_plugin.lab.runs.guided_crops import build_crops
 from salmask_plugin.lab.runs.node import as_mistakes, built
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
@@ -61,6 +63,11 @@ class Parts:
     masking: SaliencyMasking | None
     data: TwoViewData | OneViewData | DeviceViewData
     module: pl.LightningModule
+
+    @property
+    def crops(self) -> GuidedCrops | None:
+        """How the views' boxes are chosen; None where the host draws them."""
+        return None if isinstance(self.data, OneViewData) else self.data.crops
 
 
 def build_parts(settings: Settings, *, splits: ImageSplits | None = None) -> Parts:
@@ -180,6 +187,7 @@ def build_data(
             f"loader.batch_size={settings.loader.batch_size} must be at least 2: batch "
             "normalisation needs other images."
         )
+    crops = build_crops(settings, splits)
     if settings.is_supervised:
         if settings.loader.input != "host":
             raise UserError("method=supervised needs loader.input=host: it trains on one view.")
@@ -198,11 +206,12 @@ def build_data(
             recipe_of(build(settings.views)),
             placements=cached is not None,
             masks=masks,
+            crops=crops,
             seed=settings.seed,
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
     transform: Any = build(settings.views)
-    if masks or cached is not None:
+    if (masks or cached is not None) and crops is None:
         transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,
@@ -212,6 +221,7 @@ def build_data(
         workers=settings.workers,
         masks=masks,
         collate=None if cached is None else MapsOfViews(cached),
+        crops=crops,
     )
 
 

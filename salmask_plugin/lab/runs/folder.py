@@ -67,9 +67,11 @@ def below_out(settings: Settings, name: object, folder: str = "") -> Path:
 def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
-    localizer = [] if choices["masking"] == "none" else [choices["localizer"]]
+    crops = [f"crops_{settings.crops['rule']}"] if settings.crops else []
+    asked = crops or choices["masking"] != "none"
+    localizer = [choices["localizer"]] if asked else []
     network = backbone_name(settings).replace("/", "_")
-    parts = [data_name(settings), network, choices["method"], choices["masking"]]
+    parts = [data_name(settings), network, choices["method"], choices["masking"], *crops]
     parts += [*localizer, f"e{settings.trainer['max_epochs']}", f"seed{settings.seed}"]
     return "-".join(parts)
 

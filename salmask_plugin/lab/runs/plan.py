@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -36,9 +36,10 @@ def plan(
     parts = build_parts(settings)
     splits, data = parts.splits, parts.data
     clock = _StepClock()
+    period = period_of(parts.module, settings.trainer)
     with tempfile.TemporaryDirectory() as folder, expected_warnings(), refused_in_words():
         trainer = build(
-            {**settings.trainer, "max_steps": WARM_UP + TIMED},
+            {**settings.trainer, "max_steps": WARM_UP + max(TIMED, period)},
             callbacks=[clock],
             logger=False,
             default_root_dir=folder,
@@ -51,7 +52,7 @@ def plan(
         trainer.fit(parts.module, datamodule=PretrainData(data))
     if not trainer.is_global_zero:
         return
-    seconds = clock.seconds()
+    seconds = whole_periods(clock.seconds(), period)
     step = statistics.median(seconds)
     epochs = settings.trainer["max_epochs"]
     batch = data.batch_size * trainer.world_size
@@ -65,6 +66,20 @@ def plan(
     )
     print(f"memory      {_peak_memory()}")
     print(f"pretraining about {_duration(steps * step)}; evaluation comes on top")
+
+
+def period_of(module: pl.LightningModule, trainer: Mapping[str, Any]) -> int:
+    """Return after how many batches costs repeat: hard negatives may come in some steps alone."""
+    found = getattr(module, "hard_negatives", None)
+    every = 1 if found is None else int(found.encoding.every)
+    return every if every == 1 else every * int(trainer.get("accumulate_grad_batches") or 1)
+
+
+def whole_periods(seconds: Sequence[float], period: int) -> list[float]:
+    """Return the mean time of a step over each whole period, the newest ones."""
+    first = len(seconds) % period
+    starts = range(first, len(seconds), period)
+    return [statistics.fmean(seconds[start : start + period]) for start in starts]
 
 
 class _StepClock(pl.Callback):

@@ -86,7 +86,15 @@ def pretrain(settings: Settings, folder: Path) -> None:
             raise RunStopped(f"nothing was trained: {'; '.join(ran.said)}.")
         # A localizer that waits for the run's encoder says what it was trained on once it has it.
         bound = bind_encoder(parts.masking, parts.module.get_submodule("backbone"))
-        record = record_of(settings, splits, bound, history, ran=ran, unreadable=unreadable.names)
+        record = record_of(
+            settings,
+            splits,
+            bound,
+            history,
+            ran=ran,
+            crops=parts.crops,
+            unreadable=unreadable.names,
+        )
         write_record(folder, record)
         if unreadable.names:
             print(

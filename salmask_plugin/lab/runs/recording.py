@@ -12,6 +12,7 @@ import torch
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.foreground_bins import BIN_NAMES
+from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.results import (
     DataSet,
@@ -27,7 +28,7 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
-from salmask_plugin.lab.settings.choice_names import backbone_name
+from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
@@ -59,6 +60,7 @@ def record_of(
     history: History,
     *,
     ran: Progress,
+    crops: GuidedCrops | None = None,
     unreadable: Collection[str] = (),
 ) -> RunRecord:
     """Return the record of a run that has just been pretrained; evaluations are added later.
@@ -69,11 +71,13 @@ def record_of(
         masking: its recipe, or None.
         history: its curves and seconds.
         ran: what has run of it.
+        crops: how the views' boxes were chosen, or None.
         unreadable: names of the files that were passed over.
     """
     method = settings.method
     negatives = masking is not None and masking.negative is not None
     trainer = settings.trainer
+    localizer = crops if masking is None else masking
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return RunRecord(
         name=str(settings.name or recipe_name(settings)),
@@ -92,16 +96,18 @@ def record_of(
         epochs=ran.epochs,
         steps=ran.steps,
         batch_size=images_per_step(settings.loader.batch_size, trainer),
-        localizer="none" if masking is None else _localizer_name(masking, settings),
+        localizer="none" if localizer is None else _localizer_name(localizer, settings),
         localizer_trained_on=(
-            "none" if masking is None else getattr(masking.localizer, "trained_on", "unknown")
+            "none" if localizer is None else getattr(localizer.localizer, "trained_on", "unknown")
         ),
         branch=masking.branch if masking is not None and masking.query is not None else None,
         rho=method.get("rho") if negatives else None,
         temperature=method.get("temperature"),
         queue_size=method.get("queue_size"),
         masking={key: method[key] for key in MASKING if negatives and key in method}
-        | _warm_up(method.get("warm_up")),
+        | _warm_up(method.get("warm_up"))
+        | _encoding(method.get("negative_encoding"))
+        | _crops(crops, settings),
         optimizer={
             KEY_MOMENTUM if key == "momentum" else key: method[key]
             for key in OPTIMIZER
@@ -184,7 +190,11 @@ def recipe_name(settings: Settings) -> str:
         return settings.recipe
     if settings.is_adios:
         return "adios" if settings.method["masks_per_step"] == "all" else "adios_s"
-    return settings.choices["masking"]
+    masking = settings.choices["masking"]
+    if not settings.crops:
+        return masking
+    crops = f"crops_{settings.crops['rule']}"
+    return crops if masking == "none" else f"{masking}_{crops}"
 
 
 def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
@@ -193,7 +203,20 @@ def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
     return {"warm_up": f"uniform {node['uniform']:g}, ramp {node['ramp']:g} of training"}
 
 
-def _localizer_name(masking: SaliencyMasking, settings: Settings) -> str:
+def _crops(crops: GuidedCrops | None, settings: Settings) -> dict[str, str]:
+    if crops is None:
+        return {}
+    return {"crops": f"{crops_in_words(settings)} (trained on: {crops.localizer.trained_on})"}
+
+
+def _encoding(node: dict[str, Any] | None) -> dict[str, str]:
+    if node is None:
+        return {}
+    side, every, share = node["side"], node["every"], node["share"]
+    return {"negative_encoding": f"side {side:g}, every {every}, share {share:g}"}
+
+
+def _localizer_name(masking: SaliencyMasking | GuidedCrops, settings: Settings) -> str:
     own = built_by(settings.masking.get("localizer"))
     for name in ("uniform", "momentum"):  # recipes that bring a localizer of their own
         if own == f"{name.title()}Localizer":

@@ -24,3 +24,15 @@ def data_name(settings: Settings) -> str:
     if name != OWN_PICTURES:
         return name
     return f"{name}-{safe_name(Path(settings.data['root']).expanduser().resolve().name)}"
+
+
+def crops_in_words(settings: Settings) -> str:
+    """How the views' boxes are chosen, of a run whose settings have crops."""
+    node = settings.crops
+    number, whose = node["candidates"], settings.choices["localizer"]
+    if node["rule"] == "most":
+        return f"of {number} boxes a view the one with the most foreground by localizer={whose}"
+    return (
+        f"of {number} boxes a view the pair that overlaps least with {node['enough']:g} of the "
+        f"picture's foreground by localizer={whose}"
+    )

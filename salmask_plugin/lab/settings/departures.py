@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from salmask_plugin.lab.settings.choice_names import backbone_name
+from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
 from salmask_plugin.lab.settings.input_path import made_on_the_device
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -26,6 +26,7 @@ PAPER: dict[str, Any] = {
     "method.learning_rate": 0.015,
     "method.weight_decay": 1e-4,
     "method.warm_up": None,
+    "method.negative_encoding": None,
 }
 """The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
 SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
@@ -55,6 +56,8 @@ def departures_from_paper(settings: Settings) -> list[str]:
         )
     if settings.choices["backbone"] != "resnet50":
         found.append(f"backbone is {backbone_name(settings)}; the paper's is resnet50")
+    if settings.crops:
+        found.append(f"crops are chosen: {crops_in_words(settings)}; the paper's fall anywhere")
     if settings.loader.input == "device":
         found.append(f"{made_on_the_device(settings)}; the paper's come from the loader's workers")
     if settings.choices["data"] != "imagenet100":

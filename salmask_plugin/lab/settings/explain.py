@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.choice_names import backbone_name
+from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.groups import Compare
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.paper_values import written
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.negatives import NegativeEncoding
 
 LOSS = {
     "temperature": "temperature",
@@ -89,6 +90,13 @@ def in_sentences(settings: Settings) -> list[str]:
             f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
             f"{method['warm_up']['ramp']:.0%}."
         )
+    if settings.crops:
+        lines.append(
+            f"Crops: {crops_in_words(settings)}; all candidates have the size that is drawn."
+        )
+    if method.get("negative_encoding"):
+        numbers = {k: v for k, v in method["negative_encoding"].items() if k != "_target_"}
+        lines.append(f"Hard negatives are encoded {NegativeEncoding(**numbers).in_words()}.")
     values = ", ".join(f"{name} {method[key]:g}" for key, name in LOSS.items() if key in method)
     lines.append(f"Loss: {values or 'cross-entropy'}")
     return lines

@@ -75,6 +75,7 @@ class Run(TypedDict):
     backbone: Node
     localizer: NotRequired[Node]
     masking: Node
+    crops: NotRequired[Node]
     trainer: Trainer
     method: Node
     views: Node

@@ -124,6 +124,11 @@ class Settings:
         return self._node("views")
 
     @property
+    def crops(self) -> Node:
+        """How the views' boxes are chosen; empty where the host draws them, as it did before."""
+        return self._node("crops") if "crops" in self.values else {}
+
+    @property
     def trainer(self) -> Node:
         """Lightning's trainer."""
         return self._node("trainer")

@@ -29,8 +29,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def steps(rank: int, world: int, bank: bool) -> dict[str, Any]:
-    """Three SGD steps on this rank's share of fixed views; loss, gradient and bank."""
+def steps(rank: int, world: int, bank: bool, some: bool = False) -> dict[str, Any]:
+    """Three SGD steps on this rank's share of fixed views; loss, gradient and bank.
+
+    With ``some``, images 0, 1, 3 and 4 alone have hard negatives: the first two of either rank's
+    three.
+    """
+    owners = torch.tensor([0, 1] if world > 1 else [0, 1, 3, 4]) if some else None
     torch.manual_seed(0)
     network: Any = toy.network(normalised=False)
     torch.manual_seed(1)
@@ -45,7 +50,8 @@ def steps(rank: int, world: int, bank: bool) -> dict[str, Any]:
         query, key = wrapped(torch.cat((views[0], views[1]))).chunk(2)
         with torch.no_grad():
             hard = torch.stack((network(views[2]), network(views[3])), 1)
-        loss = criterion(query, key.detach() if bank else key, hard)
+        hard = hard if owners is None else hard[owners]
+        loss = criterion(query, key.detach() if bank else key, hard, owners)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -69,6 +75,7 @@ def worker(rank: int, world: int, port: int, folder: str) -> None:
     )
     try:
         found: dict[str, Any] = {str(bank): steps(rank, world, bank) for bank in (False, True)}
+        found |= {f"{bank} some": steps(rank, world, bank, some=True) for bank in (False, True)}
         found["masks"] = masks(distributed.get_rank())
         alone = HardNegativeNTXentLoss(0.2, (18, 10))
         try:
@@ -87,12 +94,13 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
 
 
+@pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize("bank", [False, True])
 def test_two_processes_equal_one_in_loss_gradient_and_bank(
-    ranks: list[dict[str, Any]], bank: bool
+    ranks: list[dict[str, Any]], bank: bool, some: bool
 ) -> None:
-    one = steps(0, 1, bank)
-    two = [found[str(bank)] for found in ranks]
+    one = steps(0, 1, bank, some)
+    two = [found[f"{bank} some" if some else str(bank)] for found in ranks]
     torch.testing.assert_close((two[0]["loss"] + two[1]["loss"]) / 2, one["loss"])
     for found in two:
         torch.testing.assert_close(found["gradient"], one["gradient"], rtol=1e-4, atol=1e-6)

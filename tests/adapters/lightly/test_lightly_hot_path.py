@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
-from salmask_plugin import CachedLocalizer, MomentumLocalizer
+from salmask_plugin import CachedLocalizer, MomentumLocalizer, NegativeEncoding
 from salmask_plugin.adapters.lightly import (
     ADIOSMoCoV2,
     ADIOSSimCLR,
@@ -28,6 +28,9 @@ from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews
 from salmask_plugin.localizers.map_store import CacheManifest
 
 pytestmark = pytest.mark.filterwarnings("ignore:The hard negatives dominate")
+
+
+LESS = NegativeEncoding(side=0.5, every=2, share=0.5)
 
 
 def moco(masking: Any = None, **options: Any) -> MaskedMoCoV2:
@@ -57,6 +60,8 @@ MODULES: dict[str, Callable[[], LightningModule]] = {
     "moco strict": lambda: moco(toy.masking(), positive_in_denominator=False),
     "moco momentum": lambda: momentum(moco),
     "moco cached": lambda: moco(toy.masking(localizer=cached())),
+    "moco, less negatives": lambda: moco(toy.masking(), negative_encoding=LESS),
+    "simclr, less negatives": lambda: simclr(toy.masking(), negative_encoding=LESS),
     "simclr baseline": simclr,
     "simclr": lambda: simclr(toy.masking()),
     "simclr strict": lambda: simclr(toy.masking(), positive_in_denominator=False),

@@ -40,6 +40,20 @@ def test_moco_rows_are_the_cores_loss(embeddings, positive):
     )
 
 
+def test_images_without_hard_negatives_of_their_own(embeddings):
+    """B = 5 queries, K = 11 keys, N = 3 owners: the core's loss, whose test is in loops."""
+    q, k, t = embeddings(5, 7), embeddings(5, 7), embeddings(3, 2, 7)
+    queue, owners = F.normalize(embeddings(7, 11), dim=0), torch.tensor([4, 0, 2])
+    rows = moco_rows(q, k, queue, temperature=0.3)
+    joined = with_hard_negatives(rows, q, t, owners, temperature=0.3, settings=SETTINGS)
+    core = {"temperature": 0.3, "rho": 1.7, "hard_negative_bias": 0.3, "owners": owners}
+    torch.testing.assert_close(joined.losses.mean(), info_nce(q, k, queue.T, t, **core))
+    assert torch.equal(joined.losses[[1, 3]], rows.losses[[1, 3]])
+    assert joined.hard.shape == (3, 2)
+    shares = 1 - (rows.losses - joined.losses).exp()
+    torch.testing.assert_close(joined.hard_share, shares[owners])
+
+
 def test_the_hard_negatives_share_of_the_softmax(embeddings):
     q, k, t = embeddings(4, 6), embeddings(4, 6), embeddings(4, 3, 6)
     queue = F.normalize(embeddings(6, 9), dim=0)

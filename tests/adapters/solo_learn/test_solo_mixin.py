@@ -194,6 +194,43 @@ def test_a_baseline_has_nothing_to_warm_up():
         make(recipe="none", warm_up={"uniform": 0.1, "ramp": 0.1})
 
 
+def test_hard_negatives_in_every_second_step_of_the_optimizer(batch):
+    negative = yaml.safe_load((GROUP / "mean.yaml").read_text())["negative"]
+    model = make(MomentumHost, negative=negative, negative_encoding={"every": 2})
+    settings = model.salmask, make(MomentumHost, negative=negative).salmask
+    found = []
+    for step in (0, 0, 1, 1, 2):  # two batches a step
+        model.trainer = type("Trainer", (), {"global_step": step})()
+        views = []
+        for each in settings:
+            model.salmask = each
+            views.append(model.make_views(batch[1]))
+        made, plain = views
+        found.append([views.negatives is not None for views in made.directions])
+        assert all(views.negatives is not None for views in plain.directions)
+        assert torch.equal(made.online[0], plain.online[0])
+    assert found == [[True] * 2, [True] * 2, [False] * 2, [False] * 2, [True] * 2]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "error", "message"),
+    [
+        ({"side": 2.0}, ValueError, "salmask.negative_encoding.side=2.0 must be above 0"),
+        ({"every": True}, TypeError, "salmask.negative_encoding.every=True must be float or int"),
+        ({"evry": 2}, ValueError, "Did you mean 'every'"),
+        (0.5, TypeError, "salmask.negative_encoding=0.5"),
+    ],
+)
+def test_a_wrong_encoding_of_negatives_is_named(encoding, error, message):
+    with pytest.raises(error, match=message):
+        make(negative_encoding=encoding)
+
+
+def test_without_hard_negatives_there_is_nothing_to_encode():
+    with pytest.raises(ValueError, match="negative_encoding needs hard negatives"):
+        make(recipe="random", negative_encoding={"side": 0.5})
+
+
 def test_masks_lie_behind_the_filter_which_is_applied_once(batch):
     model = make(MomentumHost, recipe="highpass")
     seen, keys = inputs_of(model.backbone), inputs_of(model.momentum_backbone)

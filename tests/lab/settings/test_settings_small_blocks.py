@@ -5,13 +5,7 @@ import pytorch_lightning as pl
 import torch
 
 from salmask_plugin.cli.main import main
-from salmask_plugin.lab.runs.build import (
-    PretrainData,
-    build_data,
-    build_masking,
-    build_module,
-    build_splits,
-)
+from salmask_plugin.lab.runs.build import PretrainData, build_parts
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.study_rows import check_plan
@@ -38,9 +32,8 @@ def maps(tmp_path_factory):
 def test_every_row_takes_a_step(maps, row):
     given = [*GENERATED, *SMALL, f"localizer.folder={maps}"]
     settings = compose_settings([f"experiment=small_block_simclr/{row}", *given])
-    masking = build_masking(settings)
-    splits = build_splits(settings)
-    module = build_module(settings, splits, masking)
+    parts = build_parts(settings)
+    module = parts.module
     before = {name: value.clone() for name, value in module.backbone.named_parameters()}
     trainer = pl.Trainer(
         max_epochs=1,
@@ -52,7 +45,7 @@ def test_every_row_takes_a_step(maps, row):
         enable_model_summary=False,
     )
     with expected_warnings():
-        trainer.fit(module, datamodule=PretrainData(build_data(settings, splits, masking)))
+        trainer.fit(module, datamodule=PretrainData(parts.data))
     moved = [
         not torch.equal(value, before[name]) for name, value in module.backbone.named_parameters()
     ]

@@ -89,9 +89,16 @@ def uniforms_of_epoch(seed: int, epoch: int, count: int) -> Tensor:
     for name, value in (("seed", seed), ("epoch", epoch), ("count", count)):
         if value < 0:
             raise ValueError(f"{name}={value} must be at least 0.")
-    state = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)
-    generator = torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
-    return torch.rand(count, 2, WIDTH, generator=generator)
+    return torch.rand(count, 2, WIDTH, generator=generator_of_epoch(seed, epoch))
+
+
+def generator_of_epoch(seed: int, epoch: int, *stream: int) -> torch.Generator:
+    """Return the generator of an epoch's draws; a ``stream`` of one's own is unrelated to others'.
+
+    On the CPU, so that every process draws the same.
+    """
+    state = np.random.SeedSequence((seed, epoch), spawn_key=stream).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def draw_views(uniforms: Tensor, sizes: Tensor, recipe: ViewRecipe) -> ViewDraws:

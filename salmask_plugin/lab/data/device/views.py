@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data.device.apply import apply_views
 from salmask_plugin.lab.data.device.decoded import (
     DecodedPictures,
@@ -18,6 +19,7 @@ from salmask_plugin.lab.data.device.decoded import (
     stack_pictures,
 )
 from salmask_plugin.lab.data.device.draws import draw_views, uniforms_of_epoch
+from salmask_plugin.lab.data.device.guided import GuidedBoxes
 from salmask_plugin.lab.data.device.object_masks import keep_masks, masks_of_views
 from salmask_plugin.lab.data.device.recipe import ViewRecipe
 from salmask_plugin.lab.data.sampling import EpochSampler
@@ -43,6 +45,7 @@ class DeviceViews:
             the view is mirrored.
         masks: object masks of all the pictures, uint8 (N, H, W). Batches are then (views, labels,
             masks, indices), masks being two float32 (B, 1, size, size) in [0, 1].
+        guided: chooses the views' boxes; None leaves them where they were drawn.
 
     Raises:
         ValueError: if seed is negative, or both masks and placements are wanted.
@@ -57,6 +60,7 @@ class DeviceViews:
         kept: KeptPictures | None = None,
         placements: bool = False,
         masks: Tensor | None = None,
+        guided: GuidedBoxes | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed={seed} must be at least 0.")
@@ -67,6 +71,7 @@ class DeviceViews:
         self.count = count
         self.placements = placements
         self._masks = masks
+        self._guided = guided
         self._kept = None if kept is None else (kept.pictures, kept.sizes)
         self._epoch = -1
         self._uniforms = torch.empty(0)
@@ -80,6 +85,9 @@ class DeviceViews:
             uniforms = self._of_epoch(batch.epoch, device)[batch.indices]
             twice = sizes.repeat(2, 1)
             draws = draw_views(uniforms.transpose(0, 1).flatten(0, 1), twice, self.recipe)
+            if self._guided is not None:
+                box = self._guided(draws.box, sizes, batch.indices, batch.epoch)
+                draws = replace(draws, box=box)
             both = apply_views(pictures, draws, twice, self.recipe, which.repeat(2))
             views = list(both.chunk(2))
             if self.placements or self._masks is not None:
@@ -125,6 +133,7 @@ class DeviceViewData:
         workers: worker processes that decode; kept pictures need none.
         decode_size: side in pixels that pictures are decoded to.
         labels: those of kept pictures; None where the loader decodes.
+        crops: how the views' boxes are chosen; None where they stay as drawn.
     """
 
     images: LabelledImages
@@ -134,6 +143,7 @@ class DeviceViewData:
     workers: int
     decode_size: int | None
     labels: Tensor | None
+    crops: GuidedCrops | None = None
 
     def train_loader(
         self, epoch: int = 0, rank: int | None = None, world_size: int | None = None
@@ -175,6 +185,7 @@ def device_view_data(
     keep: bool = True,
     placements: bool = False,
     masks: bool = False,
+    crops: GuidedCrops | None = None,
 ) -> DeviceViewData:
     """Prepare the training images for views that are made on the device.
 
@@ -191,6 +202,7 @@ def device_view_data(
         placements: see :class:`DeviceViews`.
         masks: the pictures' object masks go through the views too; see :class:`DeviceViews`. They
             are kept, one byte a pixel, also where pictures are not.
+        crops: how the views' boxes are chosen; None: as they were drawn.
 
     Raises:
         ValueError: if an argument is out of range, or pictures differ in size.
@@ -202,6 +214,12 @@ def device_view_data(
             "have been read. Give a decode_size, a side in pixels."
         )
     kept = keep_pictures(images, decode_size, workers=workers) if keep else None
+    by_masks = crops is not None and crops.takes_object_masks
+    objects = keep_masks(images, decode_size) if masks or by_masks else None
+    guided = None
+    if crops is not None:
+        shown = objects if by_masks else None
+        guided = GuidedBoxes(crops, seed=seed, count=len(images), masks=shown)
     return DeviceViewData(
         images=images,
         views=DeviceViews(
@@ -210,13 +228,15 @@ def device_view_data(
             count=len(images),
             kept=kept,
             placements=placements,
-            masks=keep_masks(images, decode_size) if masks else None,
+            masks=objects if masks else None,
+            guided=guided,
         ),
         batch_size=batch_size,
         seed=seed,
         workers=workers,
         decode_size=decode_size,
         labels=None if kept is None else kept.labels,
+        crops=crops,
     )
 
 

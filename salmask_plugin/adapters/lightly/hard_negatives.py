@@ -1,0 +1,61 @@
+"""Hard negatives of a step, encoded: whether there are any now, of which images, at what size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+
+from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.negatives import NegativeEncoding
+from salmask_plugin.running_statistics import frozen_running_statistics
+
+
+class HardNegativeEncoder:
+    """Encode hard negatives without gradient, in a forward that updates no running statistics.
+
+    Args:
+        encoding: what is encoded of them; None: all, whole, in every step.
+        masking: of the run.
+
+    Raises:
+        ValueError: if something is to be left out of hard negatives that nobody makes.
+    """
+
+    def __init__(self, encoding: NegativeEncoding | None, masking: SaliencyMasking | None) -> None:
+        if encoding is not None and (masking is None or masking.negative is None):
+            raise ValueError(
+                "negative_encoding needs hard negatives: masking.negative says how they are made, "
+                "and there is none."
+            )
+        self.encoding = encoding or NegativeEncoding()
+
+    def due(self, trainer: Trainer) -> bool:
+        """Whether the next batch has hard negatives; alike for all batches of an optimizer step."""
+        return self.encoding.every == 1 or self.encoding.falls_on(trainer.global_step)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        negatives: Tensor | None,
+        networks: Sequence[nn.Module],
+        encode: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor | None, ...]:
+        """Return their projections (N, M, D), and whose they are where not all images have some.
+
+        These are the loss' further arguments.
+
+        Args:
+            negatives: (B, M, C, H, W), or None without any.
+            networks: that encode.
+            encode: images (N, C, h, w) -> projections (N, D).
+        """
+        if negatives is None:
+            return (None,)
+        chosen = self.encoding.chosen(negatives)
+        with frozen_running_statistics(*networks):
+            encoded = torch.stack([encode(images) for images in chosen.unbind(1)], 1)
+        owners = self.encoding.owners(len(negatives), encoded.device)
+        return (encoded,) if owners is None else (encoded, owners)

@@ -1,0 +1,136 @@
+"""Where a view is cut from its picture: of several boxes the one that saliency speaks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from salmask_plugin.localizers.area import coverage
+from salmask_plugin.localizers.cached import CachedLocalizer
+from salmask_plugin.localizers.given import GivenLocalizer
+from salmask_plugin.masks import foreground
+from salmask_plugin.types import Saliency
+
+Rule = Literal["most", "apart"]
+
+
+@dataclass(frozen=True)
+class GuidedCrops:
+    """Of K boxes a view the one that a rule prefers; a choice of its own beside the masks.
+
+    The first candidate is the box that the host draws. The others have its size and lie anywhere in
+    the picture: so the views' scales and ratios are the host's, whatever is chosen, and saliency
+    decides their places alone.
+
+    - ``rule="most"``: each view takes the candidate with the most foreground. The two views come
+      closer to one another than the host's.
+    - ``rule="apart"``: of the pairs of candidates in which both views have enough foreground, the
+      one that overlaps least; where no pair has enough, the one whose poorer view has the most.
+
+    Among equals the first is taken, so a picture without foreground keeps the host's boxes. They
+    are chosen before there are views: only localizers that know the whole picture can be asked.
+
+    Args:
+        localizer: a :class:`CachedLocalizer` or a :class:`GivenLocalizer`.
+        candidates: K >= 1; 1 leaves the host's boxes as they are, bit for bit.
+        rule: "most" or "apart".
+        enough: of "apart": foreground per area of a view, in units of the whole picture's, in
+            (0, 1]; at 1 a view has to show the object as densely as the picture does.
+        tolerance: of the foreground of cached maps (Eq. 1); 0: the cells above the map's mean. Of
+            given masks the foreground is the object.
+
+    Raises:
+        ValueError: if a value is out of its range, or the localizer sees views alone.
+
+    References:
+        The idea: Peng et al., ContrastiveCrop, CVPR 2022, https://arxiv.org/abs/2202.03278. Theirs
+        draws a box's centre inside the object's bounding box.
+    """
+
+    localizer: CachedLocalizer | GivenLocalizer
+    candidates: int = 8
+    rule: Rule = "most"
+    enough: float = 1.0
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.localizer, CachedLocalizer | GivenLocalizer):
+            raise ValueError(
+                f"localizer={type(self.localizer).__name__}(...) is asked about views, and a crop "
+                "is chosen before there is one: CachedLocalizer (maps made by `salmask cache`) and "
+                "GivenLocalizer (object masks) know the whole picture."
+            )
+        if type(self.candidates) is not int or self.candidates < 1:
+            raise ValueError(f"candidates={self.candidates!r} must be a whole number, at least 1.")
+        if self.rule not in get_args(Rule):
+            raise ValueError(f"rule={self.rule!r} must be one of {get_args(Rule)}.")
+        if not 0 < self.enough <= 1:
+            raise ValueError(f"enough={self.enough} must be above 0 and at most 1.")
+        if not -float("inf") < self.tolerance < float("inf"):
+            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+
+    @property
+    def takes_object_masks(self) -> bool:
+        """Whether the pictures' object masks are asked, rather than a cache."""
+        return isinstance(self.localizer, GivenLocalizer)
+
+    @torch.no_grad()
+    def choose(self, maps: Saliency, boxes: Tensor) -> Tensor:
+        """Return the box of each view: (B, 2, 4).
+
+        Args:
+            maps: (B, h, w) of the whole pictures: stored maps, or object masks in [0, 1].
+            boxes: (B, 2, K, 4) of the two views, x0, y0, x1, y1 in shares of the picture's sides.
+        """
+        places = self.places(maps, boxes)
+        return boxes.gather(2, places[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+
+    @torch.no_grad()
+    def places(self, maps: Saliency, boxes: Tensor) -> Tensor:
+        """Return which candidate each view takes: int64 (B, 2). Arguments as of :meth:`choose`."""
+        seen = maps > 0.5 if self.takes_object_masks else foreground(maps, self.tolerance)
+        shares = foreground_shares(seen, boxes)
+        if self.rule == "most":
+            return shares.argmax(-1)
+        poorer = torch.minimum(shares[:, 0, :, None], shares[:, 1, None, :])
+        wanted = self.enough * seen.to(shares.dtype).mean((1, 2))[:, None, None]
+        # Above 1 where both have enough; below it, by the poorer one's foreground.
+        good = (poorer >= wanted * (1 - 1e-9)) & (poorer > 0)
+        value = torch.where(good, 2 - overlaps(boxes[:, 0], boxes[:, 1]), poorer / 2)
+        best = value.flatten(1).argmax(-1)
+        count = boxes.shape[2]
+        return torch.stack((best // count, best % count), -1)
+
+
+def foreground_shares(seen: Tensor, boxes: Tensor) -> Tensor:
+    """Return which share of each box is foreground, exact for cells that a box cuts: (B, ..., K).
+
+    Args:
+        seen: (B, h, w) bool, the foreground of whole pictures.
+        boxes: (B, ..., K, 4) x0, y0, x1, y1 in shares of the picture's sides.
+    """
+    # float64, so that a box of foreground alone is full, and autocast and TF32 keep out.
+    wide = torch.float32 if boxes.device.type == "mps" else torch.float64
+    flat = boxes.reshape(-1, 4).to(wide)
+    rows = coverage(flat[:, 1], flat[:, 3], seen.shape[1], 1).view(len(seen), -1, seen.shape[1])
+    columns = coverage(flat[:, 0], flat[:, 2], seen.shape[2], 1).view(len(seen), -1, seen.shape[2])
+    return ((rows @ seen.to(wide)) * columns).sum(-1).view(boxes.shape[:-1])
+
+
+def overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """Return intersection over union of every box with every other: (B, K, L), in [0, 1].
+
+    Args:
+        first: (B, K, 4).
+        second: (B, L, 4).
+    """
+    wide = torch.float32 if first.device.type == "mps" else torch.float64
+    one, other = first.to(wide)[:, :, None], second.to(wide)[:, None]
+    low = torch.maximum(one[..., :2], other[..., :2])
+    high = torch.minimum(one[..., 2:], other[..., 2:])
+    both = (high - low).clamp(min=0).prod(-1)
+    areas = (one[..., 2:] - one[..., :2]).prod(-1) + (other[..., 2:] - other[..., :2]).prod(-1)
+    return both / (areas - both)
