@@ -58,6 +58,23 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def in_use(folder: Path) -> bool:
+    """Whether another command holds the folder now, as far as the file system tells."""
+    path = folder / LOCK_NAME
+    if not path.exists():
+        return False
+    _refuse_strange(path)
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _refuse_links(folder: Path) -> None:
     """A run's folder may come from somebody else; what is written or deleted in it stays in it.
 

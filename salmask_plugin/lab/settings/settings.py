@@ -8,7 +8,14 @@ from functools import cached_property
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, Workers, required
+from salmask_plugin.lab.settings.groups import (
+    GROUPS,
+    Checkpoints,
+    Compare,
+    Loader,
+    Workers,
+    required,
+)
 from salmask_plugin.lab.settings.nodes import Node, built_by
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words
@@ -168,9 +175,13 @@ def read_group(group: type[Group], values: Any, path: str) -> Group:
     hints = get_type_hints(group, include_extras=True)
     if not isinstance(values, Mapping):
         raise UserError(f"{path}={values!r:.100} must be {in_words(group)}.")
+    inner = {}
     for key, value in values.items():
         if key not in hints:
             raise UserError(unknown_setting(f"{path}.{key}", tuple(hints), ()))
+        if hints[key] in GROUPS:
+            inner[key] = read_group(hints[key], value, f"{path}.{key}")
+            continue
         if get_origin(hints[key]) is dict:
             fits = isinstance(value, dict)
         else:
@@ -179,4 +190,4 @@ def read_group(group: type[Group], values: Any, path: str) -> Group:
             raise UserError(f"{path}.{key}={value!r:.100} must be {in_words(hints[key])}.")
     for name in sorted(required(group) - values.keys()):
         raise UserError(f"the setting {path}.{name} is missing: the command reads it.")
-    return group(**values)
+    return group(**{**values, **inner})
