@@ -72,8 +72,8 @@ def check_launcher(wanted: Compare, trainers: Mapping[str, Mapping[str, Any]]) -
         devices, nodes = trainer["devices"], trainer["num_nodes"]
         if nodes != 1:
             raise UserError(
-                f"row {row}: trainer.num_nodes={nodes}, but each job has one node. A run on several "
-                "is started by srun or torchrun, see docs/several_machines.md."
+                f"row {row}: trainer.num_nodes={nodes}, but each job has one node. A run on "
+                "several is started by srun or torchrun, see docs/several_machines.md."
             )
         count = len(devices) if isinstance(devices, list) else devices
         on_gpu = trainer["accelerator"] != "cpu" and isinstance(count, int)

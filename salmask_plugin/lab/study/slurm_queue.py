@@ -68,8 +68,8 @@ def check_slurm(wanted: Slurm, folder: Path) -> None:
     place = str(folder.absolute())
     if "%" in place or not place.isprintable():
         raise UserError(
-            f"{place!r}: SLURM takes a % in the names of its logs for a pattern, and no line break; "
-            "choose another out=... or name=... ."
+            f"{place!r}: SLURM takes a % in the names of its logs for a pattern, and no line "
+            "break; choose another out=... or name=... ."
         )
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -310,9 +309,12 @@ def test_a_machine_without_slurm_and_a_folder_that_it_would_misread_are_said(
     ],
 )
 def test_settings_of_the_launcher_are_held_to_what_they_can_do(overrides, words):
-    with pytest.raises(UserError) as caught:
+    def checked():
         settings = compose_settings(["data=generated", *overrides])
         check_launcher(settings.compare, {"none": settings.trainer})
+
+    with pytest.raises(UserError) as caught:
+        checked()
     assert words in str(caught.value)
 
 
