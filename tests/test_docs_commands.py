@@ -104,9 +104,11 @@ def kept():
 
 
 def completed(overrides, root):
-    """Compose, with a value for what the line leaves to the reader."""
+    """Compose, with a value for what the line leaves to the reader; all of it acts."""
     try:
-        return compose_settings(overrides, root=root)
+        settings = compose_settings(overrides, root=root)
+        assert not settings.unused
+        return settings
     except UserError as error:
         missing = re.findall(r"([\w.]+)=VALUE", str(error))
         if not missing:
@@ -142,7 +144,9 @@ def test_scripts_are_shell():
     """Nothing is run; what is left to the reader ("...") is a word as any other."""
     for page in GUIDES:
         found = re.findall(r"^```bash\n(.*?)^```$", page.read_text("utf-8"), re.S | re.M)
-        done = subprocess.run(["bash", "-n"], input="\n".join(found), text=True, capture_output=True)
+        done = subprocess.run(
+            ["bash", "-n"], input="\n".join(found), text=True, capture_output=True
+        )
         assert (done.returncode, done.stderr) == (0, ""), page
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -32,11 +32,13 @@ class Settings:
         values: the resolved configuration as plain containers, as records keep it.
         choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
         overrides: what the user typed.
+        unused: what of it acts on nothing, each with a sentence that says why.
     """
 
     values: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...] = ()
+    unused: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> Any:
         """Return a top-level value whose name is not known before, such as a task's kind.

@@ -16,7 +16,7 @@ from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.lab.settings.shorthand import check_data_is_named
+from salmask_plugin.lab.settings.shorthand import check_data_is_named, in_full
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
@@ -25,6 +25,7 @@ from salmask_plugin.lab.settings.study_rows import (
     row_settings,
     study_name,
 )
+from salmask_plugin.lab.settings.unused import refuse_unused_by_all
 from salmask_plugin.lab.study.on_slurm import Launched, check_launcher, run_on_slurm
 from salmask_plugin.lab.study.report_folder import Written, report_folder
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
@@ -186,6 +187,7 @@ def plan_rows(
             except UserError as error:
                 raise UserError(f"row {label}: {error}") from error
             rows.append(Row(label, composed, arguments))
+    refuse_unused_by_all([row.settings for row in rows], in_full(given, "run"))
     return rows
 
 
