@@ -98,7 +98,8 @@ def run_comparison(
             raise UserError(f"compare.include: {place} is not a folder.")
     for row in rows:
         if not is_finished(row):
-            check_trainer(row.settings)
+            if settings.compare.launcher == "here":  # where jobs are submitted, no GPU need be
+                check_trainer(row.settings)
             check_tasks(row.settings)
     by_name = {row.name: row for row in rows}
     todo = [row for row in rows if not is_finished(row)]

@@ -327,6 +327,21 @@ def test_several_gpus_of_a_job_and_several_processes_on_its_cores():
     assert settings.compare.slurm == Slurm()
 
 
+def test_a_machine_without_the_nodes_devices_submits_for_them(slurm, tmp_path, capsys):
+    """Where there is no GPU, as at the door of a cluster, rows that need one are submitted."""
+    slurm.say("hold")
+    study = ["compare", "data=generated", f"out={tmp_path}", "compare.only=[none,mean]"]
+    study += ["compare.seeds=[0,1]", "trainer.accelerator=gpu", "compare.launcher=slurm"]
+    assert main([*study, "compare.wait=false"]) == 0
+    said = capsys.readouterr().out
+    assert "4 of 4 runs are in the queue or run" in said
+    assert "Report" not in said
+    assert len(list(tmp_path.rglob("job.json"))) == 4
+    assert main([*study, "compare.wait=false"]) == 0
+    assert capsys.readouterr().out.count("is there") == 4
+    assert len(slurm.scripts()) == 1
+
+
 @pytest.mark.slow
 def test_a_comparison_on_slurm_survives_a_time_limit_and_equals_the_unbroken_run(
     slurm, tmp_path, capsys
