@@ -115,8 +115,8 @@ def _compose(
     if judged.faults:
         raise UserError(judged.faults[0].message)
     ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
-    texts = dict(zip(overrides, typed, strict=True)) if root == "run" else {}
-    unused = unused_settings(texts, raw, judged.values, ours, folders)
+    words = dict(zip(overrides, typed, strict=True)) if root == "run" else {}
+    unused = unused_settings(words, raw, judged.values, ours, folders)
     return Settings(judged.values, ours, tuple(overrides), unused)
 
 

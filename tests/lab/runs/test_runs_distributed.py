@@ -39,6 +39,7 @@ def test_two_processes_train_one_run(tmp_path, made_on, masking):
             *COMMAND,
             f"loader.input={made_on}",
             f"masking={masking}",
+            *(["backbone=small"] if masking == "sparse" else []),
             f"out={tmp_path}",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
