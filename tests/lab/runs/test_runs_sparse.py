@@ -1,5 +1,10 @@
 """`salmask pretrain masking=sparse`: trained, recorded, and gone on with to the same weights."""
 
+import os
+import subprocess
+import sys
+
+import pytest
 import torch
 
 from salmask_plugin.cli.main import main
@@ -29,9 +34,21 @@ TINY = [
 
 def test_a_run_whose_masked_places_are_not_seen_is_resumed_exactly(tmp_path):
     """The last epoch is taken away, and trained again by the same command."""
-    folder = tmp_path / "run"
     command = ["pretrain", *TINY, f"out={tmp_path}", "name=run"]
-    assert main(command) == 0
+    check_resume(lambda: main(command), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_resume_exactly(tmp_path):
+    """Over gloo; each process has its own masks, and BatchNorm its own visible places."""
+    two = ["batch_size=4", "trainer.devices=2", "trainer.strategy=ddp", "name=run"]
+    line = [sys.executable, "-m", "salmask_plugin.cli", "pretrain", *TINY, *two, f"out={tmp_path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    check_resume(lambda: subprocess.run(line, env=environment).returncode, tmp_path / "run")
+
+
+def check_resume(pretrain, folder):
+    assert pretrain() == 0
     record = read_record(folder)
     assert (record.status, record.recipe, record.branch) == ("finished", "sparse", "query")
     assert record.config["masking"]["query"]["fill"]["_target_"] == "salmask_plugin.UnseenFill"
@@ -40,7 +57,7 @@ def test_a_run_whose_masked_places_are_not_seen_is_resumed_exactly(tmp_path):
     straight = torch.load(last, weights_only=True)["state_dict"]
     last.unlink()
     (folder / "record.json").unlink()
-    assert main(command) == 0
+    assert pretrain() == 0
     again = torch.load(newest_checkpoint(folder / "checkpoints"), weights_only=True)["state_dict"]
     assert straight.keys() == again.keys()
     assert all(torch.equal(straight[name], again[name]) for name in straight)

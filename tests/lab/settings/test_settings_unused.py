@@ -4,6 +4,7 @@ import pytest
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.measures.recipes import recipe_rows
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.unused import refuse_unused
 from salmask_plugin.lab.study.compare import plan_rows
@@ -67,6 +68,15 @@ def test_the_sentence_says_what_the_recipe_has_instead(command, tmp_path, capsys
 def test_explain_says_it_too(capsys):
     assert main(["explain", "masking=none", "localizer=center"]) == 0
     assert "localizer=center acts on nothing: masking=none has no masks." in capsys.readouterr().out
+
+
+def test_a_preview_shows_no_localizer_that_the_recipe_does_not_ask():
+    """Its title would name it."""
+    typed = ["masking=random", "localizer=center"]
+    with pytest.raises(UserError, match="localizer=center acts on nothing"):
+        recipe_rows({}, typed, typed=typed)
+    (row,) = recipe_rows({}, [typed[0], "localizer=center"], typed=typed[:1])
+    assert row.localizer == "uniform"
 
 
 def test_a_study_s_settings_are_no_run_s(capsys, tmp_path):
