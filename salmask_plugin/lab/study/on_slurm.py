@@ -117,11 +117,15 @@ def run_on_slurm(
                 "nothing was submitted: without squeue's answer a run might be submitted twice."
             )
         there = {job.name for job in jobs if _is_going(job, queued)}
+        # After the look at the queue: a job may have ended since the study was planned.
+        jobs = [job for job in jobs if job.name in there or not finished(job)]
         fresh = [job for job in jobs if job.name not in there]
         numbers = submit(fresh, wanted, folder, safe_name(study.name)) if fresh else []
         for job, number in zip(fresh, numbers, strict=True):
             content = json.dumps({"job": number}, indent=2) + "\n"
             write_atomically(job.folder / JOB_NAME, content.encode())
+    if not jobs:
+        return Launched([], [])
     _say(jobs, there, wanted)
     if not wait:
         return Launched([], [job.name for job in jobs])

@@ -36,13 +36,16 @@ ASKED = Slurm(
 )
 WORK = """
 import os, sys, time, pathlib
+from salmask_plugin.lab.study.side_by_side import end_with_parent
+end_with_parent()
 folder = pathlib.Path(sys.argv[1])
 with (folder / "starts").open("a") as starts:
     starts.write("x")
 print("here is", folder.name, os.environ.get("SLURM_PROCID", "without a rank"), flush=True)
 if folder.name == "bad":
     sys.exit(3)
-(folder / "pid").write_text(str(os.getpid()))
+(folder / "new").write_text(str(os.getpid()))
+(folder / "new").replace(folder / "pid")
 until = time.monotonic() + 300
 while folder.name == "slow" and not (folder / "let").exists():
     assert time.monotonic() < until
@@ -194,18 +197,29 @@ def test_a_job_whose_time_is_up_is_put_back_and_goes_on(slurm, jobs, tmp_path):
     assert in_queue() == {"1"}
     (job.folder / "let").touch()
     assert run([job], tmp_path) == Launched([], [])
+    assert len(slurm.scripts()) == 1
     assert (slurm.home / "1.starts").read_text() == "xx"
     log = (job.folder / "job.log").read_text()
     assert log.count("=== ") >= 2
     assert log.count("here is slow") == 2
 
 
+def test_a_job_that_ended_since_the_study_was_planned_is_not_submitted(slurm, jobs, tmp_path):
+    done, left = jobs("done", "left")
+    done.folder.mkdir(parents=True)
+    (done.folder / "done").touch()
+    slurm.say("hold")
+    assert run([done, left], tmp_path, wait=False) == Launched([], ["left"])
+    assert not (done.folder / "job.json").exists()
+
+
 def test_a_job_that_is_killed_ends_its_run_and_is_submitted_again(slurm, jobs, tmp_path):
     (job,) = jobs("slow")
     run([job], tmp_path, wait=False)
     wait_for(lambda: (job.folder / "pid").exists())
+    child = int((job.folder / "pid").read_text())
     os.kill(int((slurm.home / "1.pid").read_text()), signal.SIGKILL)
-    wait_for(lambda: in_queue() == set())
+    wait_for(lambda: in_queue() == set() and not alive(child))
     (job.folder / "let").touch()
     assert run([job], tmp_path) == Launched([], [])
     assert len(slurm.scripts()) == 2
@@ -241,6 +255,14 @@ def test_submitit_s_own_executor_puts_a_run_back_by_the_same_hook(jobs, tmp_path
     assert started.result() is None
     assert (job.folder / "done").exists()
     assert (job.folder / "starts").read_text() == "xx"
+
+
+def alive(pid):
+    """A process that nobody waits for stays as a zombie where there is no init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def children_of(pid):
