@@ -84,6 +84,7 @@ GUESTS = {
     "jinja2": ("lab/results/",),
     "pydantic": ("lab/results/codec.py",),
     "tqdm": ("lab/", "adapters/"),
+    "submitit": ("lab/study/",),
     "pycocotools": ("lab/data/outlines.py",),
     "timm": ("localizers/", "encoders/", "adapters/", "lab/"),
 }

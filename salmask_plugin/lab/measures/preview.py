@@ -39,7 +39,7 @@ def preview(
     paths, images = _some_images(folder)
     rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
     given = with_embedded_localizer(overrides)
-    for row in recipe_rows(rows, given, config_dir=config_dir, trust=trust):
+    for row in recipe_rows(rows, given, typed=overrides, config_dir=config_dir, trust=trust):
         settings, masking = row.settings, row.masking
         name, localizer = settings.choices["masking"], settings.choices["localizer"]
         if masking is None or not can_be_shown(masking):

@@ -11,6 +11,8 @@ from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.shorthand import in_full
+from salmask_plugin.lab.settings.unused import refuse_unused_by_all
 from salmask_plugin.masking import SaliencyMasking
 
 LOCALIZER = "localizer="
@@ -44,6 +46,7 @@ def recipe_rows(
     rows: Mapping[str, Sequence[str]],
     given: Sequence[str],
     *,
+    typed: Sequence[str] = (),
     config_dir: str | None = None,
     trust: Trust = False,
 ) -> list[RecipeRow]:
@@ -54,15 +57,16 @@ def recipe_rows(
     Args:
         rows: name -> overrides.
         given: the user's overrides, with what the command adds.
+        typed: the user's alone, each of which must act in some row.
         config_dir: a folder whose configuration groups come before ours.
         trust: what may be built besides what our configurations name.
 
     Raises:
-        UserError: if a row does not compose.
+        UserError: if a row does not compose, or what was typed acts in none.
     """
     named = [text for text in given if text.startswith(MASKING)]
     chosen = {named[-1].removeprefix(MASKING): []} if named else rows
-    found = []
+    composed = []
     for name, overrides in chosen.items():
         # The row's own choice of a recipe comes first, the user's changes to its parts after it.
         try:
@@ -72,8 +76,9 @@ def recipe_rows(
         if settings.crops:
             raise UserError(f"row {name}: this command draws its views anywhere; leave out crops=.")
         label = str(settings.recipe or name) if named else name
-        found.append(RecipeRow(label, settings, build_masking(settings)))
-    return found
+        composed.append((label, settings))
+    refuse_unused_by_all([settings for _, settings in composed], in_full(typed, "run"))
+    return [RecipeRow(label, settings, build_masking(settings)) for label, settings in composed]
 
 
 def with_embedded_localizer(overrides: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ WARNINGS = (
     ".*smaller than the logging interval.*",
     ".*validation_step.* but have no .*val_dataloader.*",
     ".*no `val_dataloader`.*",
+    ".*`srun` command is available.*",  # a comparison starts its rows itself, or by sbatch
     ".*isinstance.treespec.*LeafSpec.*",
 )
 

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.trace import trace_kept
 
 LOCK_NAME = ".lock"
 RECORD_LOCK = ".record.lock"
@@ -31,6 +32,8 @@ def is_first_process() -> bool:
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder, for all processes of this command; it is made where it is missing.
 
+    An error that nobody has foreseen leaves its trace there.
+
     The system gives it free when the process ends, however it ends. A file that merely lies there,
     whoever left it and on which machine, holds nothing.
 
@@ -39,7 +42,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             in it is a link that leads out of it; or if the lock is no plain file.
     """
     if not is_first_process():
-        yield
+        with trace_kept(folder):
+            yield
         return
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_links(folder)
@@ -53,9 +57,27 @@ def alone_in(folder: Path) -> Iterator[None]:
         # Some shared file systems have no locks, and a full disk is better told by what needs it.
         print(f"{folder} cannot be locked against other commands: {error}.", flush=True)
     try:
-        yield
+        with trace_kept(folder):
+            yield
     finally:
         lock.release()
+
+
+def in_use(folder: Path) -> bool:
+    """Whether another command holds the folder now, as far as the file system tells."""
+    path = folder / LOCK_NAME
+    if not path.exists():
+        return False
+    _refuse_strange(path)
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
 
 
 def _refuse_links(folder: Path) -> None:

@@ -21,6 +21,7 @@ from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named
+from salmask_plugin.lab.settings.unused import refuse_unused
 
 WARM_UP, TIMED = 2, 5
 
@@ -31,6 +32,7 @@ def plan(
     """Time a few real steps, loader included, and extrapolate."""
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    refuse_unused(settings)
     check_world(settings.trainer)
     check_trainer(settings)
     parts = build_parts(settings)

@@ -25,7 +25,8 @@ def requeued_by_slurm() -> Iterator[None]:
     if not main or "SLURM_JOB_ID" not in os.environ or not hasattr(signal, "SIGUSR1"):
         yield
         return
-    previous = signal.signal(signal.SIGUSR1, lambda *_: _requeue())
+    own = os.getpid()  # loader workers inherit the handler, and SLURM gives them the signal as well
+    previous = signal.signal(signal.SIGUSR1, lambda *_: _requeue() if os.getpid() == own else None)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from salmask_plugin.lab.settings.groups import GROUPS, required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
 from salmask_plugin.lab.settings.nodes import NO_FOLDER, TARGET
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
+from salmask_plugin.lab.settings.shorthand import SHORT_NAMES
 from salmask_plugin.lab.settings.unknown_keys import joined, unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words, is_text, is_too_large
 
@@ -60,7 +61,7 @@ def judge(values: Mapping[str, Any], root: str) -> Judgement:
         root: file of ``configs/``.
     """
     judged = Judgement()
-    known = sorted(_paths(values))
+    known = [*sorted(_paths(values)), *SHORT_NAMES.get(root, {})]
     judged.values = _described(dict(values), ROOTS[root], "", judged.faults, known)
     return judged
 

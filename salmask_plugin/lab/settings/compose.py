@@ -32,6 +32,7 @@ from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import folder_as_data, in_full
 from salmask_plugin.lab.settings.study_rows import expand_row
 from salmask_plugin.lab.settings.unknown_keys import no_choice
+from salmask_plugin.lab.settings.unused import unused_settings
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
 PAPER_QUEUE = 65536
@@ -97,7 +98,8 @@ def _compose(
     for entry in typed:
         if (decided := SET_BY_SCHEDULE.get(root, {}).get(entry.key)) is not None:
             raise UserError(f"{entry.key} would be lost: {decided}.")
-    values, choices = _composed([entry.hydra for entry in typed], own, root)
+    raw, choices = _composed([entry.hydra for entry in typed], own, root)
+    values = _resolved(raw)
     missing = sorted(_missing(values)) if complete else []
     if missing:
         raise UserError(
@@ -113,12 +115,14 @@ def _compose(
     if judged.faults:
         raise UserError(judged.faults[0].message)
     ours = {key: str(value) for key, value in choices.items() if not key.startswith("hydra/")}
-    return Settings(judged.values, ours, tuple(overrides))
+    words = dict(zip(overrides, typed, strict=True)) if root == "run" else {}
+    unused = unused_settings(words, raw, judged.values, ours, folders)
+    return Settings(judged.values, ours, tuple(overrides), unused)
 
 
 def _composed(
     overrides: Sequence[str], own: Path | None, root: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[DictConfig, dict[str, Any]]:
     register_resolvers()
     extra = [] if own is None else [f"hydra.searchpath=[{quoted(f'file://{own}')}]"]
     GlobalHydra.instance().clear()
@@ -126,9 +130,11 @@ def _composed(
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             composed = compose(root, [*extra, *overrides], return_hydra_config=True)
         choices = dict(composed.hydra.runtime.choices)
-        return _without_hydra(composed), choices
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from error
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    return composed, choices
 
 
 def _typed_texts(faults: Sequence[Fault], typed: Sequence[Typed]) -> frozenset[str]:
@@ -152,10 +158,11 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, function, replace=True)
 
 
-def _without_hydra(composed: DictConfig) -> dict[str, Any]:
-    OmegaConf.set_struct(composed, False)
-    del composed["hydra"]
-    values = OmegaConf.to_container(composed, resolve=True)
+def _resolved(composed: DictConfig) -> dict[str, Any]:
+    try:
+        values = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_explain(error)) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 

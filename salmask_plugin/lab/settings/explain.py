@@ -50,7 +50,7 @@ def explain_settings(
         trust: what may be built besides what our configurations name.
     """
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
-    lines = [*explain(settings), *_study(settings)]
+    lines = [*explain(settings), *settings.unused.values(), *_study(settings)]
     if everything:
         lines += ["", "All settings:", json.dumps(settings.values, indent=2)]
     return lines

@@ -55,6 +55,35 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slurm:
+    """``compare.slurm``: what the job of a run asks SLURM for; ranges are in lab/study/slurm.py.
+
+    Attributes:
+        partition: in which it waits; None: the cluster's own choice, as for the next two.
+        account: that pays.
+        qos: quality of service.
+        minutes: after which it is put back into the queue, to go on from its newest checkpoint.
+        requeues: how often that may happen.
+        gpus: of its node.
+        cpus: cores.
+        memory_gb: of the node's memory; None: the cluster's own choice.
+        at_once: jobs of the study that run at a time.
+        extra: further options of sbatch by their long names; true for one without a value.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    minutes: int = 720
+    requeues: int = 20
+    gpus: int = 1
+    cpus: int = 8
+    memory_gb: int | None = None
+    at_once: int = 16
+    extra: dict[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compare:
     """``compare``; configs/run.yaml says what each is."""
 
@@ -62,6 +91,9 @@ class Compare:
     baseline: str | None
     rows: dict[str, list[str]]
     parallel: int = 1
+    launcher: Literal["here", "slurm"] = "here"
+    wait: bool = True
+    slurm: Slurm = field(default_factory=Slurm)
     only: list[str] | None
     plan: dict[str, Planned] = field(default_factory=dict)
     gate: float = 10.0
@@ -76,7 +108,7 @@ class Compare:
     open: list[str]
 
 
-GROUPS = (Loader, TransferLoader, Workers, Checkpoints, Compare, Planned)
+GROUPS = (Loader, TransferLoader, Workers, Checkpoints, Compare, Slurm, Planned)
 """Dataclasses that are mappings in a configuration; any other one is built by a node."""
 
 

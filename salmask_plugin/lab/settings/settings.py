@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, Workers, required
+from salmask_plugin.lab.settings.groups import (
+    GROUPS,
+    Checkpoints,
+    Compare,
+    Loader,
+    Workers,
+    required,
+)
 from salmask_plugin.lab.settings.nodes import Node, built_by
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words
@@ -25,11 +32,13 @@ class Settings:
         values: the resolved configuration as plain containers, as records keep it.
         choices: which leaf each group took, e.g. {"masking": "mean", "data": "cifar10"}.
         overrides: what the user typed.
+        unused: what of it acts on nothing, each with a sentence that says why.
     """
 
     values: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...] = ()
+    unused: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> Any:
         """Return a top-level value whose name is not known before, such as a task's kind.
@@ -173,9 +182,13 @@ def read_group(group: type[Group], values: Any, path: str) -> Group:
     hints = get_type_hints(group, include_extras=True)
     if not isinstance(values, Mapping):
         raise UserError(f"{path}={values!r:.100} must be {in_words(group)}.")
+    inner = {}
     for key, value in values.items():
         if key not in hints:
             raise UserError(unknown_setting(f"{path}.{key}", tuple(hints), ()))
+        if hints[key] in GROUPS:
+            inner[key] = read_group(hints[key], value, f"{path}.{key}")
+            continue
         if get_origin(hints[key]) is dict:
             fits = isinstance(value, dict)
         else:
@@ -184,4 +197,4 @@ def read_group(group: type[Group], values: Any, path: str) -> Group:
             raise UserError(f"{path}.{key}={value!r:.100} must be {in_words(hints[key])}.")
     for name in sorted(required(group) - values.keys()):
         raise UserError(f"the setting {path}.{name} is missing: the command reads it.")
-    return group(**values)
+    return group(**{**values, **inner})

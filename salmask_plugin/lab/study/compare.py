@@ -16,7 +16,7 @@ from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.paper_values import left_out_rows
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.lab.settings.shorthand import check_data_is_named
+from salmask_plugin.lab.settings.shorthand import check_data_is_named, in_full
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
     IDENTITY,
@@ -25,6 +25,8 @@ from salmask_plugin.lab.settings.study_rows import (
     row_settings,
     study_name,
 )
+from salmask_plugin.lab.settings.unused import refuse_unused_by_all
+from salmask_plugin.lab.study.on_slurm import Launched, check_launcher, run_on_slurm
 from salmask_plugin.lab.study.report_folder import Written, report_folder
 from salmask_plugin.lab.study.side_by_side import Job, run_jobs
 
@@ -54,14 +56,16 @@ class Compared:
     """What a comparison came to.
 
     Attributes:
-        report: of all runs that are finished.
+        report: of all runs that are finished; None while there is none.
         runs: how many there should be.
         failed: names of those that failed; the same call runs them again.
+        going: names of those that are in the queue or run, where they are not waited for.
     """
 
-    report: Written
+    report: Written | None
     runs: int
     failed: list[str]
+    going: list[str]
 
 
 def run_comparison(
@@ -75,7 +79,7 @@ def run_comparison(
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
-    parallel = _parallel(settings)
+    check_launcher(settings.compare, {row.name: row.settings.trainer for row in rows})
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
@@ -94,10 +98,24 @@ def run_comparison(
             raise UserError(f"compare.include: {place} is not a folder.")
     for row in rows:
         if not is_finished(row):
-            check_trainer(row.settings)
+            if settings.compare.launcher == "here":  # where jobs are submitted, no GPU need be
+                check_trainer(row.settings)
             check_tasks(row.settings)
+    by_name = {row.name: row for row in rows}
     todo = [row for row in rows if not is_finished(row)]
-    failed = run_jobs(_jobs(todo, config_dir=config_dir, trust=trust), parallel=parallel)
+    jobs = _jobs(todo, config_dir=config_dir, trust=trust)
+    if settings.compare.launcher == "slurm":
+        launched = run_on_slurm(
+            jobs,
+            settings.compare.slurm,
+            study,
+            wait=settings.compare.wait,
+            finished=lambda job: is_finished(by_name[job.name]),
+        )
+    else:
+        launched = Launched(run_jobs(jobs, parallel=settings.compare.parallel), [])
+    if launched.going and not include and not any(is_finished(row) for row in rows):
+        return Compared(None, len(rows), launched.failed, launched.going)
     written = report_folder(
         study,
         title=f"Comparison {study.name}",
@@ -105,7 +123,7 @@ def run_comparison(
         notes=tuple(settings.compare.notes),
         include=include,
     )
-    return Compared(written, len(rows), failed)
+    return Compared(written, len(rows), launched.failed, launched.going)
 
 
 def _departures(rows: Sequence[Row]) -> list[str]:
@@ -170,6 +188,7 @@ def plan_rows(
             except UserError as error:
                 raise UserError(f"row {label}: {error}") from error
             rows.append(Row(label, composed, arguments))
+    refuse_unused_by_all([row.settings for row in rows], in_full(given, "run"))
     return rows
 
 
@@ -208,12 +227,5 @@ def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]
         if row.settings.trainer["devices"] == 1 and row.settings.trainer["num_nodes"] == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
-        jobs.append(Job(row.name, commands))
+        jobs.append(Job(row.name, commands, row.folder))
     return jobs
-
-
-def _parallel(settings: Settings) -> int:
-    parallel = settings.compare.parallel
-    if not isinstance(parallel, int) or isinstance(parallel, bool) or parallel < 1:
-        raise UserError(f"compare.parallel={parallel!r} must be a whole number, at least 1.")
-    return parallel

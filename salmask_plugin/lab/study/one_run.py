@@ -18,6 +18,7 @@ from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named
+from salmask_plugin.lab.settings.unused import refuse_unused
 
 
 def run_one(
@@ -41,6 +42,7 @@ def run_one(
     """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
+    refuse_unused(settings)
     check_length(settings.trainer)
     check_world(settings.trainer)
     folder = run_folder(settings)

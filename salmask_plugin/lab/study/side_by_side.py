@@ -10,14 +10,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from salmask_plugin.lab.durations import in_words
 from salmask_plugin.lab.errors import RunStopped
-from salmask_plugin.lab.runs.launcher import WITH_PARENT, of_a_comparison
+from salmask_plugin.lab.runs.launcher import of_a_comparison
+from salmask_plugin.lab.study.process import (
+    environment_of,
+    scheduler_signal_held,
+    visible_gpus,
+)
 
 COMMAND = [sys.executable, "-m", "salmask_plugin.cli"]
 PATIENCE = 30.0
@@ -31,10 +37,12 @@ class Job:
     Attributes:
         name: for people.
         commands: arguments of ``salmask``.
+        folder: that they write to.
     """
 
     name: str
     commands: Sequence[Sequence[str]]
+    folder: Path = Path()
 
 
 @dataclass
@@ -45,7 +53,12 @@ class _Running:
     process: subprocess.Popen[str]
 
 
-def run_jobs(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    parallel: int = 1,
+    again: Callable[[Job, int], bool] = lambda job, code: False,
+) -> list[str]:
     """Run all jobs, at most ``parallel`` at a time; return the names of those that failed.
 
     One that fails ends no other. Side by side, each line of output says whose it is, each process
@@ -55,6 +68,7 @@ def run_jobs(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
     Args:
         jobs: in the order in which they start.
         parallel: processes at a time, at least 1.
+        again: asked with a job whose command has failed, and its exit code: whether it is repeated.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, here or in a process, once all have ended.
@@ -82,6 +96,9 @@ def run_jobs(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
                     raise KeyboardInterrupt
                 if code == 0 and found.place + 1 < len(found.job.commands):
                     running.append(_start(found.job, found.place + 1, found.slot, parallel, ended))
+                    continue
+                if code != 0 and again(found.job, code):
+                    running.append(_start(found.job, found.place, found.slot, parallel, ended))
                     continue
                 if code != 0:
                     failed.append(found.job.name)
@@ -111,50 +128,21 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
-def environment_of(
-    slot: int, parallel: int, *, gpus: Sequence[str], environment: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the environment of a process.
-
-    Args:
-        slot: which of the ``parallel`` places it has.
-        parallel: processes at a time.
-        gpus: names of the GPUs as CUDA_VISIBLE_DEVICES takes them.
-        environment: of this process.
-    """
-    # Waiting threads that spin take the cores from others; it must be said before torch is there.
-    own = {"OMP_WAIT_POLICY": "passive", **environment, WITH_PARENT: "1"}
-    if parallel > 1:
-        own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // parallel)))
-        if len(gpus) > 1:
-            own["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-    return own
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name for name in given.split(",") if name.strip()]
-    import torch
-
-    return [str(index) for index in range(torch.cuda.device_count())]
-
-
 def _start(
     job: Job, place: int, slot: int, parallel: int, ended: queue.Queue[_Running]
 ) -> _Running:
     apart = parallel > 1
     gpus = visible_gpus() if apart else []
-    process = subprocess.Popen(
-        [*COMMAND, *job.commands[place]],
-        env=environment_of(slot, parallel, gpus=gpus, environment=os.environ),
-        stdin=subprocess.PIPE,  # stays open until this process ends
-        stdout=subprocess.PIPE if apart else None,
-        stderr=subprocess.PIPE if apart else None,
-        text=True,
-        errors="backslashreplace",
-    )
+    with scheduler_signal_held():
+        process = subprocess.Popen(
+            [*COMMAND, *job.commands[place]],
+            env=environment_of(slot, parallel, gpus=gpus, environment=os.environ),
+            stdin=subprocess.PIPE,  # stays open until this process ends
+            stdout=subprocess.PIPE if apart else None,
+            stderr=subprocess.PIPE if apart else None,
+            text=True,
+            errors="backslashreplace",
+        )
     running = _Running(job, place, slot, process)
     streams = ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
     copying = [

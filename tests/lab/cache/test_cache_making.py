@@ -22,12 +22,11 @@ DATA = [
     "data.classes=4",
     "data.size=32",
     "view_size=32",
-    "localizer_size=96",
     "loader.batch_size=8",
     "loader.workers=0",
     "trainer.accelerator=cpu",
 ]
-CACHE = [*DATA, "localizer=efficientnet_lite0"]
+CACHE = [*DATA, "localizer=efficientnet_lite0", "localizer_size=96"]
 TRAIN = [
     *DATA,
     "localizer=cached",
@@ -74,6 +73,16 @@ def test_the_manifest_says_what_the_maps_are(complete):
     assert manifest.trained_on == "ImageNet-1k labels"
     assert len(manifest.weights_sha256) == len(manifest.labels_sha256) == 64
     assert MapStore(complete).digests().all()
+
+
+def test_an_error_that_nobody_has_foreseen_leaves_its_trace(folder, monkeypatch, capsys):
+    def fails(*arguments):
+        raise RuntimeError("unheard of")
+
+    monkeypatch.setattr(cache, "fill", fails)
+    assert run_cache(folder) == 1
+    assert f"Its trace is in {folder / 'error.txt'}" in capsys.readouterr().err
+    assert "unheard of" in (folder / "error.txt").read_text()
 
 
 def test_agreement_is_written_and_bounded(complete):

@@ -26,7 +26,9 @@ TINY += ["method.queue_size=16", "method.split_batch_size=8", "trainer.max_epoch
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    assert main(["pretrain", *TINY, "masking=none", f"out={out}", "name=run"]) == 0
+    # A row of a study: its localizer is that of all rows, and of the variance too.
+    row = ["experiment=plumbing/none", *TINY[1:], f"out={out}", "name=run"]
+    assert main(["pretrain", *row]) == 0
     return out / "run"
 
 

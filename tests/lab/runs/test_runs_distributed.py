@@ -26,8 +26,10 @@ COMMAND = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("made_on", ["host", "device"])
-def test_two_processes_train_one_run(tmp_path, made_on):
+@pytest.mark.parametrize(
+    ("made_on", "masking"), [("host", "mean"), ("device", "mean"), ("host", "sparse")]
+)
+def test_two_processes_train_one_run(tmp_path, made_on, masking):
     done = subprocess.run(
         [
             sys.executable,
@@ -36,6 +38,8 @@ def test_two_processes_train_one_run(tmp_path, made_on):
             "pretrain",
             *COMMAND,
             f"loader.input={made_on}",
+            f"masking={masking}",
+            *(["backbone=small"] if masking == "sparse" else []),
             f"out={tmp_path}",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

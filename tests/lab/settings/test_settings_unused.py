@@ -1,0 +1,109 @@
+"""What was typed acts, or is refused: a localizer beside a recipe's own, and its relatives."""
+
+import pytest
+
+from salmask_plugin.cli.main import main
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.measures.recipes import recipe_rows
+from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.unused import refuse_unused
+from salmask_plugin.lab.study.compare import plan_rows
+
+NEGATIVES = "sampler@masking.negative.sampler=top"
+
+
+@pytest.mark.parametrize(
+    ("typed", "unused"),
+    [
+        (["masking=label_free", "localizer=center"], ["localizer=center"]),
+        (["masking=random", "localizer=center", "lr=1"], ["localizer=center"]),
+        (["masking=none", "localizer_size=96"], ["localizer_size=96"]),
+        (["method=adios_simclr", "localizer=center"], ["localizer=center"]),
+        (["masking=mean", "localizer=center", "localizer_size=96"], ["localizer_size=96"]),
+        (["masking=random", "localizer.input_size=9"], ["localizer.input_size=9"]),
+        (["masking=mean", NEGATIVES, "masking.negative=null"], [NEGATIVES]),
+        (
+            ["masking=mean", "masking.negative.sampler.tolerance=0", "masking.negative=null"],
+            ["masking.negative.sampler.tolerance=0"],
+        ),
+        (
+            ["warm_up@method.warm_up=saliency", "method.warm_up=null"],
+            ["warm_up@method.warm_up=saliency"],
+        ),
+        # These act: by name, through another localizer, or where they go.
+        (["masking=mean", "localizer=center", "localizer.size=0.5"], []),
+        (["masking=mean_permuted", "localizer=efficientnet_lite0", "localizer_size=64"], []),
+        (["masking=label_free", "masking.localizer.layer=layer3"], []),
+        (["masking=mean", "masking.negative=null", "seed=3", "evaluation.tasks=[knn]"], []),
+        (["masking=none", "+localizer@evaluation.occlusion.localizer=center"], []),
+        # Without it the command would ask for it: the study's localizer has no folder yet.
+        (["experiment=small_block_simclr", "data.root=x", "localizer.folder=x"], []),
+    ],
+)
+def test_what_acts_on_nothing_is_found(typed, unused):
+    given = typed if typed[0].startswith("experiment=") else ["data=generated", *typed]
+    settings = compose_settings(given)
+    assert list(settings.unused) == unused
+    for text, sentence in settings.unused.items():
+        assert sentence.startswith(f"{text} acts on nothing: ")
+    if unused:
+        with pytest.raises(UserError, match="acts on nothing"):
+            refuse_unused(settings)
+    else:
+        refuse_unused(settings)
+
+
+@pytest.mark.parametrize("command", ["pretrain", "plan"])
+def test_the_sentence_says_what_the_recipe_has_instead(command, tmp_path, capsys):
+    typed = ["data=generated", "masking=random", "localizer=center", f"out={tmp_path}"]
+    assert main([command, *typed]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "salmask: localizer=center acts on nothing: masking=random has a localizer of its own, "
+        "masking.localizer.\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_explain_says_it_too(capsys):
+    assert main(["explain", "masking=none", "localizer=center"]) == 0
+    assert "localizer=center acts on nothing: masking=none has no masks." in capsys.readouterr().out
+
+
+def test_a_preview_shows_no_localizer_that_the_recipe_does_not_ask():
+    """Its title would name it."""
+    typed = ["masking=random", "localizer=center"]
+    with pytest.raises(UserError, match="localizer=center acts on nothing"):
+        recipe_rows({}, typed, typed=typed)
+    (row,) = recipe_rows({}, [typed[0], "localizer=center"], typed=typed[:1])
+    assert row.localizer == "uniform"
+
+
+def test_a_study_s_settings_are_no_run_s(capsys, tmp_path):
+    typed = ["data=generated", "compare.seeds=[0,1]", f"out={tmp_path}"]
+    assert main(["pretrain", *typed]) == 2
+    assert "`salmask compare` alone reads it" in capsys.readouterr().err
+
+
+def test_a_localizer_for_all_rows_must_act_in_one():
+    def rows(*typed):
+        more = "+compare.rows.random=['masking=random']"
+        given = ["data=generated", "localizer=center", more, *typed]
+        return plan_rows(compose_settings(given), given)
+
+    assert len(rows("compare.only=[none,mean,random]")) == 3
+    for only in ("none", "none,random"):
+        with pytest.raises(UserError, match="localizer=center acts on nothing"):
+            rows(f"compare.only=[{only}]")
+    # Each of these is a run of a study: what was typed for all rows is no mistake in one.
+    (row,) = rows("compare.only=[mean]")
+    refuse_unused(compose_settings([*row.arguments, "masking=none"]))
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [("epohcs=3", "epochs"), ("batchsize=4", "batch_size"), ("wokers=2", "workers")],
+)
+def test_short_names_are_among_the_nearest(typed, nearest):
+    with pytest.raises(UserError, match=rf"Nearest: {nearest}[.,]"):
+        compose_settings(["data=generated", typed])
