@@ -50,6 +50,17 @@ class _Lasting:
             os.close(nowhere)
 
 
+def printable(words: object) -> str:
+    r"""Return a message with what has no shape escaped: names in it come from anyone's files.
+
+    Signs that a terminal obeys become ``\x1b``, bytes that are no UTF-8 ``\udcff``.
+    """
+    return "".join(
+        sign if sign == "\n" or sign.isprintable() else sign.encode("unicode_escape").decode()
+        for sign in str(words)
+    )
+
+
 @contextmanager
 def lasting_output() -> Iterator[None]:
     """Go on where standard output or errors cannot be written any more.

@@ -56,6 +56,14 @@ def test_a_view_too_small_for_the_blur_is_an_error(capsys, tmp_path):
     assert "kernel_size=33 is too large for a view of 16x16 px" in capsys.readouterr().err
 
 
+def test_an_error_does_nothing_to_the_terminal(capsys, tmp_path):
+    """Names of files stand in errors, and anyone may have chosen them."""
+    folder = tmp_path / "clear\x1b[2J\r\u202eme\udcff"
+    assert main(["preview", str(folder), "masking=mean"]) == 2
+    told = capsys.readouterr().err
+    assert "clear\\x1b[2J\\r\\u202eme\\udcff is not a folder" in told
+
+
 def test_a_folder_without_images_is_named(capsys, tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "val").mkdir()

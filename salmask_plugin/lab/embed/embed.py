@@ -22,6 +22,7 @@ from salmask_plugin.lab.embed.projection import Method, Projection, project
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.transfer import run_of, view_size_of
+from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.terminal import filled
 
@@ -124,10 +125,10 @@ def _features(
     return matrix
 
 
-def said(embedded: Embedded, shown: int = 5) -> Sequence[str]:
+def said(embedded: Embedded, most: int = 5) -> Sequence[str]:
     """Return what a reader is told, line by line."""
     lines = [filled(f"Encoder: {embedded.encoder}", "  "), f"Pictures: {embedded.pictures:,}"]
-    lines += [f"unreadable, passed over: {path}" for path in embedded.unreadable[:shown]]
-    if len(embedded.unreadable) > shown:
-        lines.append(f"... and {len(embedded.unreadable) - shown} more")
+    lines += [f"unreadable, passed over: {shown(str(path))}" for path in embedded.unreadable[:most]]
+    if len(embedded.unreadable) > most:
+        lines.append(f"... and {len(embedded.unreadable) - most} more")
     return [*lines, *(str(path) for path in embedded.files)]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 import types
 
@@ -157,3 +158,19 @@ def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):
     assert written[0]["file"].tolist() == ["a.png", "b/é.png", "c.png"]
     np.testing.assert_array_equal(written[0][["f0", "f1"]].to_numpy(), features)
     np.testing.assert_array_equal(written[0][["x", "y"]].to_numpy(), found.points)
+
+
+def test_names_of_files_act_on_nothing(tmp_path, checkpoint, save_picture, capsys):
+    """Neither on the terminal, nor on a spreadsheet; bytes that are no UTF-8 are escaped."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    odd = ["=cmd|x.png", "@a.png", os.fsdecode(b"caf\xe9$x_{.png")]
+    for number, name in enumerate(odd):
+        save_picture(photos / "plain.png", 40 * number).rename(photos / name)
+    (photos / os.fsdecode(b"bad\x1b[31m\xff.png")).write_bytes(b"no picture")
+    assert main(["embed", str(checkpoint), str(photos), str(out), "--view-size", "32"]) == 0
+    said = capsys.readouterr().out
+    assert "bad\\x1b[31m\\xff.png" in said
+    assert said.isprintable() or set(said) - {"\n"} <= set(map(chr, range(32, 127)))
+    rows = list(csv.reader(io.StringIO((out / "features.csv").read_text(encoding="utf-8"))))
+    assert [row[0] for row in rows[1:]] == ["'=cmd|x.png", "'@a.png", "caf\\udce9$x_{.png"]
+    assert np.load(out / "features.npz")["files"][0] == "=cmd|x.png"
