@@ -21,12 +21,11 @@ from salmask_plugin.lab.embed.picture import draw_embedding
 from salmask_plugin.lab.embed.projection import Method, Projection, project
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.transfer import run_of, view_size_of
+from salmask_plugin.lab.probes.transfer import run_of, side_of_views
 from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.terminal import filled
 
-VIEW_SIZE = 224
 BATCH = 64
 LEAST = 3
 """Fewer pictures have no neighbours to look at."""
@@ -79,7 +78,8 @@ def embed(
         workers: processes that read pictures.
 
     Raises:
-        UserError: if ``out`` is not empty, or there are fewer than three pictures.
+        UserError: if ``out`` is not empty, there are fewer than three pictures, or the encoder
+            cannot take views of that size.
         FileNotFoundError, ValueError: if the encoder or the folder cannot be read.
         OSError: if the disk refuses; ``out`` is then as it was.
     """
@@ -87,9 +87,8 @@ def embed(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder; embeddings do not mix.")
     paths = list_images(folder)
-    own = run_of(source)
-    size = view_size or (VIEW_SIZE if own is None else view_size_of(own))
     backbone = load_backbone(source, architecture=architecture, part=part)
+    size = side_of_views(backbone, view_size, run_of(source))
     images = ImageFiles(paths, [0] * len(paths), "skip")
     if len(images) < LEAST:
         raise UserError(f"{folder} has {len(images)} pictures; an embedding needs {LEAST}.")

@@ -160,6 +160,17 @@ def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):
     np.testing.assert_array_equal(written[0][["x", "y"]].to_numpy(), found.points)
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "2000000000"])
+def test_views_that_cannot_be(size, tmp_path, checkpoint, save_picture, capsys):
+    for place in range(3):
+        save_picture(tmp_path / "photos" / f"{place}.png", place)
+    photos, encoder = str(tmp_path / "photos"), str(checkpoint)
+    for command in (["embed", encoder, photos], ["export", encoder]):
+        assert main([*command, str(tmp_path / "out"), "--view-size", size]) == 2
+        assert "view_size" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
 def test_names_of_files_act_on_nothing(tmp_path, checkpoint, save_picture, capsys):
     """Neither on the terminal, nor on a spreadsheet; bytes that are no UTF-8 are escaped."""
     photos, out = tmp_path / "photos", tmp_path / "out"
