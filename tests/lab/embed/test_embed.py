@@ -82,6 +82,19 @@ def test_pca_keeps_distances_of_a_plane():
     assert found.words.endswith("100% of the variance")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_loading_of_an_axis_points_up(seed):
+    """So a picture is not mirrored by the machine, or by the order of the features."""
+    features = np.random.default_rng(seed).normal(size=(9, 5))
+    found = project(features, "pca").points
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    loadings = (unit - unit.mean(0)).T @ found
+    for axis in range(2):
+        assert loadings[np.abs(loadings[:, axis]).argmax(), axis] > 0
+    other = project(features[:, ::-1], "pca").points
+    np.testing.assert_allclose(other, found, atol=1e-5)
+
+
 def test_features_that_are_all_alike_have_one_place():
     found = project(np.ones((4, 3)), "pca")
     np.testing.assert_allclose(found.points, 0, atol=1e-7)
