@@ -53,12 +53,16 @@ def test_the_query_is_masked_and_the_key_is_bit_identical(
     assert 0 < float(found.trainer.callback_metrics["foreground_share"]) < 1
 
 
+@pytest.mark.parametrize("query_index", [0, 1])
 @pytest.mark.parametrize("negative", [None, toy.NEGATIVE])
-def test_the_loss_is_that_of_loops(host: SimpleNamespace, negative: Masking | None) -> None:
+def test_the_loss_is_that_of_loops(
+    host: SimpleNamespace, negative: Masking | None, query_index: int
+) -> None:
     recipe = toy.masking(negative=negative)
     loss = host.adapter.HardNegativeNTXentLoss(temperature=0.3, rho=1.5)
-    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0), loss)
-    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], tau=0.3, rho=1.5)
+    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, query_index), loss)
+    settings = {"tau": 0.3, "rho": 1.5, "query_index": query_index}
+    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], **settings)
     torch.testing.assert_close(found.module.losses[0], wanted.detach(), rtol=1e-5, atol=1e-6)
 
 
