@@ -69,8 +69,10 @@ def test_the_loss_is_that_of_loops(
 def test_hard_negatives_leave_running_statistics_alone(host: SimpleNamespace) -> None:
     recipe = toy.masking(negative=toy.NEGATIVE)
     found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0))
-    counts = [int(m.backbone[1].num_batches_tracked) for m in (found.start, found.module)]
-    assert counts[1] - counts[0] == 2 * 2  # two views in each of two steps, and nothing else
+    for part in ("backbone", "projector"):
+        layers = [getattr(module, part)[1] for module in (found.start, found.module)]
+        counts = [int(layer.num_batches_tracked) for layer in layers]
+        assert counts[1] - counts[0] == 2 * 2  # two views in each of two steps, and nothing else
 
 
 def test_hard_negatives_take_no_gradient(host: SimpleNamespace) -> None:
