@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+MOST = 900.0
+"""Seconds of work that no run of a test comes near."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,7 +29,7 @@ class Work:
     """
 
     def __init__(
-        self, session: int, *, idle: float = 180.0, least: float = 0.5, most: float = 900.0
+        self, session: int, *, idle: float = 180.0, least: float = 0.5, most: float = MOST
     ) -> None:
         self._session = session
         self._idle, self._least, self._most = idle, least, most
@@ -77,9 +79,9 @@ def ended(process: subprocess.Popen[Any]) -> int:
             work.check()
 
 
-def communicated(process: subprocess.Popen[str]) -> tuple[str, str]:
+def communicated(process: subprocess.Popen[str], most: float = MOST) -> tuple[str, str]:
     """Return (output, errors) of a process that leads a session, once it has ended."""
-    work = Work(process.pid)
+    work = Work(process.pid, most=most)
     while True:
         try:
             return process.communicate(timeout=1)
@@ -87,12 +89,12 @@ def communicated(process: subprocess.Popen[str]) -> tuple[str, str]:
             work.check()
 
 
-def run(line: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+def run(line: list[str], *, most: float = MOST, **options: Any) -> subprocess.CompletedProcess[str]:
     """As ``subprocess.run`` with both outputs as text, in a session of its own."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     with subprocess.Popen(line, start_new_session=True, **options) as process:
         try:
-            out, err = communicated(process)
+            out, err = communicated(process, most)
         except BaseException:
             os.killpg(process.pid, 9)
             raise
