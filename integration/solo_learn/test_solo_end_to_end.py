@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from oracles import working  # below tests/, which conftest.py adds
 from solo_toy import search_path
 
 pytestmark = pytest.mark.solo
@@ -274,14 +274,11 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
         "OMP_NUM_THREADS": "1",
     }
     short = rest.replace("max_epochs=10", "max_epochs=1").replace("num_workers=2", "num_workers=0")
-    done = subprocess.run(
+    done = working.run(
         ["bash", "-e", "-c", f"{sizes}\n{short}"],
         cwd=tmp_path,
         env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
+        most=3600,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     loaded = load_records(tmp_path / "out" / "records")

@@ -26,7 +26,7 @@ from salmask_plugin.cli.commands import (
 )
 from salmask_plugin.cli.completion import PrintCompletion, complete_paths
 from salmask_plugin.cli.missing import in_words
-from salmask_plugin.cli.output import lasting_output
+from salmask_plugin.cli.output import lasting_output, printable
 from salmask_plugin.cli.usage import usage_of
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.runs.launcher import alone, rank
@@ -169,17 +169,17 @@ def _ended(options: argparse.Namespace) -> int:
         if options.debug:
             raise
         words = in_words(error) if isinstance(error, ImportError) else error
-        print(f"salmask: {words}", file=sys.stderr)
+        print(f"salmask: {printable(words)}", file=sys.stderr)
         return 2
     except (RunStopped, OSError) as error:
         if options.debug:
             raise
-        print(f"salmask: {error}", file=sys.stderr)
+        print(f"salmask: {printable(error)}", file=sys.stderr)
         return getattr(error, "code", 1)
     except Exception as error:
         if options.debug:
             raise
-        print(f"salmask: {_unforeseen(error)}", file=sys.stderr)
+        print(f"salmask: {printable(_unforeseen(error))}", file=sys.stderr)
         return 1
     return 0
 

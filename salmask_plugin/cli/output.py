@@ -8,9 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+_KEPT = "\n\t\u00ad\u200c\u200d"
+"""Breaks, and signs without a shape that scripts need."""
+
 
 class _Lasting:
-    """A text stream that is dropped at its first error instead of raising it."""
+    """A text stream that is dropped at its first error instead of raising it.
+
+    What a reader gets on standard output is text and nothing that acts; on the other stream are
+    progress bars, which move the cursor.
+    """
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
@@ -18,7 +25,8 @@ class _Lasting:
         self.dropped = False
 
     def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
+        plain = printable(text) if self._name == "stdout" else text
+        self._try(lambda: self._stream.write(plain))
         return len(text)
 
     def flush(self) -> None:
@@ -48,6 +56,20 @@ class _Lasting:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+def printable(words: object) -> str:
+    r"""Return a text with what has no shape escaped: names in it come from anyone's files.
+
+    Signs that a terminal obeys become ``\x1b``, bytes that are no UTF-8 ``\udcff``.
+    """
+    text = str(words)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        sign if sign in _KEPT or sign.isprintable() else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 @contextmanager

@@ -53,12 +53,24 @@ def clear_unfinished(folder: Path) -> None:
     if not part.is_dir():
         return
     if (part / MOVING).is_file():
-        for name in json.loads((part / MOVING).read_text()):
-            # Some of them had arrived. A name that leads elsewhere is none of ours.
-            if not isinstance(name, str) or name in ("", "..") or name != Path(name).name:
-                raise ValueError(f"{part / MOVING} was not written by an export: {name!r}.")
-            _remove(folder / name)
+        for name in _names_in(part / MOVING):
+            _remove(folder / name)  # some of them had arrived
     shutil.rmtree(part)
+
+
+def _names_in(path: Path) -> list[str]:
+    """The names in a file that may be anyone's; one that leads elsewhere is none of ours."""
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} was not written by an export: {error}.") from error
+    if not isinstance(names, list) or not all(map(_is_name, names)):
+        raise ValueError(f"{path} was not written by an export: {names!r:.200}.")
+    return names
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", "..") and name == Path(name).name
 
 
 def _remove(path: Path) -> None:

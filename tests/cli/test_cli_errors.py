@@ -1,10 +1,14 @@
 """Bad input gets one line that names what is wrong, and exit code 2."""
 
+import contextlib
+import io
 import json
+import sys
 
 import pytest
 
 from salmask_plugin.cli.main import build_parser, main
+from salmask_plugin.cli.output import lasting_output
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.folder import keep_settings, read_settings, run_folder
 from salmask_plugin.lab.settings.allowed_targets import check_targets
@@ -54,6 +58,25 @@ def test_a_view_too_small_for_the_blur_is_an_error(capsys, tmp_path):
     arguments += ["view_size=16", "masking.query.fill.kernel_size=33", "data.train_images=64"]
     assert main(["pretrain", *arguments]) == 2
     assert "kernel_size=33 is too large for a view of 16x16 px" in capsys.readouterr().err
+
+
+def test_an_error_does_nothing_to_the_terminal(capsys, tmp_path):
+    """Names of files stand in errors, and anyone may have chosen them."""
+    folder = tmp_path / "clear\x1b[2J\r\u202eme\udcff"
+    assert main(["preview", str(folder), "masking=mean"]) == 2
+    told = capsys.readouterr().err
+    assert "clear\\x1b[2J\\r\\u202eme\\udcff is not a folder" in told
+
+
+def test_what_is_printed_is_text_whatever_names_are_in_it():
+    """Also where the stream takes no surrogates, as in a UTF-8 locale."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    with contextlib.redirect_stdout(stream), lasting_output():
+        print("a\x1b[2J\r\udcff\u202eb", "é ± \U0001f469\u200d\U0001f4bb\tc", sep="\n")
+        print("progress\r", file=sys.stderr)
+    stream.seek(0)
+    said = stream.read()
+    assert said == "a\\x1b[2J\\r\\udcff\\u202eb\né ± \U0001f469\u200d\U0001f4bb\tc\n"
 
 
 def test_a_folder_without_images_is_named(capsys, tmp_path):

@@ -278,3 +278,17 @@ def test_a_part_of_somebody_else_deletes_nothing_elsewhere(weights, tmp_path, ca
     assert main(["export", str(weights), str(tmp_path / "out")]) == 2
     assert "was not written by an export" in capsys.readouterr().err
     assert (tmp_path / "mine.txt").is_file()
+
+
+NO_NAMES = ['["backbone.json", ".."]', "7", '{"a": 1}', "[", "[" * 9999, '"a"']
+
+
+@pytest.mark.parametrize("content", NO_NAMES, ids=range(len(NO_NAMES)))
+def test_a_part_of_somebody_else_deletes_nothing_at_all(weights, tmp_path, capsys, content):
+    out = tmp_path / "out"
+    (out / PART).mkdir(parents=True)
+    (out / "backbone.json").write_text("mine")
+    (out / PART / MOVING).write_text(content)
+    assert main(["export", str(weights), str(out)]) == 2
+    assert "was not written by an export" in capsys.readouterr().err
+    assert (out / "backbone.json").read_text() == "mine"

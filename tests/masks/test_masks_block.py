@@ -93,3 +93,12 @@ def test_values_out_of_range_are_named(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name}="):
         BlockMask(**wrong)
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1 - 2**-24])
+def test_a_share_of_one_is_everything_whatever_is_drawn(drawn, monkeypatch):
+    """The last place of a very long block would leave cells before it."""
+    monkeypatch.setattr(
+        "salmask_plugin.masks.block.uniform", lambda shape, *others: torch.full(shape, drawn)
+    )
+    assert BlockMask(ratio=(1.0, 1.0))(torch.zeros(3, 5, 7)).all()

@@ -119,3 +119,29 @@ def test_averages_are_those_of_visible_places(hidden, generator):
     np.testing.assert_allclose(by_hand.numpy(), expected, atol=1e-7)
     block, shown = images[0, :, :2, :2], seen[0, :2, :2]
     np.testing.assert_allclose(smaller[0, :, 0, 0], block.numpy()[:, shown].mean(1), atol=1e-7)
+
+
+ADD = {
+    "clean + unknown": lambda clean, unknown: clean + unknown,
+    "unknown + clean": lambda clean, unknown: unknown + clean,
+    "in place": lambda clean, unknown: clean.add_(unknown),
+    "clean + number": lambda clean, unknown: clean + 0.5,
+}
+
+
+@pytest.mark.parametrize("add", sorted(ADD))
+def test_what_follows_a_sum_reads_no_hidden_place_of_either_part(add, hidden, generator):
+    """A sigmoid is 1/2 where nothing is seen; a sum of it with a map of zeros there is no zero."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        first, gate, last = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+    images = torch.randn(len(hidden), 3, *hidden.shape[2:], generator=generator)
+
+    def encoder(images, seen):
+        parts = first(images * seen) * seen, torch.sigmoid(gate(images * seen) * seen)
+        return last(ADD[add](*parts) * seen) * seen
+
+    with torch.no_grad(), visible_only(nn.ModuleList([first, gate, last]), hidden):
+        found = last(ADD[add](first(images), torch.sigmoid(gate(images))))
+    with torch.no_grad():
+        torch.testing.assert_close(found, encoder(images, (~hidden).float()))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torture_runs as runs
+from oracles.working import ended, wait_until
 
 from salmask_plugin.lab.results import read_record
 
@@ -80,11 +81,8 @@ def kill_at(out, moment, draw, *more, victim="all"):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         assert pids
-        limit = time.monotonic() + 120
-        while any(alive(pid) for pid in rest):
-            assert time.monotonic() < limit, f"{rest} hang after the death of {victim}"
-            process.poll()
-            time.sleep(0.2)
+        what = f"the processes left after the death of {victim}"
+        wait_until(lambda: not any(alive(pid) for pid in rest), process, what)
         return f"kill -9 of {victim} alone"
 
 
@@ -126,7 +124,7 @@ def test_sigterm_to_workers_too_is_sigterm_and_no_fault(straight, tmp_path, trie
         assert runs.until(process, lambda line: line.startswith("epoch 2/"))
         os.killpg(process.pid, signal.SIGTERM)
         printed = process.stdout.read()
-        assert process.wait(runs.LIMIT) == 143
+        assert ended(process) == 143
     assert "ended by SIGTERM. The newest good checkpoint is" in printed
     assert "Traceback" not in printed
     assert runs.fingerprint(finish(tmp_path, "loader.workers=2")) == straight

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torture_runs as runs
+from oracles.working import wait_until
 
 pytestmark = pytest.mark.torture
 
@@ -30,11 +29,8 @@ def test_the_error_of_one_process_ends_all(rank, tmp_path, tried):
     try:
         runs.until(process, lambda line: said.append(line) or "picture.png" in line)
         assert "Cannot read the image 'class/picture.png': broken." in said[-1]
-        limit = time.monotonic() + 120
-        while runs.processes_left(process.pid):
-            assert time.monotonic() < limit, "a process hangs after the error of another"
-            process.poll()
-            time.sleep(0.2)
+        what = "the processes left after the error of one"
+        wait_until(lambda: not runs.processes_left(process.pid), process, what)
     finally:
         runs.kill_session(process)
     assert process.returncode != 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from oracles.working import communicated
 
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.checkpoints import read_checkpoint
@@ -40,8 +41,8 @@ TWO = (
     "trainer.max_epochs=2",
 )
 """The same images per step on two processes; shorter, for where they have no core each."""
-LIMIT = 600
-"""Seconds after which a run counts as hanging."""
+KILLED = 600
+"""Seconds in which a killed process is gone."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -59,7 +60,7 @@ def salmask(*arguments: str, script: Path | None = None) -> subprocess.Completed
     line = command(*arguments) if script is None else [sys.executable, str(script), *arguments]
     process = popen(*arguments, line=line, errors=subprocess.PIPE)
     try:
-        out, err = process.communicate(timeout=LIMIT)
+        out, err = communicated(process)
     finally:
         kill_session(process)
     return subprocess.CompletedProcess(line, process.returncode, out, err)
@@ -122,7 +123,7 @@ def kill_session(process: subprocess.Popen[Any]) -> None:
     """Kill -9 the process with every child it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    process.wait(LIMIT)
+    process.wait(KILLED)
     for stream in filter(None, (process.stdout, process.stderr)):
         stream.close()
 

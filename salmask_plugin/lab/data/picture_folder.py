@@ -7,6 +7,7 @@ from pathlib import Path
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
 from salmask_plugin.lab.data.mask_files import mask_files
+from salmask_plugin.lab.data.split_folders import split_folders
 from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, limited
 
 
@@ -23,8 +24,8 @@ def picture_folder(
     """Read the pictures below a folder, in any layout: nested, flat, one class or none.
 
     Labels are read where there is a layout that :func:`image_folder` reads. Else every picture
-    below the folder is one to learn from, or, where it has sub-folders ``train`` and ``val``, every
-    picture below ``train``; the splits then say why there are no labels.
+    below the folder is one to learn from, or, where it has a split ``train``, every picture below
+    that one; the splits then say why there are no labels.
 
     Args:
         root: the folder.
@@ -39,10 +40,12 @@ def picture_folder(
         masks: see :func:`image_folder`.
 
     Raises:
-        ValueError: if the folder is missing or has no picture, a link leads in a circle or to
+        ValueError: if the folder is missing or has no picture, its folders look like splits of
+            other names, whose test pictures would be learned from, a link leads in a circle or to
             pictures that are read anyway, a picture has no mask, or an argument is out of range.
     """
     folder = existing_folder(root)
+    train, _ = split_folders(folder)
     try:
         splits = image_folder(
             folder,
@@ -55,7 +58,7 @@ def picture_folder(
     except ValueError as error:
         if val_share is not None:
             raise
-        splits = _unlabelled(folder, str(error), on_unreadable, name, masks)
+        splits = _unlabelled(folder, train, str(error), on_unreadable, name, masks)
     if splits.unlabelled and limit_val is not None:
         raise ValueError(
             f"limit_val={limit_val}: without labels there are no validation images "
@@ -66,13 +69,13 @@ def picture_folder(
 
 def _unlabelled(
     folder: Path,
+    train_folder: Path,
     reason: str,
     on_unreadable: OnUnreadable,
     name: str,
     masks: str | Path | None,
 ) -> ImageSplits:
-    has_splits = (folder / "train").is_dir() and (folder / "val").is_dir()
-    paths = list_images(folder / "train" if has_splits else folder)
+    paths = list_images(train_folder)
     found = None if masks is None else mask_files(paths, folder, masks)
     train = ImageFiles(paths, [0] * len(paths), on_unreadable, masks=found)
     none = ImageSubset(train, ())

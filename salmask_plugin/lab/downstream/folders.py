@@ -13,9 +13,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.file_names import path_below, safe_name
-from salmask_plugin.json_files import COUNT, OBJECT, Shape
+from salmask_plugin.json_files import COUNT, OBJECT, Shape, read_object
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation, read_record
+from salmask_plugin.lab.results.codec import decode
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened, write_atomically
 from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, some_settings
@@ -148,9 +149,9 @@ def _recorded_again(kind: str, settings: Settings, folder: Path, source: Path) -
     name = settings.choices[kind]
     if not (source / RECORD_NAME).is_file() or name in read_record(source).evaluations:
         return
-    kept = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    curves = {key: tuple(values) for key, values in kept["curves"].items()}
-    found = Evaluation(kept["metrics"], kept["protocol"], curves, kept["seconds"])
+    kept = read_object(folder / RESULT)
+    known = {key: kept[key] for key in ("metrics", "protocol", "curves", "seconds") if key in kept}
+    found: Evaluation = decode(known, Evaluation, str(folder / RESULT))
     _into_record(kind, name, settings[kind], found, source)
     say(f"It was missing in {source / RECORD_NAME} and is there now.")
 

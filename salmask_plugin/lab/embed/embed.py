@@ -21,11 +21,11 @@ from salmask_plugin.lab.embed.picture import draw_embedding
 from salmask_plugin.lab.embed.projection import Method, Projection, project
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.transfer import run_of, view_size_of
+from salmask_plugin.lab.probes.transfer import run_of, side_of_views
+from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.terminal import filled
 
-VIEW_SIZE = 224
 BATCH = 64
 LEAST = 3
 """Fewer pictures have no neighbours to look at."""
@@ -78,7 +78,8 @@ def embed(
         workers: processes that read pictures.
 
     Raises:
-        UserError: if ``out`` is not empty, or there are fewer than three pictures.
+        UserError: if ``out`` is not empty, there are fewer than three pictures, or the encoder
+            cannot take views of that size.
         FileNotFoundError, ValueError: if the encoder or the folder cannot be read.
         OSError: if the disk refuses; ``out`` is then as it was.
     """
@@ -86,9 +87,8 @@ def embed(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder; embeddings do not mix.")
     paths = list_images(folder)
-    own = run_of(source)
-    size = view_size or (VIEW_SIZE if own is None else view_size_of(own))
     backbone = load_backbone(source, architecture=architecture, part=part)
+    size = side_of_views(backbone, view_size, run_of(source))
     images = ImageFiles(paths, [0] * len(paths), "skip")
     if len(images) < LEAST:
         raise UserError(f"{folder} has {len(images)} pictures; an embedding needs {LEAST}.")
@@ -124,10 +124,10 @@ def _features(
     return matrix
 
 
-def said(embedded: Embedded, shown: int = 5) -> Sequence[str]:
+def said(embedded: Embedded, most: int = 5) -> Sequence[str]:
     """Return what a reader is told, line by line."""
     lines = [filled(f"Encoder: {embedded.encoder}", "  "), f"Pictures: {embedded.pictures:,}"]
-    lines += [f"unreadable, passed over: {path}" for path in embedded.unreadable[:shown]]
-    if len(embedded.unreadable) > shown:
-        lines.append(f"... and {len(embedded.unreadable) - shown} more")
+    lines += [f"unreadable, passed over: {shown(str(path))}" for path in embedded.unreadable[:most]]
+    if len(embedded.unreadable) > most:
+        lines.append(f"... and {len(embedded.unreadable) - most} more")
     return [*lines, *(str(path) for path in embedded.files)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from salmask_plugin.lab.data.text_files import shown
 from salmask_plugin.lab.embed.projection import Projection
+from salmask_plugin.lab.results.escaping import csv_cell
 from salmask_plugin.lab.results.store import write_atomically
 
 
@@ -28,7 +29,8 @@ def write_tables(
     """Write features.npz and features.csv, and features.parquet where pandas can; return names.
 
     A row is a picture: its file relative to the folder, its place (x, y) in the picture of the
-    embedding, and its features.
+    embedding, and its features. In the CSV an apostrophe stands before names that a spreadsheet
+    would take for a formula.
 
     Args:
         folder: to write into.
@@ -54,7 +56,7 @@ def write_tables(
     writer.writerow(header)
     for file, row in zip(files, numbers, strict=True):
         # Nine digits bring a float32 back exactly.
-        writer.writerow([file, *(f"{value:.9g}" for value in row)])
+        writer.writerow([csv_cell(file), *(f"{value:.9g}" for value in row)])
     content = {"features.npz": packed.getvalue(), "features.csv": text.getvalue().encode()}
     if all(importlib.util.find_spec(name) for name in ("pandas", "pyarrow")):
         content["features.parquet"] = _parquet(files, header, numbers)

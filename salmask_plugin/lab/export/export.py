@@ -11,12 +11,11 @@ from salmask_plugin.encoders.export import FORMATS, check_format, describe, expo
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.export.model_card import model_card
-from salmask_plugin.lab.probes.transfer import run_of, view_size_of
+from salmask_plugin.lab.probes.transfer import run_of, side_of_views
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.results.store import write_atomically
 
 CARD = "README.md"
-VIEW_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def export(
         license: of the weights, for the card.
 
     Raises:
-        UserError: if the folder is not empty.
+        UserError: if the folder is not empty, or the encoder cannot take views of that size.
         OSError: if the disk refuses; the folder is then as it was.
         ValueError: before anything is written, if a format cannot hold the encoder.
     """
@@ -71,7 +70,7 @@ def export(
     for name in formats:
         check_format(backbone, name, filter_outside=filter_outside)
     own = run_of(source)
-    view_size = view_size or (VIEW_SIZE if own is None else view_size_of(own))
+    view_size = side_of_views(backbone, view_size, own)
     bare = backbone.view_filter is not None and any(not FORMATS[x].holds_filter for x in formats)
     record = None if own is None else read_record(own)
     files = []

@@ -49,6 +49,7 @@ def recipe_rows(
     typed: Sequence[str] = (),
     config_dir: str | None = None,
     trust: Trust = False,
+    foreign: bool = False,
 ) -> list[RecipeRow]:
     """Compose the rows with the user's overrides; ``masking=`` in these leaves one row, its own.
 
@@ -60,6 +61,7 @@ def recipe_rows(
         typed: the user's alone, each of which must act in some row.
         config_dir: a folder whose configuration groups come before ours.
         trust: what may be built besides what our configurations name.
+        foreign: whether ``given`` holds choices out of a run's folder; then nothing may be fetched.
 
     Raises:
         UserError: if a row does not compose, or what was typed acts in none.
@@ -70,7 +72,9 @@ def recipe_rows(
     for name, overrides in chosen.items():
         # The row's own choice of a recipe comes first, the user's changes to its parts after it.
         try:
-            settings = compose_settings([*overrides, *given], config_dir=config_dir, trust=trust)
+            settings = compose_settings(
+                [*overrides, *given], config_dir=config_dir, trust=trust, foreign=foreign
+            )
         except UserError as error:
             raise UserError(f"row {name}: {error}") from error
         if settings.crops:
@@ -79,6 +83,12 @@ def recipe_rows(
         composed.append((label, settings))
     refuse_unused_by_all([settings for _, settings in composed], in_full(typed, "run"))
     return [RecipeRow(label, settings, build_masking(settings)) for label, settings in composed]
+
+
+def views_of_run(settings: Settings) -> list[str]:
+    """Return the overrides by which a run's views are made again; older runs lack some."""
+    keys = ("view_size", "localizer_size", "seed")
+    return [f"{key}={settings.values[key]}" for key in keys if key in settings.values]
 
 
 def with_embedded_localizer(overrides: Sequence[str]) -> list[str]:

@@ -32,8 +32,11 @@ def check(request: EvaluationRequest) -> None:
     """
     classification_check.check(request)
     options = request.options
-    if len(options["grid"]) != 2 or not all(type(n) is int and n > 0 for n in options["grid"]):
-        raise ValueError(f"grid={options['grid']} must be two numbers of cells.")
+    grid, most = options["grid"], request.settings.view_size
+    if len(grid) != 2 or not all(type(n) is int and 0 < n <= most for n in grid):
+        raise ValueError(
+            f"grid={grid!r:.80} must be two numbers of cells, from 1 to the views' {most} pixels."
+        )
     check_conditions(
         options["shares"],
         options["fills"],

@@ -93,6 +93,26 @@ def view_size_of(own: Path) -> int:
     return size
 
 
+def side_of_views(backbone: PretrainedBackbone, asked: int | None, own: Path | None) -> int:
+    """Return the side of views in pixels, tried on the encoder.
+
+    Args:
+        backbone: that gets the views.
+        asked: what the user says; None: the run's, or 224.
+        own: the run of ours, or None.
+
+    Raises:
+        UserError: if the encoder cannot take such views.
+    """
+    side = asked
+    if side is None:
+        side = VIEW_SIZE if own is None else view_size_of(own)
+    if side < 1:
+        raise UserError(f"view_size={side} must be at least 1.")
+    check_takes_views(backbone.filtered(), side)
+    return side
+
+
 def completed(settings: Settings, own: Path | None) -> Settings:
     """Fill in the view size; tasks on a run of ours carry the data set in their name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from salmask_plugin.json_files import (
     TEXT,
     TEXTS,
     WHOLE,
+    Kind,
     Shape,
     check_shape,
     read_object,
@@ -35,6 +37,8 @@ RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
 """Settings that may change between a run and its resume without making it another run."""
+_CHOICE = re.compile(r"\w[\w+-]*([./]\w[\w+-]*)*")
+"""A file of a group, as the command line takes it; nothing that is read as a node or climbs."""
 VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps",)}
 
 
@@ -95,7 +99,11 @@ RUN: Shape = {
 """What commands take from the settings of a run; what a node's object takes, it checks itself."""
 NO_TASKS = ("tasks", "data", "reestimate_batch_norm")
 """Keys of ``evaluation`` that are no tasks."""
-CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), TEXT)
+CHOICE = Kind(
+    "the name of a choice",
+    lambda value: isinstance(value, str) and _CHOICE.fullmatch(value) is not None,
+)
+CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), CHOICE)
 
 
 def keep_settings(folder: Path, settings: Settings) -> None:

@@ -87,6 +87,8 @@ ALLOWED = frozenset(
 """What our configurations name. A new YAML leaf adds its ``_target_`` here."""
 FETCHING = ("download", "pretrained")
 """Arguments that have something fetched from the network."""
+UNASKED = {"salmask_plugin.localizers.pretrained.timm_network": "pretrained"}
+"""Objects of the list that fetch something by default -> the argument that says no."""
 _ADDRESS = re.compile(r"^[A-Za-z][\w+.-]+:|://")
 """A URL, or a source of timm's such as ``hf-hub:``; no Windows path, whose drive is one letter."""
 
@@ -129,6 +131,12 @@ def _check(node: Any, path: str, names: frozenset[str], *, inside: bool) -> None
             target = node["_target_"]
             if not isinstance(target, str) or target not in names:
                 raise _refusal(target, path or "the top level")
+            if "_args_" in node and target in ALLOWED:
+                # By their names alone are arguments judged.
+                raise UserError(
+                    f"_args_ at {path or 'the top level'}: the arguments of {target} are given by "
+                    "their names."
+                )
         for key, value in node.items():
             _check_text(key, path)
             if inside and isinstance(key, str) and not key.isidentifier():
@@ -149,7 +157,9 @@ def _check_text(value: Any, path: str) -> None:
 def _fetches(node: Any, *, inside: bool) -> Iterator[str]:
     if isinstance(node, dict):
         inside = inside or "_target_" in node
-        yield from (key for key in FETCHING if inside and node.get(key))
+        unasked = UNASKED.get(str(node.get("_target_")))
+        asked = {**node, unasked: node.get(unasked, True)} if unasked else node
+        yield from (key for key in FETCHING if inside and asked.get(key))
         for value in node.values():
             yield from _fetches(value, inside=inside)
     elif isinstance(node, list):

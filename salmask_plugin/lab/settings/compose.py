@@ -49,6 +49,7 @@ def compose_settings(
     root: str = "run",
     config_dir: str | None = None,
     trust: Trust = False,
+    foreign: bool = False,
 ) -> Settings:
     """Compose ``configs/run.yaml`` with the user's overrides and check it.
 
@@ -62,6 +63,7 @@ def compose_settings(
         root: another file of ``configs/``, such as "transfer".
         config_dir: a folder whose groups come before ours.
         trust: what may be built besides what our configurations name.
+        foreign: whether an override may come from somebody else; then nothing may be fetched.
 
     Raises:
         UserError: for an unknown key or choice, a missing value, a value of another type, a
@@ -73,7 +75,7 @@ def compose_settings(
         overrides = folder_as_data(overrides)
 
     def composed(given: Sequence[str], *, complete: bool = True) -> Settings:
-        return _compose(given, own, root=root, trust=trust, complete=complete)
+        return _compose(given, own, root=root, trust=trust, foreign=foreign, complete=complete)
 
     folders = [CONFIGS] if own is None else [own, CONFIGS]
     # A study says its rows although values that every run needs are given to the row alone.
@@ -88,6 +90,7 @@ def _compose(
     *,
     root: str,
     trust: Trust,
+    foreign: bool,
     complete: bool,
     as_text: frozenset[str] = frozenset(),
 ) -> Settings:
@@ -106,11 +109,18 @@ def _compose(
             "these settings have no value yet; give them on the command line: "
             + " ".join(f"{key}=VALUE" for key in missing)
         )
-    check_targets(values, trust=trust)
+    check_targets(values, trust=trust, foreign=foreign)
     judged = judge(values, root)
     if texts := _typed_texts(judged.faults, typed) - as_text:
+        texts |= as_text
         return _compose(
-            overrides, own, root=root, trust=trust, complete=complete, as_text=as_text | texts
+            overrides,
+            own,
+            root=root,
+            trust=trust,
+            foreign=foreign,
+            complete=complete,
+            as_text=texts,
         )
     if judged.faults:
         raise UserError(judged.faults[0].message)

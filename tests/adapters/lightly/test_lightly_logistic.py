@@ -98,10 +98,11 @@ def test_impossible_weight_decays_are_refused(decay):
         fit_logistic(features, labels, num_classes=3, weight_decay=decay)
 
 
-def test_candidates_are_needed():
+@pytest.mark.parametrize("decays", [(), (0.1, 1e308), (10**400,), (0.1, "x"), (-1.0,)])
+def test_candidates_are_needed_and_in_range(decays):
     features, labels = clusters(4)
-    with pytest.raises(ValueError, match="weight_decays"):
-        choose_logistic(features, labels, num_classes=3, weight_decays=())
+    with pytest.raises(ValueError, match=r"weight_decays=.*from 0 to 1e\+06"):
+        choose_logistic(features, labels, num_classes=3, weight_decays=decays)
 
 
 def test_top1_counts():

@@ -44,7 +44,7 @@ def stand_in(lightning: Any) -> Any:
             self.backbone = nn.Sequential(
                 nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten()
             )
-            self.projector = nn.LazyLinear(8)
+            self.projector = nn.Sequential(nn.LazyLinear(8), nn.BatchNorm1d(8))
             self.projector(self.backbone(torch.zeros(2, 3, 16, 12)))
             self.simclr_loss = loss
             self.seen: dict[str, list[Any]] = {"fit": [], "validate": []}

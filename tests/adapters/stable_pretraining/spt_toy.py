@@ -64,12 +64,19 @@ def trainer(lightning: Any, callbacks: Sequence[Any], epochs: int = 1, **options
 
 
 def loss_in_loops(
-    module: Any, recipe: SaliencyMasking, clean: list[Tensor], *, tau: float, rho: float
+    module: Any,
+    recipe: SaliencyMasking,
+    clean: list[Tensor],
+    *,
+    tau: float,
+    rho: float,
+    query_index: int = 0,
 ) -> Tensor:
     """The first step's loss, row by row, on a copy of the module as it was."""
     module = copy.deepcopy(module).train()
-    views = recipe(clean[0], clean[1], step_generator(0, 0, 0))
-    encoded = [module.projector(module.backbone(x)) for x in (views.query, views.key)]
+    views = recipe(clean[query_index], clean[1 - query_index], step_generator(0, 0, 0))
+    shown = (views.query, views.key) if query_index == 0 else (views.key, views.query)
+    encoded = [module.projector(module.backbone(x)) for x in shown]
     z = nn.functional.normalize(torch.cat(encoded), dim=1)
     hard = None
     if views.negatives is not None:
@@ -79,7 +86,7 @@ def loss_in_loops(
     for row in range(2 * count):
         positive = (row + count) % (2 * count)
         terms = [torch.dot(z[row], z[other]) / tau for other in range(2 * count) if other != row]
-        if hard is not None and row < count:
-            terms.append(rho * torch.dot(z[row], hard[row]) / tau)
+        if hard is not None and row // count == query_index:
+            terms.append(rho * torch.dot(z[row], hard[row % count]) / tau)
         losses.append(torch.stack(terms).exp().sum().log() - torch.dot(z[row], z[positive]) / tau)
     return torch.stack(losses).mean()

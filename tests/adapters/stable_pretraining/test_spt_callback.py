@@ -53,20 +53,26 @@ def test_the_query_is_masked_and_the_key_is_bit_identical(
     assert 0 < float(found.trainer.callback_metrics["foreground_share"]) < 1
 
 
+@pytest.mark.parametrize("query_index", [0, 1])
 @pytest.mark.parametrize("negative", [None, toy.NEGATIVE])
-def test_the_loss_is_that_of_loops(host: SimpleNamespace, negative: Masking | None) -> None:
+def test_the_loss_is_that_of_loops(
+    host: SimpleNamespace, negative: Masking | None, query_index: int
+) -> None:
     recipe = toy.masking(negative=negative)
     loss = host.adapter.HardNegativeNTXentLoss(temperature=0.3, rho=1.5)
-    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0), loss)
-    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], tau=0.3, rho=1.5)
+    found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, query_index), loss)
+    settings = {"tau": 0.3, "rho": 1.5, "query_index": query_index}
+    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], **settings)
     torch.testing.assert_close(found.module.losses[0], wanted.detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_hard_negatives_leave_running_statistics_alone(host: SimpleNamespace) -> None:
     recipe = toy.masking(negative=toy.NEGATIVE)
     found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0))
-    counts = [int(m.backbone[1].num_batches_tracked) for m in (found.start, found.module)]
-    assert counts[1] - counts[0] == 2 * 2  # two views in each of two steps, and nothing else
+    for part in ("backbone", "projector"):
+        layers = [getattr(module, part)[1] for module in (found.start, found.module)]
+        counts = [int(layer.num_batches_tracked) for layer in layers]
+        assert counts[1] - counts[0] == 2 * 2  # two views in each of two steps, and nothing else
 
 
 def test_hard_negatives_take_no_gradient(host: SimpleNamespace) -> None:

@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from oracles import working
 from PIL import Image
 
 from salmask_plugin.cli.main import main
@@ -136,11 +136,9 @@ def test_a_killed_command_goes_on_where_it_stopped(complete, tmp_path):
     )
     folder = tmp_path / "maps"
     arguments = ["cache", "--grid", "4", str(folder), *CACHE]
-    done = subprocess.run(
+    done = working.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        timeout=300,
     )
     assert done.returncode == -9, done.stderr
     assert MapStore(folder).faults() == {1: "missing", 2: "missing"}
@@ -250,12 +248,9 @@ def test_finer_grids_look_again_and_other_sizes_are_other_caches(folder, tmp_pat
 def test_two_processes_map_the_same_file(folder, tmp_path):
     two = ["trainer.devices=2", "trainer.strategy=ddp", "method.split_batch_size=null"]
     settings = [*TRAIN, *two, f"localizer.folder={folder}", f"out={tmp_path}"]
-    done = subprocess.run(
+    done = working.run(
         [sys.executable, "-m", "salmask_plugin.cli", "pretrain", *settings],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert read_record(tmp_path / "run").localizer == "cached:efficientnet_lite0"

@@ -45,6 +45,38 @@ def test_flat_splits_keep_the_validation_pictures_out(tmp_path, save_picture, re
     assert reds(picture_folder(tmp_path).train) == [1]
 
 
+@pytest.mark.parametrize("inside", ["", "a"])
+@pytest.mark.parametrize("test", ["test", "test_set", "val", "validation"])
+def test_no_picture_of_a_test_is_learned_from(inside, test, tmp_path, save_picture, reds):
+    save_picture(tmp_path / "train" / inside / "x.png", 1)
+    save_picture(tmp_path / test / inside / "y.png", 2)
+    if test == "validation":
+        with pytest.raises(ValueError, match=r"'validation' .* look like splits"):
+            picture_folder(tmp_path)
+    else:
+        assert reds(picture_folder(tmp_path).train) == [1]
+
+
+def test_splits_of_other_names_are_not_learned_from_as_a_whole(
+    tmp_path, save_picture, make_classes
+):
+    """Labels could not be read, and every picture of the validation was taken for one to learn."""
+    for names in (("training", "validation"), ("Train", "Val"), ("valid", "test")):
+        root = tmp_path / names[0]
+        for place, name in enumerate(names):
+            make_classes(root / name, {"a": 2, "b": 2})
+            save_picture(root / "flat" / name / f"{place}.png", place)
+        for folder in (root / "flat", root):
+            with pytest.raises(ValueError, match="look like splits"):
+                picture_folder(folder)
+
+
+def test_a_folder_of_photographs_may_be_called_anything(tmp_path, save_picture, reds):
+    for place, name in enumerate(("training camp", "test", "holiday", "validations")):
+        save_picture(tmp_path / name / "x.png", place)
+    assert sorted(reds(picture_folder(tmp_path).train)) == [0, 1, 2, 3]
+
+
 def test_what_cannot_be_read_at_all_is_refused(tmp_path, save_picture, make_classes):
     with pytest.raises(ValueError, match="does not exist"):
         picture_folder(tmp_path / "nowhere")

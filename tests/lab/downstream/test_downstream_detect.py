@@ -3,12 +3,12 @@
 import copy
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from oracles import working
 from oracles.detection_layouts import write_coco, write_voc
 from oracles.narrow_resnet import narrow_backbone
 from torchvision.models import resnet18
@@ -233,12 +233,9 @@ def test_two_processes_train_one_detector(weights, tmp_path):
     write_coco(root, "val2017", [[dog]] * 3)
     given = ["detection=quick_coco", f"detection.data.root={root}", *TINY]
     given += ["trainer.devices=2", "trainer.strategy=ddp", f"out={tmp_path / 'out'}"]
-    done = subprocess.run(
+    done = working.run(
         [sys.executable, "-m", "salmask_plugin.cli", "detect", str(weights), *given],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "out").iterdir()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 import types
 
@@ -81,6 +82,19 @@ def test_pca_keeps_distances_of_a_plane():
     assert found.words.endswith("100% of the variance")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_loading_of_an_axis_points_up(seed):
+    """So a picture is not mirrored by the machine, or by the order of the features."""
+    features = np.random.default_rng(seed).normal(size=(9, 5))
+    found = project(features, "pca").points
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    loadings = (unit - unit.mean(0)).T @ found
+    for axis in range(2):
+        assert loadings[np.abs(loadings[:, axis]).argmax(), axis] > 0
+    other = project(features[:, ::-1], "pca").points
+    np.testing.assert_allclose(other, found, atol=1e-5)
+
+
 def test_features_that_are_all_alike_have_one_place():
     found = project(np.ones((4, 3)), "pca")
     np.testing.assert_allclose(found.points, 0, atol=1e-7)
@@ -157,3 +171,30 @@ def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):
     assert written[0]["file"].tolist() == ["a.png", "b/é.png", "c.png"]
     np.testing.assert_array_equal(written[0][["f0", "f1"]].to_numpy(), features)
     np.testing.assert_array_equal(written[0][["x", "y"]].to_numpy(), found.points)
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "2000000000"])
+def test_views_that_cannot_be(size, tmp_path, checkpoint, save_picture, capsys):
+    for place in range(3):
+        save_picture(tmp_path / "photos" / f"{place}.png", place)
+    photos, encoder = str(tmp_path / "photos"), str(checkpoint)
+    for command in (["embed", encoder, photos], ["export", encoder]):
+        assert main([*command, str(tmp_path / "out"), "--view-size", size]) == 2
+        assert "view_size" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_names_of_files_act_on_nothing(tmp_path, checkpoint, save_picture, capsys):
+    """Neither on the terminal, nor on a spreadsheet; bytes that are no UTF-8 are escaped."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    odd = ["=cmd|x.png", "@a.png", os.fsdecode(b"caf\xe9$x_{.png")]
+    for number, name in enumerate(odd):
+        save_picture(photos / "plain.png", 40 * number).rename(photos / name)
+    (photos / os.fsdecode(b"bad\x1b[31m\xff.png")).write_bytes(b"no picture")
+    assert main(["embed", str(checkpoint), str(photos), str(out), "--view-size", "32"]) == 0
+    said = capsys.readouterr().out
+    assert "bad\\x1b[31m\\xff.png" in said
+    assert said.isprintable() or set(said) - {"\n"} <= set(map(chr, range(32, 127)))
+    rows = list(csv.reader(io.StringIO((out / "features.csv").read_text(encoding="utf-8"))))
+    assert [row[0] for row in rows[1:]] == ["'=cmd|x.png", "'@a.png", "caf\\udce9$x_{.png"]
+    assert np.load(out / "features.npz")["files"][0] == "=cmd|x.png"

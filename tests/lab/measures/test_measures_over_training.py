@@ -103,3 +103,20 @@ def test_what_cannot_be_audited_is_named(run, tmp_path, capsys):
     (tmp_path / "checkpoints" / "epoch-0000.ckpt").write_bytes(b"torn")
     assert main(["audit", "--run", str(tmp_path)]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "layer", ["{_target_:os.system}", "a b", "${seed}", ["a"], {"a": 1}, 7, ""]
+)
+def test_a_foreign_layer_is_no_setting(layer, run, tmp_path, capsys):
+    """The layer in a run's folder goes into the recipe's settings, as a name and nothing else."""
+    content = json.loads((run[0] / "settings.json").read_text())
+    content["values"]["masking"]["localizer"]["layer"] = layer
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    (tmp_path / "checkpoints").symlink_to(run[0] / "checkpoints")
+    assert main(["audit", "--run", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "must name a part of its encoder" in said or "interpolation" in said
+    content["values"]["masking"]["localizer"] = "text"
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    assert main(["audit", "--run", str(tmp_path), "--images", "2"]) == 2

@@ -1,12 +1,12 @@
 import io
 import struct
-import subprocess
 import sys
 from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from oracles.working import run
 from PIL import Image
 
 from salmask_plugin.lab.results import (
@@ -137,7 +137,8 @@ def test_importing_the_room_loads_no_drawing_library():
         "import sys, salmask_plugin.results as r; "
         "assert not {'matplotlib', 'jinja2'} & set(sys.modules), 'loaded'"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    done = run([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr
 
 
 def _row(height: int = 40, width: int = 60, **changes: object) -> GalleryRow:

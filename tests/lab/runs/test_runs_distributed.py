@@ -1,10 +1,10 @@
 """`salmask pretrain` on two processes: Lightning starts the second from the same line."""
 
 import os
-import subprocess
 import sys
 
 import pytest
+from oracles.working import run
 
 from salmask_plugin.lab.results import read_record
 
@@ -30,7 +30,7 @@ COMMAND = [
     ("made_on", "masking"), [("host", "mean"), ("device", "mean"), ("host", "sparse")]
 )
 def test_two_processes_train_one_run(tmp_path, made_on, masking):
-    done = subprocess.run(
+    done = run(
         [
             sys.executable,
             "-m",
@@ -43,9 +43,6 @@ def test_two_processes_train_one_run(tmp_path, made_on, masking):
             f"out={tmp_path}",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()
@@ -60,7 +57,7 @@ def test_one_of_a_launcher_s_processes_evaluates(tmp_path):
     """The second once went on before the record was there, and the launcher ended the first."""
     launcher = ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
     command = ["pretrain", "--evaluate", *COMMAND, "evaluation.linear.epochs=1"]
-    done = subprocess.run(
+    done = run(
         [
             sys.executable,
             "-m",
@@ -74,9 +71,6 @@ def test_one_of_a_launcher_s_processes_evaluates(tmp_path):
             f"out={tmp_path}",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()

@@ -130,8 +130,8 @@ def run(tmp_path_factory):
 
 
 SWEEPS = {
-    "settings.json": ["evaluate", "variance", "transfer", "export"],
-    "record.json": ["evaluate", "transfer", "export", "report"],
+    "settings.json": ["evaluate", "variance", "audit", "transfer", "export", "embed"],
+    "record.json": ["evaluate", "transfer", "export", "embed", "report"],
     "data.json": ["evaluate"],
 }
 AROUND = ("compare", "choices", "config", "environment")
@@ -148,25 +148,29 @@ def tried_places(content):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("file", "command"), [(f, c) for f, cs in SWEEPS.items() for c in cs])
-def test_every_value_of_a_foreign_run(file, command, run, tmp_path, capsys):
+def test_every_value_of_a_foreign_run(file, command, run, tmp_path, save_picture, capsys):
     """About 1,500 values of settings.json and as many of record.json, with each command."""
+    pictures = [save_picture(tmp_path / "pictures" / f"{value}.png", value) for value in range(3)]
     arguments = {
         "evaluate": [],
         "variance": ["--views", "2", "--images", "4"],
         "transfer": ["data=generated", *(text for text in TINY if text.startswith(WANTED))],
         "export": [str(tmp_path / "export")],
+        "embed": [str(pictures[0].parent), str(tmp_path / "export"), "--projection", "pca"],
+        "audit": ["--images", "3"],
         "report": [],
     }[command]
     names = [name for name in SWEEPS if (run / name).is_file()]
     kept = {name: (run / name).read_bytes() for name in names}
     content = json.loads(kept[file])
     folder = run.parent if command == "report" else run
+    typed = ["audit", "--run"] if command == "audit" else [command]
     bad = []
     for path in tried_places(content):
         for value in WRONG:
             (run / file).write_text(json.dumps(changed(content, path, value)))
             try:
-                code = main([command, str(folder), *arguments])
+                code = main([*typed, str(folder), *arguments])
             except Exception as error:
                 code = repr(error)
             said = capsys.readouterr().err

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from oracles.working import communicated, wait_until
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.results import read_record
@@ -49,12 +49,12 @@ def start(out):
     )
 
 
-def wait_for(condition, process, seconds=240):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
+def wait_for(condition, process):
+    def there():
+        assert condition() or process.poll() is None, process.stdout.read()
+        return condition()
+
+    wait_until(there, process)
 
 
 def at_work(out):
@@ -112,7 +112,7 @@ def test_terminated_alone_it_takes_its_run_with_it(tmp_path):
     checkpoints = tmp_path / "plumbing" / "none" / "seed0" / "checkpoints"
     wait_for(lambda: newest_checkpoint(checkpoints) is not None, process)
     process.terminate()
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = communicated(process)
     assert process.returncode == 143
     assert "interrupted; what was finished is kept" in printed
     assert at_work(tmp_path) == []

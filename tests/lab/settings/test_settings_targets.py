@@ -1,6 +1,7 @@
 """Which objects a configuration may name, judged by the name alone."""
 
 import functools
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,13 @@ from salmask_plugin.cli.main import build_parser, main
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.folder import read_settings
-from salmask_plugin.lab.settings.allowed_targets import ALLOWED, check_targets, fetches
+from salmask_plugin.lab.settings.allowed_targets import (
+    ALLOWED,
+    FETCHING,
+    UNASKED,
+    check_targets,
+    fetches,
+)
 from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.lab.study.compare import flags_for_children
 
@@ -147,16 +154,18 @@ def test_a_foreign_run_folder_runs_nothing(command, place, tmp_path, capsys):
     assert not mark.exists()
 
 
-FETCHING = [
+TIMM = "salmask_plugin.localizers.pretrained.timm_network"
+FETCHED = [
     ({"download": True}, "download"),
     ({"network": {"_target_": "salmask_plugin.MeanFill", "pretrained": True}}, "pretrained"),
     ({"roots": ["https://example.org/x"]}, "https://example.org/x"),
     ({"root": "hf-hub:someone/network"}, "hf-hub:someone/network"),
     ({"root": " s3://bucket/x"}, " s3://bucket/x"),
+    ({"network": {"_target_": TIMM, "name": "resnet18"}}, "pretrained"),
 ]
 
 
-@pytest.mark.parametrize(("changed", "word"), FETCHING, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("changed", "word"), FETCHED, ids=lambda value: str(value)[:20])
 def test_a_foreign_run_folder_fetches_nothing(changed, word, tmp_path):
     data = {"_target_": "salmask_plugin.data.cifar10", "root": "C:\\data", **changed}
     settings = written(tmp_path, data=data)
@@ -169,6 +178,26 @@ def test_a_foreign_run_folder_fetches_nothing(changed, word, tmp_path):
     check_targets(kept.values)
     changed = apply_overrides(settings, ["loader.workers=3"], trust=False)
     assert changed["loader"]["workers"] == 3
+
+
+def test_what_fetches_by_default_is_known():
+    defaults = {
+        (name, word): parameters[word].default
+        for name in ALLOWED
+        for parameters in [inspect.signature(get_object(name)).parameters]
+        for word in FETCHING
+        if word in parameters
+    }
+    assert {name: word for (name, word), given in defaults.items() if given} == UNASKED
+    assert not fetches({"_target_": TIMM, "name": "resnet18", "pretrained": False})
+
+
+def test_arguments_without_names_are_refused():
+    node = {"_target_": TIMM, "_args_": ["resnet18", None, True]}
+    with pytest.raises(UserError, match=r"_args_ at network: .*by their names"):
+        check_targets({"network": node})
+    mine = {"_target_": "my.network", "_args_": [1]}
+    check_targets(mine, trust=frozenset({"my.network"}))
 
 
 @pytest.mark.parametrize(

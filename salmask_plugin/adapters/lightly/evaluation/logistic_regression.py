@@ -13,6 +13,8 @@ from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Candidates, from nearly none to nearly a nearest-mean classifier."""
+LARGEST = 1e6
+"""Weight decay at which every weight is 0; single precision ends far above it."""
 STEPS = 200
 """L-BFGS steps at the most; the loss has come to rest well before on features of one encoder."""
 
@@ -52,13 +54,13 @@ def fit_logistic(
         features: (N, D) float32.
         labels: (N,) in [0, num_classes).
         num_classes: number of classes.
-        weight_decay: at least 0; not on the bias.
+        weight_decay: from 0 to 1e6, where all weights are 0; not on the bias.
 
     Raises:
-        ValueError: if weight_decay is negative or not finite.
+        ValueError: if weight_decay is out of range.
     """
-    if not 0 <= weight_decay < float("inf"):
-        raise ValueError(f"weight_decay={weight_decay} must be at least 0 and finite.")
+    if not 0 <= weight_decay <= LARGEST:
+        raise ValueError(f"weight_decay={weight_decay!r:.40} must be from 0 to {LARGEST:g}.")
     mean, scale = features.mean(0), features.std(0, correction=0)
     scale = torch.where(scale > 1e-6 * scale.max(), scale, torch.inf)
     standardised = (features - mean) / scale
@@ -127,15 +129,16 @@ def choose_logistic(
 
 
 def check_weight_decays(weight_decays: Sequence[float]) -> None:
-    """Raise ValueError unless there are candidates, each at least 0 and finite."""
+    """Raise ValueError unless there are candidates, each in range."""
     numbers = [value for value in weight_decays if isinstance(value, int | float)]
     if (
         not weight_decays
         or len(numbers) < len(weight_decays)
-        or not all(0 <= value < float("inf") for value in numbers)
+        or not all(0 <= value <= LARGEST for value in numbers)
     ):
         raise ValueError(
-            f"weight_decays={list(weight_decays)} must be at least one number, each at least 0."
+            f"weight_decays={list(weight_decays)!r:.200} must be at least one number, each from 0 "
+            f"to {LARGEST:g}."
         )
 
 

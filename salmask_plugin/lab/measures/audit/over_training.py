@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +18,27 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.audit.asked import Asked
 from salmask_plugin.lab.measures.audit.audit import Audit, measure_rows, written
 from salmask_plugin.lab.measures.audit.views import KINDS
-from salmask_plugin.lab.measures.recipes import LOCALIZER, MASKING, RecipeRow, recipe_rows
+from salmask_plugin.lab.measures.recipes import (
+    LOCALIZER,
+    MASKING,
+    RecipeRow,
+    recipe_rows,
+    views_of_run,
+)
 from salmask_plugin.lab.runs.build import build_masking, build_module, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.runs.trained import device_for, load_module
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.override_text import quoted
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
 
 RECIPE = f"{MASKING}label_free"
 OWN = f"{LOCALIZER}momentum"
 WAITS = "an encoder in training"
+_PART = re.compile(r"\w+(\.\w+)*")
 
 
 def audit_run(
@@ -88,15 +97,15 @@ def _recipe(
     overrides: Sequence[str], settings: Settings, *, config_dir: str | None, trust: Trust
 ) -> RecipeRow:
     """The recipe that is measured, its localizer still waiting for an encoder."""
-    given = [f"{key}={settings[key]}" for key in ("view_size", "localizer_size", "seed")]
+    given = views_of_run(settings)
     named = [text for text in overrides if text.startswith(MASKING)]
     named, added = (named, []) if named else ([RECIPE], [RECIPE])
     own = not any(text.startswith(LOCALIZER) for text in overrides)
     given += [*added, *([OWN] if own else [])]
-    layer = ((settings.masking or {}).get("localizer") or {}).get("layer")
-    if layer and own:
+    if own and (layer := _own_layer(settings)) is not None:
         # label_free has a localizer of its own; other recipes take the choice.
-        given.append(f"{'masking.' if named[-1] == RECIPE else ''}localizer.layer={layer}")
+        place = "masking.localizer" if named[-1] == RECIPE else "localizer"
+        given.append(f"{place}.layer={quoted(layer)}")
     (row,) = recipe_rows({}, [*given, *overrides], config_dir=config_dir, trust=trust)
     waits = row.masking is not None and needs_of(row.masking.localizer) == WAITS
     # A recipe with a localizer of its own would not heed another that is named.
@@ -107,6 +116,18 @@ def _recipe(
             "audited."
         )
     return row
+
+
+def _own_layer(settings: Settings) -> str | None:
+    """The layer that the run's own localizer reads, out of settings that may be anyone's."""
+    localizer = (settings.masking or {}).get("localizer")
+    layer = localizer.get("layer") if isinstance(localizer, dict) else None
+    if layer is not None and not (isinstance(layer, str) and _PART.fullmatch(layer)):
+        raise UserError(
+            f"the run's masking.localizer.layer={layer!r:.100} must name a part of its encoder, "
+            "such as layer4."
+        )
+    return layer
 
 
 def _encoders(

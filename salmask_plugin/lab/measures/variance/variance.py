@@ -16,7 +16,7 @@ from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_mask
 from salmask_plugin.encoders.checkpoint_files import epochs_of, final_checkpoint
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.measures.recipes import LOCALIZER, RecipeRow, recipe_rows
+from salmask_plugin.lab.measures.recipes import LOCALIZER, RecipeRow, recipe_rows, views_of_run
 from salmask_plugin.lab.measures.variance.measured import (
     Encoder,
     Measured,
@@ -158,11 +158,14 @@ def variance_rows(
     Raises:
         UserError: if a localizer needs a key encoder or masks that are not there.
     """
-    given = [f"{key}={settings[key]}" for key in ("view_size", "localizer_size", "seed")]
-    if not any(text.startswith(LOCALIZER) for text in overrides):
+    given = views_of_run(settings)
+    own = not any(text.startswith(LOCALIZER) for text in overrides)
+    if own:
         given.append(f"{LOCALIZER}{settings.choices['localizer']}")
     rows = []
-    for row in recipe_rows(ROWS, [*given, *overrides], config_dir=config_dir, trust=trust):
+    for row in recipe_rows(
+        ROWS, [*given, *overrides], config_dir=config_dir, trust=trust, foreign=own
+    ):
         masking = row.masking
         if masking is not None and takes_pixel_masks(masking.localizer):
             raise UserError("localizer=given is not available here: the views carry no masks.")
