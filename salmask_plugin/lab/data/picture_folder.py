@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from salmask_plugin.lab.data.channels import RGB, ChannelsError, chosen_channels
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
 from salmask_plugin.lab.data.mask_files import mask_files
@@ -19,6 +21,9 @@ def picture_folder(
     on_unreadable: OnUnreadable = "raise",
     name: str = "folder",
     masks: str | Path | None = None,
+    channels: int = RGB.count,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ImageSplits:
     """Read the pictures below a folder, in any layout: nested, flat, one class or none.
 
@@ -37,6 +42,9 @@ def picture_folder(
         on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
         name: of the data set, for records.
         masks: see :func:`image_folder`.
+        channels: see :func:`image_folder`.
+        mean: see :func:`image_folder`.
+        std: see :func:`image_folder`.
 
     Raises:
         ValueError: if the folder is missing or has no picture, a link leads in a circle or to
@@ -51,11 +59,25 @@ def picture_folder(
             on_unreadable=on_unreadable,
             name=name,
             masks=masks,
+            channels=channels,
+            mean=mean,
+            std=std,
         )
+    except ChannelsError:
+        raise
     except ValueError as error:
         if val_share is not None:
             raise
-        splits = _unlabelled(folder, str(error), on_unreadable, name, masks)
+        train, has_masks = _all_pictures(folder, on_unreadable, masks, channels)
+        splits = ImageSplits(
+            train,
+            ImageSubset(train, ()),
+            ("picture",),
+            name,
+            has_masks,
+            str(error),
+            chosen_channels(train, channels, mean, std),
+        )
     if splits.unlabelled and limit_val is not None:
         raise ValueError(
             f"limit_val={limit_val}: without labels there are no validation images "
@@ -64,16 +86,12 @@ def picture_folder(
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 
-def _unlabelled(
-    folder: Path,
-    reason: str,
-    on_unreadable: OnUnreadable,
-    name: str,
-    masks: str | Path | None,
-) -> ImageSplits:
+def _all_pictures(
+    folder: Path, on_unreadable: OnUnreadable, masks: str | Path | None, channels: int
+) -> tuple[ImageFiles, bool]:
+    """Return every picture to learn from, and whether they have masks."""
     has_splits = (folder / "train").is_dir() and (folder / "val").is_dir()
     paths = list_images(folder / "train" if has_splits else folder)
-    found = None if masks is None else mask_files(paths, folder, masks)
-    train = ImageFiles(paths, [0] * len(paths), on_unreadable, masks=found)
-    none = ImageSubset(train, ())
-    return ImageSplits(train, none, ("picture",), name, found is not None, reason)
+    found = None if masks is None else mask_files(paths, folder, masks, channels)
+    labels = [0] * len(paths)
+    return ImageFiles(paths, labels, on_unreadable, masks=found, channels=channels), bool(found)

@@ -11,6 +11,7 @@ from salmask_plugin.encoders.export import FORMATS, check_format, describe, expo
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.export.model_card import model_card
+from salmask_plugin.lab.probes.encoder_channels import channels_of_encoder
 from salmask_plugin.lab.probes.transfer import run_of, view_size_of
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.results.store import write_atomically
@@ -72,6 +73,8 @@ def export(
         check_format(backbone, name, filter_outside=filter_outside)
     own = run_of(source)
     view_size = view_size or (VIEW_SIZE if own is None else view_size_of(own))
+    channels = channels_of_encoder(source, own, backbone)
+    normalisation = {"mean": list(channels.mean), "std": list(channels.std)}
     bare = backbone.view_filter is not None and any(not FORMATS[x].holds_filter for x in formats)
     record = None if own is None else read_record(own)
     files = []
@@ -85,6 +88,7 @@ def export(
                 format=name,
                 view_size=view_size,
                 filter_outside=filter_outside,
+                normalisation=normalisation,
             )
             shown = (place / file).relative_to(unfinished)
             usage = (
@@ -95,7 +99,7 @@ def export(
             )
             files.append((name, str(shown), usage))
         card = model_card(
-            describe(backbone, view_size),
+            describe(backbone, view_size, normalisation),
             files,
             record,
             license=license,

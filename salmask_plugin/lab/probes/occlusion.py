@@ -59,6 +59,7 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
         train,
         val,
         num_classes=len(splits.classes),
+        black=splits.channels.black,
         foreground_of=None if node is None else _foreground_of(build(node)),
         **{**options, "grid": tuple(options["grid"])},
     )

@@ -18,6 +18,7 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     unchanged,
 )
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
+    BLACK,
     FILLS,
     PLACES,
     Fill,
@@ -70,6 +71,7 @@ def occlusion_evaluation(
     places: Sequence[Place] = ("anywhere",),
     grid: tuple[int, int] = (7, 7),
     foreground_of: Callable[[Tensor], Tensor] | None = None,
+    black: Sequence[float] = BLACK,
     classifiers: Sequence[Classifier] = CLASSIFIERS,
     k: int = 20,
     temperature: float = 0.1,
@@ -97,6 +99,7 @@ def occlusion_evaluation(
         grid: (h, w) cells.
         foreground_of: normalised images -> bool (B, h, w), the object's cells on any grid; needed
             for "object" and "background".
+        black: what black is in each channel after normalisation.
         classifiers: "linear", "knn" or both.
         k: neighbours of kNN.
         temperature: of kNN's votes.
@@ -131,7 +134,7 @@ def occlusion_evaluation(
 
     conditions = [(place, fill, share) for place in places for fill in fills for share in shares]
     val, features, hidden_share = _features(
-        model, val_loader, conditions, grid, foreground_of, seed=seed, device=device
+        model, val_loader, conditions, grid, foreground_of, black=black, seed=seed, device=device
     )
     check_labels(val[1], num_classes=num_classes)
 
@@ -198,6 +201,7 @@ def _features(
     grid: tuple[int, int],
     foreground_of: Callable[[Tensor], Tensor] | None,
     *,
+    black: Sequence[float],
     seed: int,
     device: torch.device | str | None,
 ) -> tuple[tuple[Tensor, Tensor], dict[Condition, Tensor], dict[tuple[Place, float], float]]:
@@ -210,7 +214,7 @@ def _features(
     if not count:
         joined(whole, labels)  # says that there is none
     scores = cell_scores(count, grid, seed)
-    fillings = fillings_from(loader, count, seed)
+    fillings = fillings_from(loader, count, seed, black)
     with unchanged(model):
         target = device_of(model) if device is None else torch.device(device)
         model.to(target).eval()
