@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import shlex
 import sys
 import types
@@ -22,6 +21,11 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 def cells():
     content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+
+
+def words(cell):
+    """What a cell hands to the command."""
+    return shlex.split(cell.removeprefix("!salmask ").replace("\\\n", " "))
 
 
 def drawn(seed):
@@ -47,12 +51,12 @@ def with_photographs(monkeypatch):
 def test_the_notebook_has_no_output_and_its_commands_parse():
     content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     assert not any(cell.get("outputs") for cell in content["cells"])
-    lines = [line[1:] for cell in cells() for line in cell.splitlines() if line.startswith("!")]
-    assert [line.split()[:2] for line in lines] == [
-        ["salmask", name] for name in ("preview", "pretrain", "evaluate", "embed", "export")
+    commands = [words(cell) for cell in cells() if cell.startswith("!salmask ")]
+    assert [command[0] for command in commands] == [
+        *("preview", "pretrain", "evaluate", "embed", "export"),
     ]
-    for line in lines:
-        build_parser().parse_args(shlex.split(line)[1:])
+    for command in commands:
+        build_parser().parse_args(command)
     for cell in cells():
         if not cell.startswith("!"):
             compile(cell, NOTEBOOK.name, "exec")
@@ -65,9 +69,9 @@ def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
     names = {"__name__": "notebook"}
     for cell in cells():
         if cell.startswith("!salmask "):
-            assert main(shlex.split(cell.removeprefix("!salmask "))) == 0, cell
+            assert main(words(cell)) == 0, cell
         else:
-            exec(compile(re.sub(r"^!.*$", "", cell, flags=re.M), NOTEBOOK.name, "exec"), names)
+            exec(compile(cell, NOTEBOOK.name, "exec"), names)
     assert tuple(names["features"].shape) == (2, 192)
     assert "(2, 192)" in capsys.readouterr().out
     assert len(list(Path("my_photos").rglob("*.png"))) == 36
