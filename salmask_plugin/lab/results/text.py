@@ -11,6 +11,8 @@ from salmask_plugin.lab.results.table import Column, Comparison, Row, Table, sna
 
 VS_BASELINE = "vs baseline (± 95 %)"
 """The sign ± stands before intervals alone; a spread is called SD."""
+ABREAST = 3
+"""Measures in a part of a LaTeX table, each with its difference to the baseline."""
 
 
 def grid_of(table: Table) -> Grid:
@@ -83,9 +85,38 @@ def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
 
 
 def to_latex(comparison: Comparison) -> str:
-    """Return all tables as LaTeX; their conditions are the captions. Needs the package booktabs."""
+    """Return all tables as LaTeX, in parts of three measures: more are wider than a page.
+
+    The conditions, and what all rows share, are the captions. Needs the package booktabs.
+    """
     tables = [(grid_of(table), table.conditions.title) for table in comparison.tables]
-    return "\n".join(grid.latex(grid.headers.index("Seeds"), title) for grid, title in tables)
+    return "\n".join(part for grid, title in tables for part in _latex_parts(grid, title))
+
+
+def _latex_parts(grid: Grid, title: str) -> list[str]:
+    headers, seeds = grid.headers, grid.headers.index("Seeds")
+    named, said = [], [title]
+    for place in range(seeds + 1):
+        values = {row[place] for row in grid.rows}
+        if headers[place] == "Recipe" or len(values) > 1:
+            named.append(place)
+        elif values != {NOTHING}:
+            said.append(f"{headers[place].lower()} {values.pop()}")
+    measures: list[list[int]] = []
+    for place in range(seeds + 1, len(headers)):
+        if headers[place] == VS_BASELINE:
+            measures[-1].append(place)
+        else:
+            measures.append([place])
+    groups = [measures[at : at + ABREAST] for at in range(0, len(measures), ABREAST)]
+    parts = []
+    for number, group in enumerate(groups, start=1):
+        places = named + [place for measure in group for place in measure]
+        cells = [[row[place] for place in places] for row in grid.rows]
+        count = f" ({number} of {len(groups)})" if len(groups) > 1 else ""
+        part = Grid([headers[place] for place in places], cells)
+        parts.append(part.latex(sum(place < seeds for place in named), ", ".join(said) + count))
+    return parts
 
 
 def to_csv(comparison: Comparison) -> str:

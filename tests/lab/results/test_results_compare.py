@@ -9,7 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from salmask_plugin.lab.results import DataSet, Evaluation, compare, to_csv, to_dicts, to_markdown
+from salmask_plugin.lab.results import (
+    DataSet,
+    Evaluation,
+    compare,
+    to_csv,
+    to_dicts,
+    to_latex,
+    to_markdown,
+)
 from salmask_plugin.lab.results.statistics import difference, summarize
 
 NONE = (0.40, 0.46, 0.41)
@@ -292,6 +300,24 @@ def test_names_of_csv_columns_are_short_and_in_one_order(study, make_record):
         assert names[-1] == "paper_linear_top_1"
     assert {"knn_top1_k_20", "knn_top1_k_200"} <= set(names)
     assert "cifar10_knn_top1" in names
+
+
+def test_latex_has_three_measures_abreast_and_says_once_what_rows_share(study):
+    many = {f"task{index}": Evaluation({"top1": 0.1 * index}) for index in range(4)}
+    records = [replace(run, evaluations={**run.evaluations, **many}) for run in study]
+    text = to_latex(compare(records))
+    parts = text.split(r"\begin{table}")[1:]
+    assert len(parts) == 3  # kNN, four tasks, minutes and time ratio
+    heads = [part.split(r"\toprule")[1].split(r"\midrule")[0] for part in parts]
+    assert all(head.strip().startswith("Recipe & Localizer & ") for head in heads)
+    assert sum(head.count("vs baseline") for head in heads) == 5
+    assert all(head.count("top-1") <= 3 for head in heads)
+    for number, part in enumerate(parts, start=1):
+        caption = part.split(r"\caption{")[1].split("\n")[0]
+        assert f"host lightly, method mocov2, seeds 3 ({number} of 3)" in caption
+        columns = part.split(r"\begin{tabular}{")[1].split("}")[0]
+        rows = part.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert [row.count(" & ") + 1 for row in rows] == [len(columns)] * 2
 
 
 def test_names_cannot_leave_their_markdown_cell(make_record):
