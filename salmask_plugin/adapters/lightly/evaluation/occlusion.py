@@ -97,8 +97,7 @@ def occlusion_evaluation(
         fills: what is shown instead, see :class:`hidden_cells.Fillings`.
         places: "anywhere", or on the "object" or the "background" alone.
         grid: (h, w) cells.
-        foreground_of: normalised images -> bool (B, h, w), the object's cells on any grid; needed
-            for "object" and "background".
+        foreground_of: images -> bool (B, h, w), the object's cells on any grid, for those places.
         black: what black is in each channel after normalisation.
         classifiers: "linear", "knn" or both.
         k: neighbours of kNN.
@@ -119,11 +118,9 @@ def occlusion_evaluation(
         https://arxiv.org/abs/2007.13916.
     """
     check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
-    train = (
-        train_loader
-        if isinstance(train_loader, tuple)
-        else extract_features(model, train_loader, device=device)
-    )
+    train = train_loader
+    if not isinstance(train, tuple):
+        train = extract_features(model, train, device=device)
     check_labels(train[1], num_classes=num_classes)
     if "knn" in classifiers and not 1 <= k <= len(train[1]):
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
