@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.encoders import PretrainedBackbone, load_backbone
-from salmask_plugin.encoders.export import FORMATS, check_format, describe, export_backbone
+from salmask_plugin.encoders.description import describe
+from salmask_plugin.encoders.export import FORMATS, check_format, export_backbone
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.export.model_card import model_card
