@@ -78,4 +78,5 @@ def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
     record = read_record(tmp_path / "runs" / "notebook")
     assert (record.data.train_images, record.data.classes) == (28, 4)
     assert record.evaluations["knn"].metrics["top1"] > 0.5
-    assert Image.open("embedded/neighbours.png").width > 400
+    with Image.open("embedded/neighbours.png") as picture:
+        assert picture.width > 400
