@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from salmask_plugin.lab.export.export import export
+from salmask_plugin.lab.results.terminal import filled
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,4 +23,5 @@ def run(options: argparse.Namespace) -> None:
     )
     for name, file in exported.files.items():
         print(f"{name}: {file}")
-    print(f"Encoder: {exported.encoder}\nModel card: {exported.card}")
+    print(filled(f"Encoder: {exported.encoder}", "  "))
+    print(f"Model card: {exported.card}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from salmask_plugin.lab.results.terminal import terminal_width
 from salmask_plugin.lab.runs.launcher import of_a_comparison, rank
 
 
@@ -18,5 +19,8 @@ def say_next(command: str, *words: str | Path, why: str = "") -> None:
     """
     if of_a_comparison() or rank():
         return
-    line = " ".join(["salmask", command, *(shlex.quote(str(word)) for word in words)])
-    print(f"\nNext: {line}" + (f"    # {why}" if why else ""))
+    line = " ".join(["Next: salmask", command, *(shlex.quote(str(word)) for word in words)])
+    explained = f"{line}    # {why}" if why else line
+    # What is to be pasted stays in one line, however long its paths are.
+    whole = not why or len(explained) <= terminal_width()
+    print(f"\n{explained}" if whole else f"\n# {why}:\n{line}")

@@ -14,6 +14,7 @@ _RUN = {
     "devices=1": "trainer.devices",
     "workers=8": "loader.workers; at most the cores",
     "view_size=224": "side of the views in pixels",
+    "in_channels=3": "of pictures and encoder; others than RGB: docs/data.md",
     "seed=0": "",
     "out=runs name=NAME": "where the run goes",
 }

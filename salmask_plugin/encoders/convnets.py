@@ -154,6 +154,11 @@ def channels_of(state: Mapping[str, Tensor], network: nn.Module) -> int:
     return int(weight.shape[1])
 
 
+def image_channels(network: nn.Module) -> int:
+    """Return how many channels a network's images have, by its first convolution."""
+    return first_convolution(network)[1].in_channels
+
+
 def check_channels(in_channels: int) -> None:
     """Raise ValueError unless there is at least one channel."""
     if in_channels < 1:

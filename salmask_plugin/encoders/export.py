@@ -14,15 +14,13 @@ from torch import Tensor
 
 from salmask_plugin.encoders.architectures import RESNETS, small_widths, split_name
 from salmask_plugin.encoders.backbone import PretrainedBackbone
-from salmask_plugin.encoders.convnets import TORCHVISION
+from salmask_plugin.encoders.convnets import TORCHVISION, image_channels
+from salmask_plugin.encoders.description import IMAGENET, Normalisation, describe
 from salmask_plugin.encoders.detectron2_names import to_detectron2
 from salmask_plugin.encoders.export_folder import whole_folder
 from salmask_plugin.encoders.layouts import KERNEL
 from salmask_plugin.encoders.onnx_export import write_onnx
 from salmask_plugin.encoders.sources import EXPORT, OURS, TIMM_CONFIG
-
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-"""What every loader of this package normalises by."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ def export_backbone(
     format: str,
     view_size: int = 224,
     filter_outside: bool = False,
+    normalisation: Normalisation | None = None,
 ) -> str:
     """Write the backbone into a folder.
 
@@ -59,6 +58,8 @@ def export_backbone(
         view_size: side of the images: of ONNX's input, and in the description.
         filter_outside: write the bare weights of a filtered encoder in a format that cannot hold
             the filter; whoever reads them must filter the images.
+        normalisation: of the images that the encoder was trained on; None: ImageNet's, which RGB
+            has.
 
     Returns:
         The file's name inside the folder.
@@ -66,11 +67,13 @@ def export_backbone(
     Raises:
         ImportError: if the format's library is not installed.
         OSError: if the disk refuses; the folder is then as it was.
-        ValueError: if the format cannot hold the filter or the architecture.
+        ValueError: if the format cannot hold the filter, the architecture or the channels, or the
+            normalisation of other channels than RGB is not known.
     """
     check_format(backbone, format, filter_outside=filter_outside)
     with whole_folder(folder) as part:
-        return FORMATS[format].write(backbone, part, describe(backbone, view_size), view_size)
+        described = describe(backbone, view_size, normalisation)
+        return FORMATS[format].write(backbone, part, described, view_size)
 
 
 def check_format(
@@ -83,6 +86,12 @@ def check_format(
     base, stem = split_name(backbone.architecture)
     if chosen.only is not None and (base not in RESNETS or stem):
         raise ValueError(f"format={format!r} is for {chosen.only}, not {backbone.architecture}.")
+    channels = image_channels(backbone.network)
+    if chosen.only is not None and channels != len(IMAGENET["mean"]):
+        raise ValueError(
+            f"format={format!r} is for RGB, not for {channels} channels; use "
+            "safetensors, timm or onnx."
+        )
     foreign = backbone.architecture.startswith(TORCHVISION)
     if format == "timm" and (stem or foreign or small_widths(backbone.architecture) is not None):
         raise ValueError(
@@ -94,26 +103,6 @@ def check_format(
             "trained behind. Use safetensors or onnx, or ask for the bare weights "
             "(--filter-outside) and filter the normalised images before them."
         )
-
-
-def describe(backbone: PretrainedBackbone, view_size: int) -> dict[str, Any]:
-    """Return what a reader of the weights must know, as plain values."""
-    kernel = backbone.view_filter
-    return {
-        "architecture": backbone.architecture,
-        "feature_dim": backbone.feature_dim,
-        "normalisation": IMAGENET,
-        "view_size": view_size,
-        "view_filter": None
-        if kernel is None
-        else {
-            "kind": "images - gaussian_blur(images), after normalisation, borders reflected",
-            "kernel_size": kernel.kernel_size,
-            "sigma": kernel.sigma,
-        },
-        "fingerprint": backbone.fingerprint,
-        "source": backbone.source,
-    }
 
 
 def _weights(backbone: PretrainedBackbone) -> dict[str, Tensor]:
@@ -155,8 +144,8 @@ def _timm(
     known: Any = timm.get_pretrained_cfg(backbone.architecture)
     own = {} if known is None else known.to_dict()
     settings = {
-        **IMAGENET,
-        "input_size": [3, view_size, view_size],
+        **described["normalisation"],
+        "input_size": [image_channels(backbone.network), view_size, view_size],
         "crop_pct": 224 / 256,
         "interpolation": "bilinear",
         "first_conv": own.get("first_conv"),
@@ -164,11 +153,14 @@ def _timm(
         "num_classes": 0,
     }
     (folder / name).write_bytes(save(_weights(backbone), metadata={"format": "pt"}))
+    other = image_channels(backbone.network) != len(IMAGENET["mean"])
+    own_channels = {"model_args": {"in_chans": image_channels(backbone.network)}} if other else {}
     content = {
         "architecture": backbone.architecture,
         "num_classes": 0,
         "num_features": backbone.feature_dim,
         "pretrained_cfg": settings,
+        **own_channels,
         OURS: {"file": name, **described},
     }
     _write_json(folder / TIMM_CONFIG, content)

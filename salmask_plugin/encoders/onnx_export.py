@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.encoders.backbone import PretrainedBackbone
+from salmask_plugin.encoders.convnets import image_channels
 from salmask_plugin.filters import HighPassFilter, blur_matrix
 
 
@@ -67,7 +68,7 @@ def _remove_traces(graph: Any) -> None:
 def write_onnx(
     backbone: PretrainedBackbone, path: Path, described: dict[str, Any], view_size: int
 ) -> str:
-    """Write the graph: "images" (B, 3, view_size, view_size), normalised -> "features" (B, D).
+    """Write the graph: "images" (B, C, view_size, view_size), normalised -> "features" (B, D).
 
     The batch size is free; the side is fixed, as the filter's matrices are.
 
@@ -83,7 +84,7 @@ def write_onnx(
             error
         )
     network: nn.Module = backbone.network
-    example = torch.zeros(2, 3, view_size, view_size)
+    example = torch.zeros(2, image_channels(backbone.network), view_size, view_size)
     if backbone.view_filter is not None:
         backbone.view_filter(example)  # refuses a view that is too small
         network = nn.Sequential(FixedSizeHighPass(backbone.view_filter, view_size), network)

@@ -40,7 +40,12 @@ RUN: Shape = {
     }
 }
 SOLO_LEARN: Shape = {"backbone?": {"name?": TEXT}, "data?": {"dataset?": TEXT}}
-DESCRIBED: Shape = {"file": TEXT, "architecture": TEXT, "view_filter?": OBJECT | NULL}
+DESCRIBED: Shape = {
+    "file": TEXT,
+    "architecture": TEXT,
+    "view_filter?": OBJECT | NULL,
+    "normalisation?": OBJECT,
+}
 """What is read of the files beside the weights."""
 
 
@@ -98,7 +103,7 @@ def _of_folder(folder: Path) -> Source:
             raise FileNotFoundError(f"{folder} holds no checkpoint of solo-learn's.")
         return _of_solo_learn(folder, files[-1])
     for name in (EXPORT, TIMM_CONFIG):
-        described = _described(folder / name)
+        described = described_in(folder / name)
         if described is not None:
             file = path_below(folder, described["file"], f"{name}: file", follow_links=True)
             found = _of_export(folder / name, file)
@@ -151,7 +156,7 @@ def _of_solo_learn(folder: Path, file: Path) -> Source:
 
 
 def _of_export(description: Path, file: Path) -> Source | None:
-    described = _described(description)
+    described = described_in(description)
     if described is None or described["file"] != file.name:
         return None
     found = described.get("view_filter")
@@ -159,7 +164,7 @@ def _of_export(description: Path, file: Path) -> Source | None:
     return Source(file, "an export of salmask", str(described["architecture"]), kernel)
 
 
-def _described(path: Path) -> dict[str, Any] | None:
+def described_in(path: Path) -> dict[str, Any] | None:
     """What an export says of itself; None where it is none of ours."""
     content = read_object(path) if path.is_file() else {}
     if OURS not in content:

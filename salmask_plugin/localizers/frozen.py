@@ -96,7 +96,8 @@ class FrozenNetwork:
         check_images(images)
         if images.shape[1] != self._scale.shape[1]:
             raise ValueError(
-                f"images have {images.shape[1]} channels; {self.name} takes {self._scale.shape[1]}."
+                f"images have {images.shape[1]} channels; {self.name} takes "
+                f"{self._scale.shape[1]}. BandsLocalizer (localizer=bands) shows it some of them."
             )
         self._follow(images.device)
         # Somebody may hold the module too and have called train() on it.

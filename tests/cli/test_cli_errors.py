@@ -98,8 +98,8 @@ def test_settings_of_another_data_set_are_named(capsys, tmp_path):
 def test_preview_of_a_folder_without_images_is_named(capsys, tmp_path):
     assert main(["preview", str(tmp_path)]) == 2
     assert (
-        f"no images (.bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp) below '{tmp_path}'"
-        in (capsys.readouterr().err)
+        "no images (.bmp, .jpeg, .jpg, .npy, .pgm, .png, .ppm, .tif, .tiff, .webp) below "
+        f"'{tmp_path}'" in capsys.readouterr().err
     )
 
 

@@ -13,6 +13,10 @@ from salmask_plugin.lab.study.compare import _departures, plan_rows
 def test_the_next_command_can_be_pasted(capsys, monkeypatch):
     say_next("evaluate", "runs/my run", why="accuracy")
     assert capsys.readouterr().out == "\nNext: salmask evaluate 'runs/my run'    # accuracy\n"
+    say_next("evaluate", "runs/a_run_with_a_name_that_is_rather_long", why="how accurate it is")
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "# how accurate it is:"
+    assert said[2] == "Next: salmask evaluate runs/a_run_with_a_name_that_is_rather_long"
     monkeypatch.setenv(WITH_PARENT, "1")
     say_next("evaluate", "runs/mine")
     assert capsys.readouterr().out == ""

@@ -1,8 +1,10 @@
 """What happens before a command has begun: nothing heavy is imported, Ctrl-C is one line."""
 
 import importlib
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,27 @@ def test_what_is_imported_at_first_use_is_what_was_there_before():
     assert salmask_plugin.GridMask is masks.GridMask
     with pytest.raises(AttributeError, match="no attribute 'GirdMask'"):
         _ = salmask_plugin.GirdMask
+
+
+WITHOUT = """
+import sys
+
+for name in ("lightly", "pytorch_lightning", "lightning", "solo", "timm", "hydra"):
+    sys.modules[name] = None
+from salmask_plugin.cli.main import main
+sys.exit(main(["report", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+def test_a_report_is_made_where_no_host_is_installed(tmp_path):
+    """What solo-learn's environment and a laptop of readers have: nothing but the report's own."""
+    records = Path(__file__).parents[2] / "docs" / "results" / "6_demo" / "records"
+    for record in ("none-seed0", "mean-seed0"):
+        (tmp_path / record).mkdir()
+        shutil.copy(records / f"{record}.json", tmp_path / record / "record.json")
+    line = [sys.executable, "-c", WITHOUT, str(tmp_path)]
+    process = subprocess.run(line, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "mean" in process.stdout
+    assert (tmp_path / "report" / "report.html").is_file()

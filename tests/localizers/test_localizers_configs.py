@@ -20,7 +20,12 @@ NETWORKS = {"momentum", "resnet50", "coco", "timm"}  # need an encoder or a down
 
 def load(leaf):
     text = leaf.read_text().replace("${localizer_size}", str(SIZE))
-    return yaml.safe_load(text)
+    node = yaml.safe_load(text)
+    for entry in node.pop("defaults", []):
+        if isinstance(entry, dict):  # a localizer inside
+            ((place, inner),) = entry.items()
+            node[place.partition("@")[2]] = load(leaf.with_name(f"{inner}.yaml"))
+    return node
 
 
 def check_signature(node):

@@ -16,8 +16,8 @@ from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.cache.agreement_tables import (
     AgreementExample,
     agreement_json,
-    agreement_markdown,
     agreement_rows,
+    agreement_text,
     draw_agreement,
 )
 from salmask_plugin.lab.cache.map_agreement import measure_agreement
@@ -28,6 +28,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer, SCDALocalizer
@@ -85,11 +86,13 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
     folder = store.folder
     write_atomically(folder / "agreement.json", agreement_json(rows, protocol).encode())
     write_atomically(folder / "agreement.png", draw_agreement(rows, examples[:EXAMPLES]))
-    print("\n" + agreement_markdown(rows))
-    print(
-        f"\n{grid} cells of views of {settings.view_size} px; online sees them at "
-        f"{settings.localizer_size} px. Written: {folder / 'agreement'}.json, .png"
+    print("\n" + agreement_text(rows) + "\n")
+    said = (
+        f"{grid} cells of views of {settings.view_size} px; online sees them at "
+        f"{settings.localizer_size} px."
     )
+    print(filled(said, "  "))
+    print(f"Written: {folder / 'agreement'}.json, .png")
 
 
 def _views(

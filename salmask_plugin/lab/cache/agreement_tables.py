@@ -16,6 +16,7 @@ from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing
 from salmask_plugin.lab.results.grid import NOTHING, Grid, estimate_text
 from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate, estimate, summarize
+from salmask_plugin.lab.results.terminal import grid_blocks
 
 COLUMNS = {
     "iou": "IoU",
@@ -85,8 +86,8 @@ def agreement_rows(areas: Array, values: Mapping[str, Array]) -> list[AgreementR
     return rows
 
 
-def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
-    """Return the table: means ± 95 % interval over views, and the spread of gamma's difference."""
+def agreement_text(rows: Sequence[AgreementRow]) -> str:
+    """Return the table for a terminal: means ± 95 % over views, gamma's spread."""
     keys = [key for key in COLUMNS if any(key in row.values for row in rows)]
     titles = ["Crop, share of the image", "Views", *(COLUMNS[key] for key in keys), "its spread"]
     cells = [
@@ -101,7 +102,7 @@ def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
     order = [*range(2 + len(keys))]
     order.insert(order.index(2 + keys.index("gamma_difference")) + 1, 2 + len(keys))
     cells = [[row[place] for place in order] for row in cells]
-    return Grid([titles[place] for place in order], cells).markdown(left=1)
+    return grid_blocks(Grid([titles[place] for place in order], cells), left=1)
 
 
 def agreement_json(rows: Sequence[AgreementRow], protocol: Mapping[str, Any]) -> str:

@@ -10,9 +10,11 @@ import torch
 
 from salmask_plugin.lab.cache.agreement import report_agreement
 from salmask_plugin.lab.data import ImageSplits, LabelledImages, WholeImages
+from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.data.worker_loader import Loader, batches_loader
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.long_work import progress
+from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.build import build, build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
 from salmask_plugin.lab.runs.trace import trace_kept
@@ -61,15 +63,20 @@ def make_cache(
     size = size or default_size(settings)
     localizer = localizer_of_whole_images(settings, grid, size)
     splits = build_splits(settings)
+    if splits.channels != RGB:
+        raise UserError(
+            f"maps are kept of RGB pictures alone, not of {splits.channels.count} channels; "
+            "localizer=bands finds saliency in every step instead."
+        )
     store = open_store(folder, settings, splits, localizer)
     manifest = store.manifest
     (rows, columns), megabytes = manifest.grid, manifest.bytes_per_image * manifest.count / 1e6
-    print(
+    said = (
         f"{manifest.dataset}: {manifest.count} images, {rows} x {columns} cells by "
         f"{manifest.name}, which sees each at {localizer.size} px, {localizer.shifts**2} time(s); "
-        f"{manifest.bytes_per_image} bytes per image, {megabytes:.1f} MB in {store.folder}",
-        flush=True,
+        f"{manifest.bytes_per_image} bytes per image, {megabytes:.1f} MB in {store.folder}"
     )
+    print(filled(said, "  "), flush=True)
     faults = store.faults()
     if verify:
         faults |= _changed_chunks(store, splits.train, settings)

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from salmask_plugin.lab.data.channels import RGB, Channels
+
 Recipe = Literal["moco_v2", "simclr"]
 
 
@@ -79,15 +79,20 @@ def two_views(size: int, recipe: Recipe = "moco_v2") -> TwoViews:
     raise ValueError(f"recipe={recipe!r} must be one of {get_args(Recipe)}.")
 
 
-def evaluation_transform(view_size: int) -> v2.Compose:
+def evaluation_transform(view_size: int, channels: Channels = RGB) -> v2.Compose:
     """Resize the shorter side to 256/224 of the view, crop its centre, normalise.
 
     Args:
         view_size: side of the view in pixels.
+        channels: of the pictures.
     """
     _check_size("view_size", view_size)
     return v2.Compose(
-        [v2.Resize(round(view_size * 256 / 224)), v2.CenterCrop(view_size), *_to_normalised()]
+        [
+            v2.Resize(round(view_size * 256 / 224)),
+            v2.CenterCrop(view_size),
+            *to_normalised(channels),
+        ]
     )
 
 
@@ -97,17 +102,23 @@ def linear_train_transform(view_size: int) -> v2.Compose:
     Args:
         view_size: side of the view in pixels.
     """
+    return random_crop(view_size, RGB)
+
+
+def random_crop(view_size: int, channels: Channels) -> v2.Compose:
+    """Return :func:`linear_train_transform` for pictures of these channels."""
     _check_size("view_size", view_size)
     return v2.Compose(
-        [v2.RandomResizedCrop(view_size), v2.RandomHorizontalFlip(), *_to_normalised()]
+        [v2.RandomResizedCrop(view_size), v2.RandomHorizontalFlip(), *to_normalised(channels)]
     )
 
 
-def _to_normalised() -> tuple[v2.Transform, ...]:
+def to_normalised(channels: Channels) -> tuple[v2.Transform, ...]:
+    """Return what turns a picture into a normalised float32 tensor."""
     return (
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        v2.Normalize(channels.mean, channels.std),
         v2.ToPureTensor(),
     )
 

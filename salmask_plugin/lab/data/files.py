@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image, ImageDraw
 
+from salmask_plugin.lab.data.bands import read_bands
+from salmask_plugin.lab.data.channels import RGB, size_of
 from salmask_plugin.lab.data.mask_files import read_mask
 from salmask_plugin.lab.data.reading import UnreadableImageError, read_image
 from salmask_plugin.lab.data.splits import ImageSubset, LabelledImages
@@ -30,9 +32,11 @@ class ImageFiles:
             unreadable ones are left out, so that the number of images is the number of good ones.
         boxes: the object's box in each picture; they become masks.
         masks: the file of each picture's mask; the picture itself, where its alpha channel is.
+        channels: of every picture. 3: 8-bit RGB, as :func:`read_image` reads it; others: float32
+            (C, H, W), as :func:`~salmask_plugin.lab.data.bands.read_bands` does.
 
     Raises:
-        ValueError: if ``on_unreadable`` is unknown, or no file is readable.
+        ValueError: if ``on_unreadable`` is unknown, there are no channels, or no file is readable.
     """
 
     def __init__(
@@ -42,7 +46,11 @@ class ImageFiles:
         on_unreadable: OnUnreadable = "raise",
         boxes: Sequence[Box] | None = None,
         masks: Sequence[Path] | None = None,
+        channels: int = RGB.count,
     ) -> None:
+        if channels < 1:
+            raise ValueError(f"channels={channels} must be at least 1.")
+        self.channels = channels
         if on_unreadable not in get_args(OnUnreadable):
             raise ValueError(
                 f"on_unreadable={on_unreadable!r} must be one of {get_args(OnUnreadable)}."
@@ -64,11 +72,11 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int]:
         image, source = self._read(index)
         return image, self.labels[source]
 
-    def with_mask(self, index: int) -> tuple[Image.Image, Image.Image, int]:
+    def with_mask(self, index: int) -> tuple[Any, Image.Image, int]:
         """Return (picture, its mask with 255 inside, class index).
 
         Raises:
@@ -81,7 +89,7 @@ class ImageFiles:
         if self.boxes is None:
             raise ValueError("These images have no boxes, and so no masks.")
         image, source = self._read(index)
-        mask = Image.new("L", image.size, 0)
+        mask = Image.new("L", size_of(image), 0)
         ImageDraw.Draw(mask).rectangle(self.boxes[source], fill=255)
         return image, mask, self.labels[source]
 
@@ -90,28 +98,29 @@ class ImageFiles:
         """The files found unreadable so far, by this process or by workers of its loaders."""
         return tuple(self._all[index] for index in self._bad.nonzero().flatten().tolist())
 
-    def _mask(self, source: int, image: Image.Image) -> Image.Image:
+    def _mask(self, source: int, image: Any) -> Image.Image:
         assert self.masks is not None
         file = self.masks[source]
         mask = read_mask(file, alpha=file == self.paths[source])
-        if mask.size != image.size:
+        width, height = size_of(image)
+        if mask.size != (width, height):
             raise UnreadableImageError(
                 f"The mask '{file}' is {mask.width}x{mask.height} pixels, its picture "
-                f"'{self.paths[source]}' {image.width}x{image.height}."
+                f"'{self.paths[source]}' {width}x{height}."
             )
         return mask
 
-    def _read(self, index: int) -> tuple[Image.Image, int]:
+    def _read(self, index: int) -> tuple[Any, int]:
         """Read an image or, with "replace", the next one that can be read; say which it was."""
         if self.on_unreadable != "replace":
-            return read_image(self.paths[index]), index
+            return self._load(self.paths[index]), index
         start = range(len(self.paths))[index]
         for step in range(len(self.paths)):
             source = (start + step) % len(self.paths)
             if self._bad[source]:
                 continue
             try:
-                return read_image(self.paths[source]), source
+                return self._load(self.paths[source]), source
             except UnreadableImageError:
                 self._bad[source] = True
         raise UnreadableImageError(
@@ -120,17 +129,19 @@ class ImageFiles:
 
     def _readable(self) -> list[int]:
         with ThreadPoolExecutor() as pool:
-            good = list(pool.map(_is_readable, self._all))
+            good = list(pool.map(self._is_readable, self._all))
         self._bad |= ~torch.tensor(good, dtype=torch.bool)
         return [index for index, readable in enumerate(good) if readable]
 
+    def _is_readable(self, path: Path) -> bool:
+        try:
+            self._load(path)
+        except UnreadableImageError:
+            return False
+        return True
 
-def _is_readable(path: Path) -> bool:
-    try:
-        read_image(path)
-    except UnreadableImageError:
-        return False
-    return True
+    def _load(self, path: Path) -> Any:
+        return read_image(path) if self.channels == RGB.count else read_bands(path, self.channels)
 
 
 def unreadable_files(images: LabelledImages) -> tuple[Path, ...]:

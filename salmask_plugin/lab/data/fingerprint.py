@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, LabelledImages
 
@@ -18,15 +19,19 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """What an identity calls its parts, and words do."""
 
 
-def pixel_digest(image: Image.Image) -> int:
+def pixel_digest(image: Image.Image | Tensor) -> int:
     """Return 63 bits of BLAKE2b over a picture's size and decoded pixels, never 0.
 
     Of the pixels, not the file: the same picture read from an archive or a folder is the same, and
     a file that decodes to something else is another one. Against accidents, not against malice: a
     changed image keeps its digest by chance once in 2**63.
     """
-    digest = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=8)
-    digest.update(image.tobytes())
+    if isinstance(image, Tensor):
+        words, content = f"{image.dtype} {tuple(image.shape)}", image.numpy().tobytes()
+    else:
+        words, content = f"{image.mode} {image.size}", image.tobytes()
+    digest = hashlib.blake2b(words.encode(), digest_size=8)
+    digest.update(content)
     return int.from_bytes(digest.digest(), "little") >> 1 or 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from salmask_plugin.lab.data.channels import RGB, chosen_channels
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folder_walk import (
     SUFFIXES,
@@ -32,6 +33,9 @@ def image_folder(
     on_unreadable: OnUnreadable = "raise",
     name: str = "image_folder",
     masks: str | Path | None = None,
+    channels: int = RGB.count,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ImageSplits:
     """Read a data set from folders: ``root/train/CLASS/**`` beside ``val``, or ``root/CLASS/**``.
 
@@ -51,6 +55,9 @@ def image_folder(
         name: of the data set, for records.
         masks: folder with a mask picture of every picture, under the picture's path below root and
             any suffix; "alpha": the pictures' alpha channels. See :func:`mask_files`.
+        channels: of every picture; see :class:`~salmask_plugin.data.ImageFiles`.
+        mean: of each channel, for other channels than RGB; None: the error says what it is.
+        std: likewise.
 
     Raises:
         ValueError: if a folder is missing or has no images, there are fewer than two classes, the
@@ -79,11 +86,19 @@ def image_folder(
             files,
             of_files,
             on_unreadable,
-            masks=None if masks is None else mask_files(files, folder, masks),
+            masks=None if masks is None else mask_files(files, folder, masks, channels),
+            channels=channels,
         )
         for files, of_files in ((paths, labels), (val_paths, val_labels))
     )
-    splits = ImageSplits(train, val, classes, name, has_masks=masks is not None)
+    splits = ImageSplits(
+        train,
+        val,
+        classes,
+        name,
+        has_masks=masks is not None,
+        channels=chosen_channels(train, channels, mean, std),
+    )
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 

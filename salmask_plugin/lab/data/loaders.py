@@ -92,7 +92,7 @@ def evaluation_loaders(
     Raises:
         ValueError: if an argument is out of range.
     """
-    centre = evaluation_transform(view_size)
+    centre = evaluation_transform(view_size, splits.channels)
     train = OneViewDataset(splits.train, train_transform or centre, seed=seed)
     val = OneViewDataset(splits.val, centre, seed=seed)
     order = None if train_transform is None else EpochSampler(splits.train, seed=seed)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.data.folder_walk import SUFFIXES
 from salmask_plugin.lab.data.reading import UnreadableImageError, read_as
 
@@ -17,19 +18,24 @@ ALPHA = "alpha"
 """The value of ``masks`` that takes each picture's own alpha channel."""
 
 
-def mask_files(paths: Sequence[Path], root: Path, masks: str | Path) -> list[Path]:
+def mask_files(
+    paths: Sequence[Path], root: Path, masks: str | Path, channels: int = RGB.count
+) -> list[Path]:
     """Return the mask of every picture: its path below ``root``, below ``masks``, any suffix.
 
     Args:
         paths: of the pictures, below ``root``.
         root: the pictures' folder.
         masks: the masks' folder; "alpha": the pictures themselves.
+        channels: of the pictures.
 
     Raises:
         ValueError: if there is no such folder, it lies in ``root``, or a picture has no mask or
-            more than one.
+            more than one, or alpha is one of the channels that are learned from.
     """
     if str(masks) == ALPHA:
+        if channels != RGB.count:
+            raise ValueError(f"masks=alpha is for RGB pictures, not for {channels} channels.")
         return list(paths)
     folder = Path(masks).expanduser()
     if not folder.is_dir():

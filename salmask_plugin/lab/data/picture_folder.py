@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from salmask_plugin.lab.data.channels import RGB, ChannelsError, chosen_channels
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
 from salmask_plugin.lab.data.mask_files import mask_files
@@ -20,6 +22,9 @@ def picture_folder(
     on_unreadable: OnUnreadable = "raise",
     name: str = "folder",
     masks: str | Path | None = None,
+    channels: int = RGB.count,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ImageSplits:
     """Read the pictures below a folder, in any layout: nested, flat, one class or none.
 
@@ -38,6 +43,9 @@ def picture_folder(
         on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
         name: of the data set, for records.
         masks: see :func:`image_folder`.
+        channels: see :func:`image_folder`.
+        mean: see :func:`image_folder`.
+        std: see :func:`image_folder`.
 
     Raises:
         ValueError: if the folder is missing or has no picture, its folders look like splits of
@@ -45,7 +53,7 @@ def picture_folder(
             pictures that are read anyway, a picture has no mask, or an argument is out of range.
     """
     folder = existing_folder(root)
-    train, _ = split_folders(folder)
+    learned, _ = split_folders(folder)
     try:
         splits = image_folder(
             folder,
@@ -54,11 +62,25 @@ def picture_folder(
             on_unreadable=on_unreadable,
             name=name,
             masks=masks,
+            channels=channels,
+            mean=mean,
+            std=std,
         )
+    except ChannelsError:
+        raise
     except ValueError as error:
         if val_share is not None:
             raise
-        splits = _unlabelled(folder, train, str(error), on_unreadable, name, masks)
+        train, has_masks = _all_pictures(folder, learned, on_unreadable, masks, channels)
+        splits = ImageSplits(
+            train,
+            ImageSubset(train, ()),
+            ("picture",),
+            name,
+            has_masks,
+            str(error),
+            chosen_channels(train, channels, mean, std),
+        )
     if splits.unlabelled and limit_val is not None:
         raise ValueError(
             f"limit_val={limit_val}: without labels there are no validation images "
@@ -67,16 +89,15 @@ def picture_folder(
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 
-def _unlabelled(
+def _all_pictures(
     folder: Path,
-    train_folder: Path,
-    reason: str,
+    learned: Path,
     on_unreadable: OnUnreadable,
-    name: str,
     masks: str | Path | None,
-) -> ImageSplits:
-    paths = list_images(train_folder)
-    found = None if masks is None else mask_files(paths, folder, masks)
-    train = ImageFiles(paths, [0] * len(paths), on_unreadable, masks=found)
-    none = ImageSubset(train, ())
-    return ImageSplits(train, none, ("picture",), name, found is not None, reason)
+    channels: int,
+) -> tuple[ImageFiles, bool]:
+    """Return every picture to learn from, and whether they have masks."""
+    paths = list_images(learned)
+    found = None if masks is None else mask_files(paths, folder, masks, channels)
+    labels = [0] * len(paths)
+    return ImageFiles(paths, labels, on_unreadable, masks=found, channels=channels), bool(found)

@@ -6,12 +6,15 @@ import errno
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from salmask_plugin.lab.data.array_files import is_array, load_array, picture_of
 from salmask_plugin.lab.data.text_files import shown
 
+Read = TypeVar("Read")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are decoded, whatever the file is called; PPM includes PGM and PBM.
 
@@ -44,7 +47,7 @@ class UnreadableImageError(ValueError):
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture of one of :data:`FORMATS` as 8-bit RGB, upright.
+    """Read a picture of one of :data:`FORMATS`, or an array (``.npy``), as 8-bit RGB, upright.
 
     The EXIF orientation is applied; EXIF that cannot be read says none. Transparent places show
     white; 16-bit grey is scaled by 1/257 (PIL's own conversion cuts everything above 255 off);
@@ -64,10 +67,17 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def read_as(
     path: Path | str,
-    convert: Callable[[Image.Image], Image.Image],
+    convert: Callable[[Image.Image], Read],
     max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
+    of_array: Callable[[Any], Read] | None = None,
+) -> Read:
     """Read a picture as :func:`read_image` does, upright, and convert what was decoded.
+
+    Args:
+        path: the file.
+        convert: of the picture.
+        max_pixels: larger pictures are refused before they are decoded.
+        of_array: of an array as :func:`load_array` gives it; None: it becomes a picture first.
 
     Raises:
         UnreadableImageError: as there, or with what ``convert`` raises.
@@ -77,6 +87,9 @@ def read_as(
         # Asked first: opening a pipe waits for whoever writes to it.
         if kind != stat.S_IFREG:
             raise UnreadableImageError(_KINDS.get(kind, "no regular file"))
+        if is_array(path):
+            array = load_array(path, max_pixels)
+            return convert(picture_of(array)) if of_array is None else of_array(array)
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnreadableImageError(

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from salmask_plugin.lab.data.channels import RGB, Channels
 from salmask_plugin.lab.data.text_files import shown
 
 
@@ -46,6 +47,7 @@ class ImageSplits:
         has_masks: whether both splits are :class:`MaskedImages`.
         unlabelled: why there are no labels, as a sentence; None where there are. All images then
             count as one class, and ``val`` is empty.
+        channels: of the pictures. Pictures of other channels than RGB are float32 (C, H, W).
     """
 
     train: LabelledImages
@@ -54,6 +56,7 @@ class ImageSplits:
     name: str
     has_masks: bool = False
     unlabelled: str | None = None
+    channels: Channels = RGB
 
     def __post_init__(self) -> None:
         # For records, tables and figures; the files are read by their own names.

@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.lab.data.augment import to_normalised
+from salmask_plugin.lab.data.channels import RGB, Channels
 from salmask_plugin.lab.data.fingerprint import pixel_digest
 from salmask_plugin.lab.data.splits import LabelledImages
 
 
-def whole_view(size: int) -> v2.Compose:
+def whole_view(size: int, channels: Channels = RGB) -> v2.Compose:
     """Resize a picture to a square of ``size`` pixels and normalise it.
 
     Raises:
@@ -21,15 +22,7 @@ def whole_view(size: int) -> v2.Compose:
     """
     if size < 1:
         raise ValueError(f"size={size} must be at least 1 pixel.")
-    return v2.Compose(
-        [
-            v2.Resize((size, size), antialias=True),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            v2.ToPureTensor(),
-        ]
-    )
+    return v2.Compose([v2.Resize((size, size), antialias=True), *to_normalised(channels)])
 
 
 class WholeViews:
@@ -39,16 +32,17 @@ class WholeViews:
 
     Args:
         size: side of the views in pixels; the aspect ratio is not kept.
+        channels: of the pictures.
 
     Raises:
         ValueError: if size is below 1.
     """
 
-    def __init__(self, size: int) -> None:
-        self._view = whole_view(size)
+    def __init__(self, size: int, channels: Channels = RGB) -> None:
+        self._view = whole_view(size, channels)
 
-    def __call__(self, image: Image.Image) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the view (3, size, size) and its placement (5,), each twice."""
+    def __call__(self, image: Image.Image | Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the view (C, size, size) and its placement (5,), each twice."""
         return [self._view(image)] * 2, [torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0])] * 2
 
 

@@ -14,13 +14,15 @@ from salmask_plugin.adapters.lightly.evaluation import extract_features
 from salmask_plugin.encoders import PretrainedBackbone, load_backbone
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.data import ImageFiles, evaluation_transform, list_images
-from salmask_plugin.lab.data.two_view import OneViewDataset
+from salmask_plugin.lab.data.channels import ShownImages
+from salmask_plugin.lab.data.two_view import OneViewDataset, Transform
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.embed.neighbours import draw_neighbours
 from salmask_plugin.lab.embed.picture import draw_embedding
 from salmask_plugin.lab.embed.projection import Method, Projection, project
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.encoder_channels import channels_of_encoder
 from salmask_plugin.lab.probes.transfer import run_of, side_of_views
 from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.store import write_atomically
@@ -88,11 +90,14 @@ def embed(
         raise UserError(f"{out} is not an empty folder; embeddings do not mix.")
     paths = list_images(folder)
     backbone = load_backbone(source, architecture=architecture, part=part)
-    size = side_of_views(backbone, view_size, run_of(source))
-    images = ImageFiles(paths, [0] * len(paths), "skip")
+    own = run_of(source)
+    size = side_of_views(backbone, view_size, own)
+    channels = channels_of_encoder(source, own, backbone)
+    images = ImageFiles(paths, [0] * len(paths), "skip", channels=channels.count)
     if len(images) < LEAST:
         raise UserError(f"{folder} has {len(images)} pictures; an embedding needs {LEAST}.")
-    features = _features(backbone, images, size, workers)
+    features = _features(backbone, images, evaluation_transform(size, channels), workers)
+    to_show = ShownImages(images, channels)
     found = project(features, projection)
     root = folder.expanduser()
     names = [path.relative_to(root).as_posix() for path in images.paths]
@@ -100,8 +105,8 @@ def embed(
         written = write_tables(unfinished, names, features, found, backbone.fingerprint)
         title = f"{backbone.architecture}, {len(images):,} pictures: {found.words}"
         pictures = {
-            "embedding.png": draw_embedding(images, names, found.points, title),
-            "neighbours.png": draw_neighbours(images, names, features),
+            "embedding.png": draw_embedding(to_show, names, found.points, title),
+            "neighbours.png": draw_neighbours(to_show, names, features),
         }
         for name, content in pictures.items():
             write_atomically(unfinished / name, content)
@@ -110,10 +115,10 @@ def embed(
 
 
 def _features(
-    backbone: PretrainedBackbone, images: ImageFiles, view_size: int, workers: int
+    backbone: PretrainedBackbone, images: ImageFiles, transform: Transform, workers: int
 ) -> NDArray[np.float32]:
     loader = worker_loader(
-        OneViewDataset(images, evaluation_transform(view_size)),
+        OneViewDataset(images, transform),
         None,
         batch_size=BATCH,
         workers=workers,

@@ -20,6 +20,8 @@ THUMBNAIL = 84
 """Pixels of a thumbnail's side, of 1,350 of the whole."""
 APART = 0.068
 """Share of the axes' length that centres of thumbnails are apart, so that none hides another."""
+REACH = 1.5
+"""How far beyond a quartile an axis goes, in distances of the two quartiles."""
 
 
 def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> NDArray[np.uint8]:
@@ -43,7 +45,9 @@ def draw_embedding(
         points: (N, 2).
         title: above the picture.
     """
-    places = _in_unit_square(points)
+    places, outside = in_unit_square(points)
+    if outside.any():
+        title += f"\n{outside.sum():,} far from all others, drawn at the edge"
     colours, folders = _colours(names)
     chosen = spread_out(places)
     with drawing():
@@ -71,11 +75,22 @@ def spread_out(places: NDArray[Any]) -> list[int]:
     return sorted(chosen)
 
 
-def _in_unit_square(points: NDArray[Any]) -> NDArray[np.float64]:
-    low = points.min(0)
-    size = points.max(0) - low
-    unit: NDArray[np.float64] = (points - low) / np.where(size > 0, size, 1)
-    return np.where(size > 0, unit, 0.5)
+def in_unit_square(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return points (N, 2) moved into the unit square, and (N,) which of them are far out.
+
+    A few points far from all others would leave the rest one heap. So an axis ends at the last
+    point that lies within ``REACH`` times the quartiles' distance beyond a quartile, as the
+    whiskers of a box plot do; points beyond are put on the edge.
+    """
+    values = points.astype(np.float64)
+    first, third = np.quantile(values, (0.25, 0.75), axis=0)
+    reach = REACH * (third - first)
+    inside = (values >= first - reach) & (values <= third + reach)
+    low = np.where(inside, values, np.inf).min(0)
+    high = np.where(inside, values, -np.inf).max(0)
+    size = high - low
+    unit = (values.clip(low, high) - low) / np.where(size > 0, size, 1)
+    return np.where(size > 0, unit, 0.5), ~inside.all(1)
 
 
 def _colours(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmask_plugin.encoders import PretrainedBackbone, load_backbone
-from salmask_plugin.encoders.export import FORMATS, check_format, describe, export_backbone
+from salmask_plugin.encoders.description import describe
+from salmask_plugin.encoders.export import FORMATS, check_format, export_backbone
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.export.model_card import model_card
+from salmask_plugin.lab.probes.encoder_channels import channels_of_encoder
 from salmask_plugin.lab.probes.transfer import run_of, side_of_views
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.results.store import write_atomically
@@ -71,6 +73,8 @@ def export(
         check_format(backbone, name, filter_outside=filter_outside)
     own = run_of(source)
     view_size = side_of_views(backbone, view_size, own)
+    channels = channels_of_encoder(source, own, backbone)
+    normalisation = {"mean": list(channels.mean), "std": list(channels.std)}
     bare = backbone.view_filter is not None and any(not FORMATS[x].holds_filter for x in formats)
     record = None if own is None else read_record(own)
     files = []
@@ -84,6 +88,7 @@ def export(
                 format=name,
                 view_size=view_size,
                 filter_outside=filter_outside,
+                normalisation=normalisation,
             )
             shown = (place / file).relative_to(unfinished)
             usage = (
@@ -94,7 +99,7 @@ def export(
             )
             files.append((name, str(shown), usage))
         card = model_card(
-            describe(backbone, view_size),
+            describe(backbone, view_size, normalisation),
             files,
             record,
             license=license,

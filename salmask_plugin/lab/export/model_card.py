@@ -83,7 +83,7 @@ def _title(record: RunRecord | None) -> str:
 def _preprocessing(described: Mapping[str, Any]) -> list[str]:
     normalisation, kernel = described["normalisation"], described["view_filter"]
     lines = [
-        f"1. RGB in [0, 1]; trained or evaluated at {described['view_size']} px.",
+        f"1. {_values(described)}; trained or evaluated at {described['view_size']} px.",
         f"2. Normalise: mean {normalisation['mean']}, standard deviation {normalisation['std']}.",
     ]
     if kernel is None:
@@ -94,6 +94,13 @@ def _preprocessing(described: Mapping[str, Any]) -> list[str]:
         f"{kernel['sigma']:g} px. The encoder has never seen an unfiltered image. It is part of "
         "the safetensors and ONNX files and must not be applied twice.",
     ]
+
+
+def _values(described: Mapping[str, Any]) -> str:
+    channels = described.get("in_channels", 3)
+    if channels == 3:
+        return "RGB in [0, 1]"
+    return f"{channels} channel(s): 8-bit and 16-bit values in [0, 1], floating point as it is"
 
 
 def _training(record: RunRecord | None) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from salmask_plugin.lab.data import UnreadableImageError, list_images, read_image
+from salmask_plugin.lab.data.bands import read_bands
+from salmask_plugin.lab.data.channels import RGB, Channels, statistics_of
 from salmask_plugin.lab.data.text_files import shown
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.recipes import recipe_rows, with_embedded_localizer
+from salmask_plugin.lab.runs.band_channels import channels_asked
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.settings.allowed_targets import Trust
@@ -36,10 +38,16 @@ def preview(
         UserError: if no image can be read, or the recipe shows nothing.
         ValueError: if the folder has no image.
     """
-    paths, images = _some_images(folder)
     rows = {recipe: [f"masking={recipe}"] for recipe in RECIPES}
     given = with_embedded_localizer(overrides)
-    for row in recipe_rows(rows, given, typed=overrides, config_dir=config_dir, trust=trust):
+    found = recipe_rows(rows, given, typed=overrides, config_dir=config_dir, trust=trust)
+    count = channels_asked(found[0].settings)
+    paths, images = _some_images(folder, count)
+    channels = RGB
+    if count != RGB.count:
+        # Of these pictures alone: a picture for people, from which nothing is learned.
+        channels = Channels(*map(tuple, statistics_of([(image, 0) for image in images])))
+    for row in found:
         settings, masking = row.settings, row.masking
         name, localizer = settings.choices["masking"], settings.choices["localizer"]
         if masking is None or not can_be_shown(masking):
@@ -54,23 +62,24 @@ def preview(
             view_size=settings.view_size,
             seed=settings.seed,
             title=f"{name}, saliency from {localizer}",
+            channels=channels,
         )
         yield path
 
 
-def _some_images(folder: Path) -> tuple[list[Path], list[Image.Image]]:
+def _some_images(folder: Path, channels: int) -> tuple[list[Path], list[Any]]:
     """Up to COUNT images, evenly spread over the folder; an unreadable one is named and skipped."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
     found = list_images(folder)
     paths: list[Path] = []
-    images: list[Image.Image] = []
+    images: list[Any] = []
     order = found[:: max(1, len(found) // COUNT)] + found
     for path in order:
         if len(images) == COUNT or path in paths:
             continue
         try:
-            images.append(read_image(path))
+            images.append(read_image(path) if channels == RGB.count else read_bands(path, channels))
         except UnreadableImageError as error:
             warnings.warn(str(error), stacklevel=2)
             continue

@@ -25,8 +25,8 @@ from salmask_plugin.lab.data import (
     ImageSplits,
     evaluation_loaders,
     labelled_share,
-    linear_train_transform,
 )
+from salmask_plugin.lab.data.augment import random_crop
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build, checked_splits
 from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
@@ -217,7 +217,7 @@ def _loaders(request: EvaluationRequest, splits: ImageSplits, *, augment: bool) 
         view_size=view_size,
         batch_size=request.options["batch_size"],
         workers=request.settings.workers,
-        train_transform=linear_train_transform(view_size) if augment else None,
+        train_transform=random_crop(view_size, splits.channels) if augment else None,
         seed=request.settings.seed,
     )
 

@@ -15,13 +15,15 @@ from salmask_plugin.adapters.lightly.evaluation import extract_features, reestim
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.encoders import PretrainedBackbone, fingerprint, load_backbone
 from salmask_plugin.encoders.checkpoint_files import final_checkpoint
-from salmask_plugin.lab.data import ImageSplits, evaluation_loaders, linear_train_transform
+from salmask_plugin.lab.data import ImageSplits, evaluation_loaders
+from salmask_plugin.lab.data.augment import random_crop
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
 from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.record import is_share
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened
+from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.build import build, build_masking, memory_format
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.data_of_run import keep_data
@@ -143,7 +145,8 @@ def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -
         found: the result.
     """
     record = change_record(folder, lambda there: with_results(there, {name: found}), record)
-    print(f"{name}: " + "  ".join(_said(key, value) for key, value in found.metrics.items()))
+    metrics = (_said(key, value) for key, value in found.metrics.items())
+    print(filled(f"{name}: " + "  ".join(metrics), "  "))
     return record
 
 
@@ -155,7 +158,7 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
     shared = _reestimated(settings, folder, backbone)
     if shared:
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))
-    print(f"Encoder: {backbone}")
+    print(filled(f"Encoder: {backbone}", "  "))
     return backbone, shared
 
 
@@ -177,6 +180,7 @@ def _show(settings: Settings, folder: Path, record: RunRecord) -> None:
         view_size=settings.view_size,
         seed=settings.seed,
         title=f"{record.recipe}, saliency from {record.localizer}",
+        channels=splits.channels,
     )
 
 
@@ -196,12 +200,13 @@ def _reestimated(settings: Settings, folder: Path, backbone: PretrainedBackbone)
     # Run folders written before the setting existed lack the key.
     if not settings.evaluation.get("reestimate_batch_norm", False):
         return {}
+    splits = _own_data(settings, folder, labelled=False)
     train, _ = evaluation_loaders(
-        _own_data(settings, folder, labelled=False),
+        splits,
         view_size=settings.view_size,
         batch_size=settings.loader.batch_size,
         workers=settings.workers,
-        train_transform=linear_train_transform(settings.view_size),
+        train_transform=random_crop(settings.view_size, splits.channels),
         seed=settings.seed,
     )
     batches = reestimate_batch_norm(backbone.filtered(), train)

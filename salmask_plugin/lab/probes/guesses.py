@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +11,8 @@ from salmask_plugin.adapters.lightly.evaluation.features import device_of
 from salmask_plugin.adapters.lightly.evaluation.hidden_examples import hidden_examples
 from salmask_plugin.adapters.lightly.evaluation.occlusion import Condition, OcclusionResult
 from salmask_plugin.encoders import PretrainedBackbone
+from salmask_plugin.lab.data import ImageSplits
+from salmask_plugin.lab.data.channels import shown_bands
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.guess_gallery import GuessRow, draw_guesses
 from salmask_plugin.lab.results.store import write_atomically
@@ -25,13 +27,13 @@ def write_guesses(
     request: EvaluationRequest,
     backbone: PretrainedBackbone,
     val: Any,
-    classes: Sequence[str],
+    splits: ImageSplits,
     result: OcclusionResult,
     foreground_of: Callable[[Tensor], Tensor] | None,
 ) -> None:
     """Write ``hidden.png`` into the run's folder: the middle share, every fill, the first place.
 
-    Pictures of other data than the run's own, and of other than three channels, are not drawn.
+    Pictures of other data than the run's own are not drawn.
     """
     if request.folder is None or request.is_transfer:
         return
@@ -47,18 +49,18 @@ def write_guesses(
         conditions,
         grid=tuple(options["grid"]),
         foreground_of=foreground_of,
+        black=splits.channels.black,
         seed=options.get("seed", 0),
         device=device_of(backbone.network),
     )
-    if images.shape[1] != 3:
-        return
     classifier = next(iter(result.guesses))
     guesses = result.guesses[classifier]
     columns: list[Condition | None] = [None, *conditions]
+    classes, bands = splits.classes, shown_bands(splits.channels.count)
     rows = [
         GuessRow(
             [
-                display_view((images if key is None else covered[key])[row].float().numpy())
+                display_view((images if key is None else covered[key])[row, bands].float().numpy())
                 for key in columns
             ],
             [classes[int(guesses[key][at])] for key in columns],

@@ -64,10 +64,11 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
         train,
         val,
         num_classes=len(splits.classes),
+        black=splits.channels.black,
         foreground_of=foreground_of,
         **{**options, "grid": tuple(options["grid"])},
     )
-    write_guesses(request, backbone, val, splits.classes, result, foreground_of)
+    write_guesses(request, backbone, val, splits, result, foreground_of)
     shares = sorted(options["shares"])
     middle = shares[len(shares) // 2]
     metrics, curves = {}, {}

@@ -12,15 +12,18 @@ import torch
 
 from salmask_plugin.encoders import PretrainedBackbone, load_backbone
 from salmask_plugin.encoders.checkpoint_files import is_final
+from salmask_plugin.encoders.convnets import image_channels
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.json_files import COUNT
+from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
 from salmask_plugin.lab.probes.evaluate import evaluated, keep_result
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.lab.results.store import RECORD_NAME
+from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.node import check_takes_views
@@ -60,11 +63,12 @@ def transfer(
         part=settings["part"],
         view_filter=asked_filter(settings["filter"]),
     )
-    print(f"Encoder: {backbone}")
+    print(filled(f"Encoder: {backbone}", "  "))
     folder = own or below_out(settings, settings.name or _name(path, settings))
     with alone_in(folder):
         record = read_record(folder) if own else _record(folder, path, settings, backbone)
         backbone.network.to(device_for(settings))
+        _check_channels(backbone, settings)
         check_takes_views(backbone.filtered(), settings.view_size)
         wanted = requested_tasks(settings)
         if only_missing:
@@ -74,6 +78,15 @@ def transfer(
             found = evaluated(replace(task, folder=folder), backbone)
             record = keep_result(folder, record, task.name, found)
     return folder / RECORD_NAME
+
+
+def _check_channels(backbone: PretrainedBackbone, settings: Settings) -> None:
+    given = settings.data.get("channels", RGB.count)
+    if given != image_channels(backbone.network):
+        raise UserError(
+            f"the encoder takes {image_channels(backbone.network)} channels, and data="
+            f"{settings.choices['data']} gives pictures of {given}; in_channels=... says how many."
+        )
 
 
 def run_of(path: Path) -> Path | None:

@@ -51,6 +51,7 @@ IDLE: Mapping[str, tuple[str, ...]] = {
 BEFORE: dict[str, Scalar] = {
     "loader.input": "host",
     "memory_format": "contiguous",
+    "data.channels": 3,
     "method.optimizer": "lars",
     "method.projection_batch_norm": False,
 }

@@ -113,6 +113,7 @@ def _panels(labels: Sequence[str], panels: Sequence[Any], draw: Callable[[Any, A
             axis.set_yticks(range(len(labels)), labels)
             axis.set_ylim(len(labels) - 0.4, -0.6)
             axis.tick_params(axis="y", length=0)
+            axis.xaxis.get_major_locator().set_params(nbins=5)
             axis.grid(visible=False, axis="y")
         return figure
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from salmask_plugin.lab.results.drawing import WIDTH, drawing, families, line_styles, new_figure
+from salmask_plugin.lab.results.drawing import (
+    LARGE,
+    WIDTH,
+    drawing,
+    families,
+    line_styles,
+    new_figure,
+)
 from salmask_plugin.lab.results.metric_names import (
     OCCLUSION,
     is_occlusion,
@@ -23,8 +30,8 @@ _DIAGNOSTICS = {
     "similarity_positive": "cosine similarity\nquery · key",
     "similarity_hard": "cosine similarity\nquery · hard negative",
 }
-_ACROSS = 3
-_INCHES_A_LETTER, _INCHES_A_SAMPLE = 0.085, 0.7
+_ACROSS = 2
+_INCHES_A_LETTER, _INCHES_A_SAMPLE = 0.12, 0.8
 """Room of a legend's entry at the report's font: its name, and its line with the gap."""
 
 Points = tuple[Sequence[float], Sequence[float]]
@@ -75,7 +82,7 @@ def loss_curves(table: Table) -> Any:
 def diagnostics(table: Table) -> Any:
     """Draw what the masking did over epochs: shares and similarities.
 
-    With several methods each has its own column of panels.
+    With several methods each has its own panels.
     """
     found = families(table.rows)
     panels = [
@@ -83,7 +90,7 @@ def diagnostics(table: Table) -> Any:
         for name, label in _DIAGNOSTICS.items()
         for title, rows in found.items()
     ]
-    return _curves(table, panels, "epoch", across=len(found) if len(found) > 1 else _ACROSS)
+    return _curves(table, panels, "epoch")
 
 
 def accuracy_curves(table: Table) -> Any:
@@ -169,13 +176,13 @@ def _curves(
     styles = line_styles(table)
     across = min(across, len(panels))
     down = -(-len(panels) // across)
-    with drawing():
-        width = max(WIDTH, 2.6 * across)
-        height = (2.6 if down < 3 else 2.1) * down
+    with drawing(LARGE):
+        width = WIDTH
+        height = (3.4 if down < 3 else 2.9) * down
         names = dict.fromkeys(row.name for panel in panels for row in panel.rows)
         columns = _legend_columns(list(names), width)
         lines = -(-len(names) // columns)
-        figure = new_figure(height + 0.3 + 0.2 * lines, width=width)
+        figure = new_figure(height + 0.3 + 0.3 * lines, width=width)
         axes = list(figure.subplots(down, across, squeeze=False, sharey=share_values).flat)
         handles: dict[str, Any] = {}
         for place, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
@@ -186,7 +193,8 @@ def _curves(
             axis.set(title=panel.title, xlabel=x_label)
             if not share_values or place % across == 0:
                 axis.set_ylabel(panel.label)
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+            axis.yaxis.get_major_locator().set_params(nbins=5)
             if "share" in panel.label:
                 # From zero: a share that wanders in its third decimal is steady.
                 axis.set_ylim(bottom=0, top=1.15 * axis.get_ylim()[1])

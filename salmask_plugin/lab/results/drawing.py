@@ -17,6 +17,8 @@ BASELINE_COLOUR = "#4d4d4d"
 # Okabe and Ito's colours, told apart with every common colour vision deficiency; without the
 # yellow, which is too pale on white, and without the black, which is the baseline's grey here.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+KNOWN = ("mean", "blur", "highpass", "random", "label_free", "untrained")
+"""Recipes with a colour of their own: that of the same place in the palette."""
 LARGE = 14.0
 """Points of the text in figures of few panels: legible where they are shown 400 pixels wide."""
 _DASHES = ("-", "--", ":", "-.")
@@ -87,9 +89,17 @@ def rendered(figure: Any, kind: str) -> bytes:
 
 
 def colours(recipes: Iterable[str]) -> dict[str, str]:
-    """Return recipe -> colour. The same recipes give the same colours in every figure."""
+    """Return recipe -> colour.
+
+    Known recipes have a colour of their own, in every figure of every report. Others share what is
+    left; the same recipes give the same colours.
+    """
     names = sorted(set(recipes))
-    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+    own = {name: PALETTE[KNOWN.index(name)] for name in names if name in KNOWN}
+    left = [colour for colour in PALETTE if colour not in own.values()] or list(PALETTE)
+    others = [name for name in names if name not in own]
+    found = own | {name: left[place % len(left)] for place, name in enumerate(others)}
+    return {name: found[name] for name in names}
 
 
 def line_styles(table: Table) -> dict[str, dict[str, Any]]:
@@ -101,12 +111,13 @@ def line_styles(table: Table) -> dict[str, dict[str, Any]]:
     recipes = {row.name: row.setting.recipe for row in table.rows if not row.is_baseline}
     styles: dict[str, dict[str, Any]] = {}
     for name, recipe in recipes.items():
-        place = list(colour).index(recipe)
-        before = sum(recipes[other] == recipe for other in styles)
+        earlier = list(colour)[: list(colour).index(recipe)]
+        alike = sum(colour[other] == colour[recipe] for other in earlier)
+        alike += sum(recipes[other] == recipe for other in styles)
         styles[name] = {
             "color": colour[recipe],
-            "linestyle": _DASHES[(place // len(PALETTE) + before) % len(_DASHES)],
-            "marker": _MARKERS[(place + before) % len(_MARKERS)],
+            "linestyle": _DASHES[alike % len(_DASHES)],
+            "marker": _MARKERS[(PALETTE.index(colour[recipe]) + alike) % len(_MARKERS)],
         }
     baselines = dict.fromkeys(row.name for row in table.rows if row.is_baseline)
     for index, name in enumerate(baselines):

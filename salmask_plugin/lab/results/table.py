@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,11 @@ from salmask_plugin.lab.results.grouping import Conditions, Setting
 from salmask_plugin.lab.results.metric_names import brackets, metric_title
 from salmask_plugin.lab.results.record import RunRecord, is_share
 from salmask_plugin.lab.results.statistics import Difference, Summary
+
+
+def snake_case(*parts: str) -> str:
+    """Return words as a name of small letters and digits, joined by underscores."""
+    return "_".join(re.findall(r"[a-z0-9]+", " ".join(parts).lower()))
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,18 @@ class Column:
 
     @property
     def key(self) -> str:
-        """For programs, with the whole protocol: "knn/top1 (%, k=20, temperature=0.07)"."""
+        """With the whole protocol: "knn/top1 (%, k=20, temperature=0.07)"."""
         return f"{self.evaluation}/{self.metric}{brackets(self.metric, self.protocol)}"
+
+    @property
+    def name(self) -> str:
+        """For programs: "knn_top1", and "knn_top1_k_20" where the table has another k."""
+        return snake_case(self.evaluation, self.metric, *(f"{k} {v}" for k, v in self.shown))
+
+    @property
+    def protocol_name(self) -> str:
+        """What the protocol's own column is called: "knn_protocol"."""
+        return snake_case(self.evaluation, *(f"{k} {v}" for k, v in self.shown), "protocol")
 
     @property
     def is_compared(self) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from salmask_plugin.lab.results.escaping import escape_block, escape_markdown
 from salmask_plugin.lab.results.grid import NOTHING, Grid, rows_csv
 from salmask_plugin.lab.results.statistics import Summary
-from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
+from salmask_plugin.lab.results.table import Column, Comparison, Row, Table, snake_case
 
 VS_BASELINE = "vs baseline (± 95 %)"
 """The sign ± stands before intervals alone; a spread is called SD."""
+ABREAST = 3
+"""Measures in a part of a LaTeX table, each with its difference to the baseline."""
 
 
 def grid_of(table: Table) -> Grid:
@@ -46,7 +48,10 @@ def bullets(texts: Sequence[str]) -> list[str]:
 
 
 def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
-    """Return one flat dict per row. Shares are in percent, as in the tables; None is no value."""
+    """Return one flat dict per row; docs/reports.md lists the names.
+
+    Shares are in percent, as in the tables; None is no value. What every table has comes first.
+    """
     rows = []
     for table in comparison.tables:
         data = table.conditions.data
@@ -68,39 +73,76 @@ def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
                 "variant": row.variant,
                 "seeds": " ".join(map(str, row.runs)),
             }
+            minutes = row.minutes
+            flat["pretrain_minutes"] = minutes.mean if minutes else None
+            flat["pretrain_minutes_sd"] = minutes.spread if minutes else None
+            flat["time_ratio"] = row.time_ratio
             for column in table.columns:
                 flat |= _numbers(column, row)
-            minutes = row.minutes
-            flat["pretrain minutes"] = minutes.mean if minutes else None
-            flat["pretrain minutes spread"] = minutes.spread if minutes else None
-            flat["time ratio"] = row.time_ratio
-            rows.append(flat | {title: row.extra.get(title) for title in table.extra_columns})
+            extra = {snake_case(title): row.extra.get(title) for title in table.extra_columns}
+            rows.append(flat | extra)
     return rows
 
 
 def to_latex(comparison: Comparison) -> str:
-    """Return all tables as LaTeX; their conditions are the captions. Needs the package booktabs."""
+    """Return all tables as LaTeX, in parts of three measures: more are wider than a page.
+
+    The conditions, and what all rows share, are the captions. Needs the package booktabs.
+    """
     tables = [(grid_of(table), table.conditions.title) for table in comparison.tables]
-    return "\n".join(grid.latex(grid.headers.index("Seeds"), title) for grid, title in tables)
+    return "\n".join(part for grid, title in tables for part in _latex_parts(grid, title))
+
+
+def _latex_parts(grid: Grid, title: str) -> list[str]:
+    headers, seeds = grid.headers, grid.headers.index("Seeds")
+    named, said = [], [title]
+    for place in range(seeds + 1):
+        values = {row[place] for row in grid.rows}
+        if headers[place] == "Recipe" or len(values) > 1:
+            named.append(place)
+        elif values != {NOTHING}:
+            said.append(f"{headers[place].lower()} {values.pop()}")
+    measures: list[list[int]] = []
+    for place in range(seeds + 1, len(headers)):
+        if headers[place] == VS_BASELINE:
+            measures[-1].append(place)
+        else:
+            measures.append([place])
+    groups = [measures[at : at + ABREAST] for at in range(0, len(measures), ABREAST)]
+    parts = []
+    for number, group in enumerate(groups, start=1):
+        places = named + [place for measure in group for place in measure]
+        cells = [[row[place] for place in places] for row in grid.rows]
+        count = f" ({number} of {len(groups)})" if len(groups) > 1 else ""
+        part = Grid([headers[place] for place in places], cells)
+        parts.append(part.latex(sum(place < seeds for place in named), ", ".join(said) + count))
+    return parts
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return :func:`to_dicts` as CSV; an empty cell is no value."""
-    return rows_csv(to_dicts(comparison))
+    """Return :func:`to_dicts` as CSV, numbers with six digits; an empty cell is no value."""
+    return rows_csv(
+        [{name: _six_digits(value) for name, value in row.items()} for row in to_dicts(comparison)]
+    )
 
 
 def _numbers(column: Column, row: Row) -> dict[str, object]:
-    key, scale = column.key, column.scale
+    name, scale = column.name, column.scale
     result, found = row.results.get(column), row.differences.get(column)
     return {
-        f"{key} mean": result.mean * scale if result else None,
-        f"{key} spread": _scaled(result.spread, scale) if result else None,
-        f"{key} n": result.count if result else 0,
-        f"{key} difference": found.mean * scale if found else None,
-        f"{key} difference interval": _scaled(found.interval, scale) if found else None,
-        f"{key} difference flag": row.unread.get(column),
-        f"{key} pairs": len(found.pairs) if found else 0,
+        name: result.mean * scale if result else None,
+        f"{name}_sd": _scaled(result.spread, scale) if result else None,
+        f"{name}_n": result.count if result else 0,
+        f"{name}_diff": found.mean * scale if found else None,
+        f"{name}_ci": _scaled(found.interval, scale) if found else None,
+        f"{name}_flag": row.unread.get(column),
+        f"{name}_pairs": len(found.pairs) if found else 0,
+        column.protocol_name: "; ".join(f"{key}={value}" for key, value in column.protocol),
     }
+
+
+def _six_digits(value: object) -> object:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _scaled(value: float | None, scale: float) -> float | None:

@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
-from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data import (
     DeviceViewData,
@@ -21,6 +20,7 @@ from salmask_plugin.lab.data import (
 )
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.band_channels import channels_asked, views_of
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.guided_crops import build_crops
 from salmask_plugin.lab.runs.node import as_mistakes, built
@@ -130,7 +130,8 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     tried = "the masking cannot work on blank views"
     with torch.random.fork_rng(devices=[]), as_mistakes(tried):
         masking: SaliencyMasking = build(node)
-        blank = torch.zeros(2, 3, settings.view_size, settings.view_size)
+        size = settings.view_size
+        blank = torch.zeros(2, channels_asked(settings), size, size)
         if needs_of(masking.localizer) == "views":
             masking(blank, blank, step_generator(settings.seed, 0, 0))
         elif (cached := cached_localizer(masking.localizer)) is not None:
@@ -210,12 +211,13 @@ def build_data(
             seed=settings.seed,
             **{key: value for key, value in asdict(settings.loader).items() if key != "input"},
         )
-    transform: Any = build(settings.views)
-    if (masks or cached is not None) and crops is None:
-        transform = PlacedViews(transform)
     return TwoViewData(
         splits=splits,
-        transform=transform,
+        transform=views_of(
+            build(settings.views),
+            splits.channels,
+            placements=(masks or cached is not None) and crops is None,
+        ),
         batch_size=settings.loader.batch_size,
         seed=settings.seed,
         workers=settings.workers,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.lab.data.augment import to_normalised
+from salmask_plugin.lab.data.channels import FIRST_THREE, RGB, Channels, shown_bands
 from salmask_plugin.lab.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.localizers.needs import needs_of
@@ -20,8 +23,10 @@ from salmask_plugin.masks import foreground
 from salmask_plugin.seeding import step_generator
 
 
-def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
-    """Return the images' centres as normalised views, (B, 3, view_size, view_size).
+def clean_views(
+    images: Sequence[Image.Image | Tensor], view_size: int, channels: Channels = RGB
+) -> Tensor:
+    """Return the images' centres as normalised views, (B, C, view_size, view_size).
 
     No augmentation: a gallery should show the image that its reader knows.
     """
@@ -29,9 +34,7 @@ def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
         [
             v2.Resize(view_size, antialias=True),
             v2.CenterCrop(view_size),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            *to_normalised(channels),
         ]
     )
     return torch.stack([torch.as_tensor(transform(image)) for image in images])
@@ -40,23 +43,31 @@ def clean_views(images: Sequence[Image.Image], view_size: int) -> Tensor:
 def gallery_rows(
     masking: SaliencyMasking, views: Tensor, labels: Sequence[str], *, seed: int
 ) -> list[GalleryRow]:
-    """Return one row per view (B, 3, H, W): image, saliency, foreground, query, key, negative."""
+    """Return one row per view (B, C, H, W): image, saliency, foreground, query, key, negative.
+
+    Of other channels than three, those are shown that the localizer sees, or the first three.
+    """
     masked = masking(views, views, step_generator(seed, 0, 0, views.device))
     filtered = masking.view_filter is not None
     show = display_filtered if filtered else display_view
     objects = partial(foreground, tolerance=foreground_tolerance(masking))
+    bands = shown_bands(views.shape[1], getattr(masking.localizer, "bands", FIRST_THREE))
+
+    def seen(view: Tensor) -> NDArray[Any]:
+        return view[bands].cpu().numpy()
+
     rows = []
     for index, label in enumerate(labels):
         maps = masked.saliency
         negatives = masked.negatives
         rows.append(
             GalleryRow(
-                image=display_view(views[index].numpy()),
+                image=display_view(seen(views[index])),
                 saliency=None if maps is None else maps[0][index].numpy(),
                 foreground=None if maps is None else objects(maps[0])[index].numpy(),
-                query=show(masked.query[index].numpy()),
-                key=show(masked.key[index].numpy()),
-                negative=None if negatives is None else show(negatives[index, 0].numpy()),
+                query=show(seen(masked.query[index])),
+                key=show(seen(masked.key[index])),
+                negative=None if negatives is None else show(seen(negatives[index, 0])),
                 label=label,
             )
         )
@@ -66,15 +77,16 @@ def gallery_rows(
 def write_gallery(
     path: Path,
     masking: SaliencyMasking,
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image | Tensor],
     labels: Sequence[str],
     *,
     view_size: int,
     seed: int,
     title: str,
+    channels: Channels = RGB,
 ) -> Path:
     """Write the gallery of ``images`` under a recipe as a PNG, and return its path."""
-    rows = gallery_rows(masking, clean_views(images, view_size), labels, seed=seed)
+    rows = gallery_rows(masking, clean_views(images, view_size, channels), labels, seed=seed)
     filtered = masking.view_filter is not None
     write_atomically(path, draw_gallery(rows, filtered=filtered, title=title))
     return path

@@ -1,4 +1,4 @@
-"""Keep Lightning's advertisements and notices about deliberate choices off the terminal."""
+"""Keep Lightning's advertisements off the terminal, and what it does say within its width."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from salmask_plugin.lab.results.terminal import filled
 
 NOTICES = ("Tip:", "GPU available:", "TPU available:", "HPU available:", "`Trainer.fit` stopped")
 WARNINGS = (
@@ -22,7 +24,7 @@ WARNINGS = (
 
 @contextmanager
 def expected_warnings() -> Iterator[None]:
-    """Silence the notices and warnings above, and no others."""
+    """Silence the notices and warnings above, and no others; wrap what is left."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     logger.addFilter(_is_news)
     try:
@@ -36,4 +38,5 @@ def expected_warnings() -> Iterator[None]:
 
 def _is_news(record: logging.LogRecord) -> bool:
     text = record.getMessage()
+    record.msg, record.args = filled(text, "  "), ()
     return not any(notice in text for notice in NOTICES)

@@ -208,10 +208,11 @@ def _identity(settings: Settings) -> dict[str, Any]:
     for group, keys in VOLATILE_PARTS.items():
         if isinstance(part := values.get(group), dict):
             values[group] = {key: value for key, value in part.items() if key not in keys}
-    for group in ("backbone", "method"):
+    of_channels = (("backbone", "in_channels"), ("method", "in_channels"), ("data", "channels"))
+    for group, name in of_channels:
         # Those from before it could be said had three.
-        if isinstance(part := values.get(group), dict) and part.get("in_channels") == 3:
-            values[group] = {key: value for key, value in part.items() if key != "in_channels"}
+        if isinstance(part := values.get(group), dict) and part.get(name) == 3:
+            values[group] = {key: value for key, value in part.items() if key != name}
     if isinstance(loader := values.get("loader"), dict):
         # Runs from before there was a choice were made on the host.
         values["loader"] = {"input": "host", **loader}

@@ -21,6 +21,8 @@ LOGGED = (
     "similarity_hard",
     "hard_negative_share",
 )
+TOGETHER = "\N{NO-BREAK SPACE}"
+"""Between a number and what it is of: a line does not end there."""
 
 
 class History(pl.Callback):
@@ -104,7 +106,7 @@ class History(pl.Callback):
             values = self.values.setdefault(name, [math.nan] * finished)
             values.append(means.get(name, math.nan))
         if not self._quiet and trainer.is_global_zero:
-            print(filled(self._line(trainer, taken), "  "), flush=True)
+            print(filled(self._line(trainer, taken), "  ").replace(TOGETHER, " "), flush=True)
 
     def _line(self, trainer: pl.Trainer, taken: float) -> str:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
@@ -118,7 +120,8 @@ class History(pl.Callback):
         done = f"epoch {epoch}/{epochs}"
         if self._round_steps is not None:
             done = f"step {epoch * self._round_steps}/{epochs * self._round_steps}"
-        return f"{done}  {'  '.join(parts)}  {spent}, about {in_words(left)} left"
+        time = f"{spent}, about {in_words(left)} left".replace(" ", TOGETHER)
+        return f"{done}  {'  '.join(part.replace(' ', TOGETHER) for part in parts)}  {time}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resume needs."""

@@ -18,6 +18,7 @@ from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
 from salmask_plugin.lab.results.terminal import filled_lines
+from salmask_plugin.lab.runs.band_channels import views_said
 from salmask_plugin.lab.runs.build import PretrainData, build, build_parts, build_splits
 from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -59,7 +60,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
         return
     # A comparison has said what all its rows depart in.
     said = in_sentences(settings) if of_a_comparison() else explain(settings)
-    say(filled_lines(said), flush=True)
+    say(filled_lines([*said, *views_said(settings)]), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)
     if splits.unlabelled:

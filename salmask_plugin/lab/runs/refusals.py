@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 
 from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.band_channels import check_channels
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.settings.settings import Settings
@@ -41,12 +42,7 @@ def check_trainer(settings: Settings) -> None:
         UserError: if Lightning refuses it: a device that is not there, values out of range; or if
             the method or the command's pictures cannot do what is asked of them.
     """
-    channels = (settings.values.get("backbone") or {}).get("in_channels", 3)
-    if channels != 3:
-        raise UserError(
-            f"backbone.in_channels={channels}: the command's pictures are "
-            "RGB; other channels are trained on in Python, see docs/lightly.md."
-        )
+    check_channels(settings)
     node = settings.trainer
     try:
         with expected_warnings(), refused_in_words():

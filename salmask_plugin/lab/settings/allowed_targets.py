@@ -16,6 +16,7 @@ ALLOWED = frozenset(
         "lightly.transforms.SimCLRTransform",
         "pytorch_lightning.Trainer",
         "salmask_plugin.BackgroundMask",
+        "salmask_plugin.BandsLocalizer",
         "salmask_plugin.BlockMask",
         "salmask_plugin.BlurFill",
         "salmask_plugin.CenterLocalizer",

@@ -13,11 +13,16 @@ _RUN = {
     "batch_size": "loader.batch_size",
     "workers": "loader.workers",
     "devices": "trainer.devices",
+    "in_channels": "backbone.in_channels",
     "lr": "method.learning_rate",
 }
 SHORT_NAMES: dict[str, dict[str, str]] = {
     "run": _RUN,
-    "transfer": {"batch_size": "loader.batch_size", "workers": "loader.workers"},
+    "transfer": {
+        "batch_size": "loader.batch_size",
+        "workers": "loader.workers",
+        "in_channels": "data.channels",
+    },
     "detect": {"workers": "loader.workers", "devices": "trainer.devices"},
     "depth": {"workers": "loader.workers", "devices": "trainer.devices"},
 }

@@ -7,8 +7,8 @@ import pytest
 
 from salmask_plugin.lab.cache.agreement_tables import (
     agreement_json,
-    agreement_markdown,
     agreement_rows,
+    agreement_text,
 )
 
 AREAS = np.array([0.1, 0.2, 0.21, 0.59, 1.0, 1.0000001])
@@ -34,9 +34,12 @@ def test_rows_split_the_views_by_area():
 
 def test_the_table_and_the_file_say_the_same():
     rows = agreement_rows(AREAS, VALUES)
-    lines = agreement_markdown(rows).splitlines()
-    assert lines[0].count("|") == lines[-1].count("|") == 6
-    assert lines[-1].startswith("| all | 6 | 0.717")
+    text = agreement_text(rows)
+    lines = text.splitlines()
+    assert "|" not in text
+    assert max(map(len, lines)) <= 80
+    assert next(line for line in lines if line.startswith("all ")).split()[1:3] == ["6", "0.717"]
+    assert lines[0].startswith("Crop, share of the image")
     content = json.loads(agreement_json(rows, {"seed": 3}))
     assert content["protocol"] == {"seed": 3}
     assert content["rows"][-1]["values"]["iou"]["mean"] == pytest.approx(4.3 / 6)

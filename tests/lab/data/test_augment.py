@@ -14,7 +14,7 @@ from salmask_plugin.lab.data import (
     generated,
     two_views,
 )
-from salmask_plugin.lab.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.lab.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.two_view import mask_in_view
 

@@ -33,7 +33,7 @@ def test_every_data_set_has_a_leaf():
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.stem)
 def test_keys_and_values_are_the_signature(leaf):
-    config = OmegaConf.to_container(OmegaConf.load(leaf))
+    config = OmegaConf.to_container(OmegaConf.load(leaf), resolve=True)
     parameters = inspect.signature(get_method(config.pop("_target_"))).parameters
     assert list(config) == list(parameters)
     for key, parameter in parameters.items():

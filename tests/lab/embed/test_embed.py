@@ -15,7 +15,7 @@ from salmask_plugin.cli.main import main
 from salmask_plugin.encoders import load_backbone, small_convnet
 from salmask_plugin.lab.data import evaluation_transform, read_image
 from salmask_plugin.lab.embed.neighbours import nearest
-from salmask_plugin.lab.embed.picture import APART, spread_out, thumbnail
+from salmask_plugin.lab.embed.picture import APART, in_unit_square, spread_out, thumbnail
 from salmask_plugin.lab.embed.projection import project
 from salmask_plugin.lab.embed.tables import write_tables
 
@@ -149,6 +149,46 @@ def test_a_thumbnail_is_the_middle():
     image = Image.new("RGB", (30, 10), (255, 0, 0))
     image.paste((0, 0, 255), (10, 0, 20, 10))
     assert (thumbnail(image, 5) == (0, 0, 255)).all()
+
+
+def test_few_points_far_away_do_not_make_the_rest_a_heap():
+    crowd = np.random.default_rng(0).uniform(size=(40, 2))
+    far = np.array([[1e4, 0.5], [0.5, -1e4]])
+    places, outside = in_unit_square(np.concatenate([crowd, far]))
+    assert outside.tolist() == [False] * 40 + [True] * 2
+    alone, none = in_unit_square(crowd)
+    assert not none.any()
+    np.testing.assert_allclose(places[:40], alone)
+    np.testing.assert_allclose((alone.min(0), alone.max(0)), ((0, 0), (1, 1)))
+    assert places[40][0] == 1
+    assert places[41][1] == 0
+    assert (in_unit_square(np.zeros((5, 2)))[0] == 0.5).all()
+
+
+def test_projections_by_the_real_umap():
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.eye(3, 8), 20, axis=0)
+    found = project(kinds + 0.05 * rng.normal(size=kinds.shape), "umap")
+    assert (found.method, found.points.shape) == ("umap", (60, 2))
+    groups = found.points.reshape(3, 20, 2)
+    centres = groups.mean(1)
+    within = np.linalg.norm(groups - centres[:, None], axis=2).mean()
+    between = np.linalg.norm(centres[:, None] - centres[None], axis=2)[~np.eye(3, dtype=bool)]
+    assert between.min() > 2 * within
+
+
+def test_parquet_is_read_back_by_pandas(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="pyarrow, which pandas writes parquet with, is missing")
+    features = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    found = project(np.eye(3), "pca")
+    names = write_tables(tmp_path, ["a.png", "b/é.png", "c.png"], features, found, "f")
+    assert "features.parquet" in names
+    frame = pandas.read_parquet(tmp_path / "features.parquet")
+    assert frame["file"].tolist() == ["a.png", "b/é.png", "c.png"]
+    np.testing.assert_array_equal(frame[[f"f{index}" for index in range(4)]], features)
+    np.testing.assert_array_equal(frame[["x", "y"]], found.points)
 
 
 def test_parquet_where_pandas_can_write_it(tmp_path, monkeypatch):

@@ -2,13 +2,22 @@
 import csv
 import io
 import math
+import re
 import statistics
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from salmask_plugin.lab.results import DataSet, Evaluation, compare, to_csv, to_dicts, to_markdown
+from salmask_plugin.lab.results import (
+    DataSet,
+    Evaluation,
+    compare,
+    to_csv,
+    to_dicts,
+    to_latex,
+    to_markdown,
+)
 from salmask_plugin.lab.results.statistics import difference, summarize
 
 NONE = (0.40, 0.46, 0.41)
@@ -266,15 +275,49 @@ def test_chosen_metrics_and_extra_columns(make_record):
 def test_csv_and_dicts_carry_the_same_numbers_in_percent(study):
     comparison = compare(study)
     none, mean = to_dicts(comparison)
-    key = "knn/top1 (%, k=20, temperature=0.07)"
-    assert none[f"{key} difference"] is None
-    assert mean[f"{key} mean"] == pytest.approx(100 * statistics.mean(MEAN))
+    assert none["knn_top1_diff"] is None
+    assert mean["knn_top1"] == pytest.approx(100 * statistics.mean(MEAN))
     # Student's t of 2 degrees of freedom, in any table, times the spread / sqrt(3).
-    assert mean[f"{key} difference interval"] == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
+    assert mean["knn_top1_ci"] == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
+    assert mean["knn_protocol"] == "k=20; temperature=0.07"
     rows = list(csv.DictReader(io.StringIO(to_csv(comparison))))
-    assert float(rows[1][f"{key} mean"]) == mean[f"{key} mean"]
-    assert rows[0][f"{key} difference"] == ""
+    assert float(rows[1]["knn_top1"]) == float(f"{mean['knn_top1']:.6g}")
+    assert rows[0]["knn_top1_diff"] == ""
     assert rows[1]["seeds"] == "0 1 2"
+
+
+def test_names_of_csv_columns_are_short_and_in_one_order(study, make_record):
+    other = Evaluation({"top1": 0.4}, {"k": 200, "temperature": 0.07})
+    both = [run.with_evaluation("cifar10/knn", other) for run in study]
+    extra = {"Paper, linear top-1 (%)": {("mocov2", "mean"): "75.5"}}
+    for records in (study, both, [*both, make_record("mean", 7, evaluations={"knn": other})]):
+        names = to_csv(compare(records, extra_columns=extra)).splitlines()[0].split(",")
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+        assert len(names) == len(set(names))
+        first = names.index("knn_top1") if "knn_top1" in names else names.index("knn_top1_k_20")
+        assert names[first - 3 : first] == ["pretrain_minutes", "pretrain_minutes_sd", "time_ratio"]
+        assert names[0] == "data"
+        assert names[-1] == "paper_linear_top_1"
+    assert {"knn_top1_k_20", "knn_top1_k_200"} <= set(names)
+    assert "cifar10_knn_top1" in names
+
+
+def test_latex_has_three_measures_abreast_and_says_once_what_rows_share(study):
+    many = {f"task{index}": Evaluation({"top1": 0.1 * index}) for index in range(4)}
+    records = [replace(run, evaluations={**run.evaluations, **many}) for run in study]
+    text = to_latex(compare(records))
+    parts = text.split(r"\begin{table}")[1:]
+    assert len(parts) == 3  # kNN, four tasks, minutes and time ratio
+    heads = [part.split(r"\toprule")[1].split(r"\midrule")[0] for part in parts]
+    assert all(head.strip().startswith("Recipe & Localizer & ") for head in heads)
+    assert sum(head.count("vs baseline") for head in heads) == 5
+    assert all(head.count("top-1") <= 3 for head in heads)
+    for number, part in enumerate(parts, start=1):
+        caption = part.split(r"\caption{")[1].split("\n")[0]
+        assert f"host lightly, method mocov2, seeds 3 ({number} of 3)" in caption
+        columns = part.split(r"\begin{tabular}{")[1].split("}")[0]
+        rows = part.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert [row.count(" & ") + 1 for row in rows] == [len(columns)] * 2
 
 
 def test_names_cannot_leave_their_markdown_cell(make_record):

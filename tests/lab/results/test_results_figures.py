@@ -2,6 +2,7 @@ import io
 import struct
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,14 @@ from salmask_plugin.lab.results import (
 )
 from salmask_plugin.lab.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.lab.results.curves import accuracy_curves, diagnostics, loss_curves
-from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, line_styles, rendered, to_png
+from salmask_plugin.lab.results.drawing import (
+    BASELINE_COLOUR,
+    KNOWN,
+    colours,
+    line_styles,
+    rendered,
+    to_png,
+)
 
 FIGURES = (accuracy_bars, difference_dots, loss_curves, diagnostics, accuracy_curves)
 
@@ -99,6 +107,36 @@ def test_labels_of_panels_do_not_overlap_and_are_large(make_record):
         assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
     # 8 pixels high where the figure is shown 400 pixels wide
     assert labels[0].get_size() * figure.dpi / 72 * 400 / figure.bbox.width > 8
+
+
+def test_a_known_recipe_has_one_colour_in_every_report():
+    alone, among = colours(["mean"]), colours(["a", "blur", "mean", "random", "z"])
+    assert alone["mean"] == among["mean"]
+    assert len(set(among.values())) == 5
+    many = colours([*KNOWN, *map(str, range(9))])
+    assert all(many[name] == colours([name])[name] for name in KNOWN)
+
+
+def test_rows_of_one_colour_differ_in_dash_or_marker(make_record):
+    names = [*KNOWN, *map(str, range(9))]
+    table = compare([make_record(recipe) for recipe in ("none", *names)]).tables[0]
+    looks = [tuple(sorted(style.items())) for style in line_styles(table).values()]
+    assert len(set(looks)) == len(names) + 1
+
+
+@pytest.mark.parametrize("draw", [loss_curves, diagnostics, accuracy_curves])
+def test_curves_are_legible_at_400_pixels(table, draw):
+    figure = draw(table)
+    figure.draw_without_rendering()
+    shown = 400 / figure.bbox.width * figure.dpi / 72
+    texts = [text for axis in figure.axes if axis.axison for text in axis.get_xticklabels()]
+    texts += [axis.xaxis.label for axis in figure.axes if axis.axison]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    assert len(texts) > 3
+    assert min(text.get_size() for text in texts) * shown > 8
+    for axis in figure.axes:
+        boxes = [t.get_window_extent() for t in axis.get_xticklabels() if axis.axison]
+        assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 @pytest.mark.parametrize("draw", FIGURES)

@@ -1,5 +1,6 @@
 """Status, epochs and steps of a record are what ran, and whatever ended it early is said."""
 
+import re
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -167,3 +168,23 @@ def test_no_duration_comes_from_a_clock_that_was_not_started(tmp_path):
     started = time.perf_counter()
     train(tmp_path, callbacks=[history], ckpt_path=tmp_path / "middle.ckpt")
     assert timedelta(seconds=history.seconds) < timedelta(seconds=time.perf_counter() - started)
+
+
+def test_a_number_stands_in_the_line_of_what_it_is_of(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ["loss", "mask_ratio", "foreground_share", "similarity_positive", "similarity_hard"]
+    trainer = SimpleNamespace(
+        callback_metrics={}, max_epochs=2, is_global_zero=True, current_epoch=0
+    )
+    history = History([*names, "hard_negative_share"])
+    history.on_train_epoch_start(trainer, None)
+    trainer.callback_metrics = dict.fromkeys([*names, "hard_negative_share"], torch.tensor(0.5))
+    history.on_train_batch_end(trainer, None, None, None, 0)
+    monkeypatch.setattr("salmask_plugin.lab.runs.history.time.perf_counter", lambda: 1e9)
+    history.on_train_epoch_end(trainer, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\N{NO-BREAK SPACE}" not in "".join(lines)
+    words = [*(f"{name} 0.500" for name in names), "hard_negative_share 0.500"]
+    assert all(any(word in line for line in lines) for word in words)
+    assert re.search(r"\d h( \d+ min)?, about \d+ h( \d+ min)? left$", lines[-1])

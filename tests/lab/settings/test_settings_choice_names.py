@@ -48,7 +48,16 @@ def test_a_run_from_before_channels_could_be_said_goes_on(tmp_path):
         keep_settings(tmp_path, replace(settings, values={**settings.values, "backbone": other}))
 
 
-def test_the_commands_pictures_have_three_channels():
-    settings = compose_settings(["backbone=small", "backbone.in_channels=4", "data=generated"])
-    with pytest.raises(UserError, match=r"in_channels=4: the command's pictures are RGB"):
+def test_encoder_and_pictures_have_the_same_channels(tmp_path):
+    small = ["backbone=small", f"out={tmp_path}"]
+    settings = compose_settings([*small, "in_channels=4", "data=generated"])
+    with pytest.raises(UserError, match=r"in_channels=4, and data=generated gives .* 3 channels"):
         check_trainer(settings)
+    own = [*small, "data=folder", f"data.root={tmp_path}", "in_channels=4"]
+    assert compose_settings(own).data["channels"] == 4
+    check_trainer(compose_settings(own))
+    with pytest.raises(UserError, match=r"loader\.input=device makes views of RGB alone"):
+        check_trainer(compose_settings([*own, "loader.input=device"]))
+    supervised = ["method=supervised", "masking=none"]
+    with pytest.raises(UserError, match="method=supervised trains on RGB, not on 4 channels"):
+        check_trainer(compose_settings([*own, *supervised]))

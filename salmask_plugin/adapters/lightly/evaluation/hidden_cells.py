@@ -147,7 +147,9 @@ def cover(images: Images, filling: Images, cells: Tensor) -> Images:
     return torch.where(pixels.to(images.device), filling, images)
 
 
-def fillings_from(loader: Iterable[Sequence[Any]], count: int, seed: int) -> Fillings:
+def fillings_from(
+    loader: Iterable[Sequence[Any]], count: int, seed: int, black: Sequence[float] = BLACK
+) -> Fillings:
     """Pictures to hide others behind: some of the validation images, drawn from the seed."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     wanted = order[:BANK].sort().values
@@ -160,7 +162,9 @@ def fillings_from(loader: Iterable[Sequence[Any]], count: int, seed: int) -> Fil
             drawn.append([part[inside] for part in batch[:2]])
             start += len(batch[0])
     pictures, labels = (torch.cat([torch.as_tensor(batch[i]) for batch in drawn]) for i in (0, 1))
-    return Fillings.draw(pictures, labels.long(), torch.tensor(BLACK), count=count, seed=seed)
+    return Fillings.draw(
+        pictures, labels.long(), torch.tensor(tuple(black)), count=count, seed=seed
+    )
 
 
 def pictures_in(loader: Iterable[Sequence[Any]]) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
+    BLACK,
     allowed_cells,
     cell_scores,
     cover,
@@ -28,6 +29,7 @@ def hidden_examples(
     *,
     grid: tuple[int, int] = (7, 7),
     foreground_of: Callable[[Tensor], Tensor] | None = None,
+    black: Sequence[float] = BLACK,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Images, Tensor, dict[Condition, Images]]:
@@ -41,6 +43,7 @@ def hidden_examples(
         conditions: (place, fill, share) of the evaluation.
         grid: (h, w) cells.
         foreground_of: as in the evaluation; needed for "object" and "background".
+        black: as in the evaluation.
         seed: of everything that is hidden and shown.
         device: where ``foreground_of`` is asked.
 
@@ -51,7 +54,7 @@ def hidden_examples(
     images, labels = loader.collate_fn([samples[place][:2] for place in chosen])
     labels, places = torch.as_tensor(labels).long(), torch.tensor(chosen)
     scores = cell_scores(len(samples), grid, seed)[places]
-    fillings = fillings_from(loader, len(samples), seed)
+    fillings = fillings_from(loader, len(samples), seed, black)
     pools = allowed_cells(images.to(device), grid, foreground_of)
     covered = {
         (place, fill, share): cover(

@@ -18,6 +18,7 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
     unchanged,
 )
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
+    BLACK,
     FILLS,
     PLACES,
     Fill,
@@ -73,6 +74,7 @@ def occlusion_evaluation(
     places: Sequence[Place] = ("anywhere",),
     grid: tuple[int, int] = (7, 7),
     foreground_of: Callable[[Tensor], Tensor] | None = None,
+    black: Sequence[float] = BLACK,
     classifiers: Sequence[Classifier] = CLASSIFIERS,
     k: int = 20,
     temperature: float = 0.1,
@@ -98,8 +100,8 @@ def occlusion_evaluation(
         fills: what is shown instead, see :class:`hidden_cells.Fillings`.
         places: "anywhere", or on the "object" or the "background" alone.
         grid: (h, w) cells.
-        foreground_of: normalised images -> bool (B, h, w), the object's cells on any grid; needed
-            for "object" and "background".
+        foreground_of: images -> bool (B, h, w), the object's cells on any grid, for those places.
+        black: what black is in each channel after normalisation.
         classifiers: "linear", "knn" or both.
         k: neighbours of kNN.
         temperature: of kNN's votes.
@@ -119,11 +121,9 @@ def occlusion_evaluation(
         https://arxiv.org/abs/2007.13916.
     """
     check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
-    train = (
-        train_loader
-        if isinstance(train_loader, tuple)
-        else extract_features(model, train_loader, device=device)
-    )
+    train = train_loader
+    if not isinstance(train, tuple):
+        train = extract_features(model, train, device=device)
     check_labels(train[1], num_classes=num_classes)
     if "knn" in classifiers and not 1 <= k <= len(train[1]):
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
@@ -134,7 +134,7 @@ def occlusion_evaluation(
 
     conditions = [(place, fill, share) for place in places for fill in fills for share in shares]
     val, features, hidden_share = _features(
-        model, val_loader, conditions, grid, foreground_of, seed=seed, device=device
+        model, val_loader, conditions, grid, foreground_of, black=black, seed=seed, device=device
     )
     check_labels(val[1], num_classes=num_classes)
 
@@ -209,6 +209,7 @@ def _features(
     grid: tuple[int, int],
     foreground_of: Callable[[Tensor], Tensor] | None,
     *,
+    black: Sequence[float],
     seed: int,
     device: torch.device | str | None,
 ) -> tuple[tuple[Tensor, Tensor], dict[Condition, Tensor], dict[tuple[Place, float], float]]:
@@ -221,7 +222,7 @@ def _features(
     if not count:
         joined(whole, labels)  # says that there is none
     scores = cell_scores(count, grid, seed)
-    fillings = fillings_from(loader, count, seed)
+    fillings = fillings_from(loader, count, seed, black)
     with unchanged(model):
         target = device_of(model) if device is None else torch.device(device)
         model.to(target).eval()

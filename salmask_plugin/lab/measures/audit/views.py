@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.data import ImageSplits, TwoViewDataset, WholeViews
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import worker_loader
+from salmask_plugin.lab.runs.band_channels import views_of
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.settings import Settings
@@ -35,7 +35,12 @@ def measured_views(
     The images are drawn by the seed. A random crop is the first of the method's two views.
     """
     crops = kind == KINDS[0]
-    transform: Any = PlacedViews(build(settings.views)) if crops else WholeViews(settings.view_size)
+    channels = splits.channels
+    transform: Any = (
+        views_of(build(settings.views), channels, placements=True)
+        if crops
+        else WholeViews(settings.view_size, channels)
+    )
     images = images_of(splits, split)
     order = np.random.default_rng(settings.seed).permutation(len(images))[:count]
     samples = TwoViewDataset(images, transform, seed=settings.seed, masks=True)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from salmask_plugin.lab.results.codec import encode
-from salmask_plugin.lab.results.drawing import PALETTE, drawing, new_figure, to_png
+from salmask_plugin.lab.results.drawing import (
+    BASELINE_COLOUR,
+    colours,
+    drawing,
+    new_figure,
+    to_png,
+)
 from salmask_plugin.lab.results.grid import Grid, estimate_text
 from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
@@ -16,6 +22,8 @@ from salmask_plugin.lab.results.terminal import grid_blocks
 
 UNIT = 1e-4
 UNIT_TEXT = "1e-4"
+UNMASKED = ("standard", "none")
+"""Rows of the baseline, by the paper's name and ours."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ def draw_variance(rows: Sequence[VarianceRow], title: str) -> bytes:
     with drawing():
         figure = new_figure(1.5 + 0.4 * len(rows))
         axis = figure.subplots()
+        colour = colours(row.recipe for row in rows) | dict.fromkeys(UNMASKED, BASELINE_COLOUR)
         for place, row in enumerate(rows):
             if row.variance.mean is not None:
                 interval = (row.variance.interval or 0.0) / UNIT
@@ -70,7 +79,7 @@ def draw_variance(rows: Sequence[VarianceRow], title: str) -> bytes:
                     row.variance.mean / UNIT,
                     height=0.7,
                     xerr=interval,
-                    color=PALETTE[place % len(PALETTE)],
+                    color=colour[row.recipe],
                     alpha=0.6,
                     error_kw={"capsize": 4, "linewidth": 1.3},
                 )

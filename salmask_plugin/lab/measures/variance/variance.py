@@ -15,6 +15,7 @@ from salmask_plugin.adapters.lightly.cached_maps import cached_localizer
 from salmask_plugin.adapters.lightly.views import bind_encoder, takes_pixel_masks
 from salmask_plugin.encoders.checkpoint_files import epochs_of, final_checkpoint
 from salmask_plugin.lab.data import ImageSplits
+from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.recipes import LOCALIZER, RecipeRow, recipe_rows, views_of_run
 from salmask_plugin.lab.measures.variance.measured import (
@@ -28,6 +29,7 @@ from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.statistics import estimate
 from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.lab.runs.band_channels import channels_asked
 from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
@@ -159,6 +161,8 @@ def variance_rows(
         UserError: if a localizer needs a key encoder or masks that are not there.
     """
     given = views_of_run(settings)
+    if (channels := channels_asked(settings)) != RGB.count:
+        given.append(f"in_channels={channels}")
     own = not any(text.startswith(LOCALIZER) for text in overrides)
     if own:
         given.append(f"{LOCALIZER}{settings.choices['localizer']}")
