@@ -83,12 +83,13 @@ def voc_crops(
     if min_side < 1:
         raise ValueError(f"min_side={min_side} must be at least 1 pixel.")
     folder, index = devkit(root), {name: label for label, name in enumerate(classes)}
-    parts = [
-        _crops(folder, names, index, objects, min_side)
-        for names, objects in ((train, "all"), (test, test_objects))
-    ]
     name = "voc_crops" if test_objects == "all" else f"voc_crops, {test_objects} ones tested"
-    splits = ImageSplits(*parts, tuple(classes), name)
+    splits = ImageSplits(
+        _crops(folder, train, index, "all", min_side),
+        _crops(folder, test, index, test_objects, min_side),
+        tuple(classes),
+        name,
+    )
     return limited(splits, limit_train=limit_train, limit_val=limit_val, seed=subset_seed)
 
 
