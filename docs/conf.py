@@ -1,6 +1,8 @@
 """How Sphinx makes the site: ``make docs``."""
 
+import shutil
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "salmask_plugin"
 author = "The salmask_plugin authors"
@@ -23,3 +25,13 @@ autodoc_member_order = "bysource"
 autodoc_mock_imports = ["solo", "lightning"]
 napoleon_google_docstring = True
 napoleon_use_ivar = True
+
+
+def setup(app):
+    """Let the first page be found under the name that servers look for."""
+    app.connect("build-finished", _first_page)
+
+
+def _first_page(app, error):
+    if error is None and app.builder.format == "html":
+        shutil.copyfile(Path(app.outdir) / "site.html", Path(app.outdir) / "index.html")
