@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from salmask_plugin.masking import SaliencyMasking
@@ -32,9 +31,9 @@ class HardNegativeEncoder:
             )
         self.encoding = encoding or NegativeEncoding()
 
-    def due(self, trainer: Trainer) -> bool:
-        """Whether the next batch has hard negatives; alike for all batches of an optimizer step."""
-        return self.encoding.every == 1 or self.encoding.falls_on(trainer.global_step)
+    def due(self, step: int) -> bool:
+        """Whether the batches of this optimizer step have hard negatives."""
+        return self.encoding.falls_on(step)
 
     @torch.no_grad()
     def __call__(

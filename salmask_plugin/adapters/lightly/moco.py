@@ -170,7 +170,7 @@ class MaskedMoCoV2(LightningModule):
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        due = self.hard_negatives.due(self.trainer)
+        due = self.hard_negatives.due(self.global_step)
         views = self.step_masking(batch, rank=self.global_rank, negatives=due)
         with visible_only(self.backbone, views.query_unseen):
             query = self.projection_head(self.backbone(views.query).flatten(1))

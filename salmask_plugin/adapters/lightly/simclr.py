@@ -148,7 +148,7 @@ class MaskedSimCLR(LightningModule):
         Raises:
             ValueError: if the batch is a single image, which has no negatives.
         """
-        due = self.hard_negatives.due(self.trainer)
+        due = self.hard_negatives.due(self.global_step)
         views = self.step_masking(batch, rank=self.global_rank, negatives=due)
         negatives = 2 * len(views.query) * self.trainer.world_size - 2
         if negatives == 0:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
-
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
+from salmask_plugin.adapters.lightly.evaluation.hidden_cells import ForegroundOf
 from salmask_plugin.adapters.lightly.evaluation.hidden_examples import hidden_examples
 from salmask_plugin.adapters.lightly.evaluation.occlusion import Condition, OcclusionResult
 from salmask_plugin.encoders import PretrainedBackbone
@@ -29,7 +27,7 @@ def write_guesses(
     val: Any,
     splits: ImageSplits,
     result: OcclusionResult,
-    foreground_of: Callable[[Tensor], Tensor] | None,
+    foreground_of: ForegroundOf,
 ) -> None:
     """Write ``hidden.png`` into the run's folder: the middle share, every fill, the first place.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from salmask_plugin.adapters.lightly.evaluation import occlusion_evaluation
+from salmask_plugin.adapters.lightly.evaluation.hidden_cells import ForegroundOf
 from salmask_plugin.adapters.lightly.evaluation.occlusion import check_conditions
 from salmask_plugin.encoders import PretrainedBackbone
+from salmask_plugin.lab.data import evaluation_transform
+from salmask_plugin.lab.data.masked_pictures import masked_loader
 from salmask_plugin.lab.probes import classification_check
 from salmask_plugin.lab.probes.classification import (
     LOCALIZER,
@@ -21,7 +23,10 @@ from salmask_plugin.lab.probes.guesses import write_guesses
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
+from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.masks import foreground
+
+GIVEN = "GivenLocalizer"
 
 
 def check(request: EvaluationRequest) -> None:
@@ -44,6 +49,8 @@ def check(request: EvaluationRequest) -> None:
         options["classifiers"],
         located=options[LOCALIZER] is not None,
     )
+    if built_by(options[LOCALIZER]) == GIVEN and not (splits := splits_of(request)).has_masks:
+        raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
 
 
 def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
@@ -52,13 +59,20 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
     The metrics are those of the middle share; the curves run over all shares, from none on.
     """
     splits = splits_of(request)
-    _, val = whole_pictures(request, splits)
     train = features_of(request, backbone, "train")
     options = {
         key: value for key, value in request.options.items() if key not in (SHARE, LOCALIZER)
     }
     node = request.options[LOCALIZER]
-    foreground_of = None if node is None else _foreground_of(build(node))
+    foreground_of = _foreground_of(node)
+    if foreground_of == "masks":
+        val: Any = masked_loader(
+            splits.val,
+            evaluation_transform(request.settings.view_size, splits.channels),
+            workers=request.settings.workers,
+        )
+    else:
+        _, val = whole_pictures(request, splits)
     result = occlusion_evaluation(
         backbone.filtered(),
         train,
@@ -88,5 +102,10 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
     return Evaluation(metrics, protocol, curves)
 
 
-def _foreground_of(localizer: Any) -> Callable[[Any], Any]:
+def _foreground_of(node: dict[str, Any] | None) -> ForegroundOf:
+    if node is None:
+        return None
+    if built_by(node) == GIVEN:
+        return "masks"
+    localizer = build(node)
     return lambda images: foreground(localizer(images))

@@ -72,3 +72,40 @@ def test_accuracies_count_the_guesses(evaluated):
             right = sum(int(a) == int(b) for a, b in zip(guesses[key], labels, strict=True))
             assert accuracy == pytest.approx(right / COUNT)
     assert not torch.equal(result.guesses["linear"][None], result.guesses["knn"][None])
+
+
+def test_masks_of_the_batches_are_what_a_function_of_the_images_would_say():
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(11, 3, 8, 12, generator=generator)
+    labels = torch.arange(11) % CLASSES
+    masks = torch.rand(11, 5, 7, generator=generator) < 0.4
+    masks[:, :2] = True
+    bank = (torch.randn(30, 18, generator=generator), torch.arange(30) % CLASSES)
+    given = {"num_classes": CLASSES, "shares": (0.5,), "grid": GRID, "seed": SEED, "k": 3}
+    given |= {"places": ("object", "background")}
+    plain, watched = Watched(), Watched()
+    by_masks = occlusion_evaluation(
+        watched,
+        bank,
+        DataLoader(TensorDataset(images, labels, masks.byte() * 255), batch_size=4),
+        foreground_of="masks",
+        **given,
+    )
+    at = {
+        tuple(image.flatten()[:4].tolist()): mask for image, mask in zip(images, masks, strict=True)
+    }
+    by_function = occlusion_evaluation(
+        plain,
+        bank,
+        DataLoader(TensorDataset(images, labels), batch_size=4),
+        foreground_of=lambda batch: torch.stack(
+            [at[tuple(i.flatten()[:4].tolist())] for i in batch]
+        ),
+        **given,
+    )
+    assert by_masks == by_function
+    assert all(torch.equal(a, b) for a, b in zip(watched.seen, plain.seen, strict=True))
+    for bare in ((images, labels), (images, labels, labels)):
+        loader = DataLoader(TensorDataset(*bare), batch_size=4)
+        with pytest.raises(ValueError, match="needs batches of"):
+            occlusion_evaluation(Watched(), bank, loader, foreground_of="masks", **given)

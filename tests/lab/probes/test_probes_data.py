@@ -102,7 +102,7 @@ def test_results_of_one_checkpoint_are_of_one_set(
     record = RunRecord("run", "other", "x", "none", 0, data, "narrow", 0, 0, config=theirs)
     write_record(folder, record)
 
-    backbone = SimpleNamespace(network=torch.nn.Identity(), **theirs, **backbone_of)
+    backbone = SimpleNamespace(network=torch.nn.Conv2d(3, 1, 1), **theirs, **backbone_of)
     monkeypatch.setattr(transfers, "load_backbone", lambda path, **options: backbone)
     asked = ["transfer", "theirs.pth", "data=imagefolder", f"data.root={root}", *ASKED[1:]]
     asked += [f"out={tmp_path / 'out'}"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
+from PIL import Image
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
@@ -78,6 +80,44 @@ def test_results_say_what_was_hidden(record):
 def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
     with pytest.raises(UserError, match=words):
         check_tasks(compose_settings([*TINY, *TASKS, setting]))
+
+
+def test_object_masks_of_the_data_say_where_the_object_is(tmp_path):
+    given = ["+localizer@evaluation.occlusion.localizer=given", "evaluation.tasks=[occlusion]"]
+    given += [
+        "evaluation.occlusion.places=[object,background]",
+        "evaluation.occlusion.shares=[1.0]",
+    ]
+    given += ["evaluation.occlusion.fills=[black]"]
+    assert (
+        main(["pretrain", "--evaluate", *TINY, *TASKS, *given, f"out={tmp_path}", "name=run"]) == 0
+    )
+    protocol = read_record(tmp_path / "run").evaluations["occlusion"].protocol
+    settings = compose_settings(TINY)
+    splits = instantiate(settings.data)
+    cells = []
+    for index in range(len(splits.val)):
+        _, mask, _ = splits.val.with_mask(index)
+        # As views are made: the shorter side to 256/224 of 32 px, of which the centre is cut.
+        resized = np.asarray(mask.resize((37, 37), Image.Resampling.NEAREST)) > 127
+        seen = resized[2:34, 2:34].reshape(2, 16, 4, 8).mean((1, 3))
+        cells.append((seen >= 0.5).mean())
+    assert protocol["hidden object 1"] == pytest.approx(np.mean(cells), abs=0.03)
+    assert protocol["hidden object 1"] + protocol["hidden background 1"] == pytest.approx(
+        1, abs=2e-3
+    )
+    assert 0.1 < protocol["hidden object 1"] < 0.9
+
+
+def test_masks_that_are_not_there_are_missed_before_anything_is_trained(tmp_path, make_classes):
+    make_classes(tmp_path / "train", {"a": 4, "b": 4})
+    make_classes(tmp_path / "val", {"a": 2, "b": 2})
+    given = ["data=imagefolder", f"data.root={tmp_path}", "evaluation.tasks=[occlusion]"]
+    given += ["+localizer@evaluation.occlusion.localizer=given", "evaluation.occlusion.k=2"]
+    with pytest.raises(
+        UserError, match="localizer=given needs object masks; image_folder has none"
+    ):
+        check_tasks(compose_settings([*given, "evaluation.occlusion.places=[object]"]))
 
 
 def test_guesses_without_rows_or_with_too_few_pictures_are_refused():

@@ -17,6 +17,9 @@ Place = Literal["anywhere", "object", "background"]
 Fill = Literal["mean", "black", "noise", "picture"]
 PLACES: tuple[Place, ...] = get_args(Place)
 FILLS: tuple[Fill, ...] = get_args(Fill)
+ForegroundOf = Callable[[Images], Tensor] | Literal["masks"] | None
+"""Where objects are: images -> bool (B, h', w'); "masks": the third part of each batch, above 0 =
+object; None: not known, so that "object" and "background" are left out."""
 BANK = 256
 """Pictures of other classes, and pictures of noise, that hidden cells are filled from."""
 BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)  # after ImageNet's normalisation
@@ -120,25 +123,31 @@ class Fillings:
 
 
 def allowed_cells(
-    images: Images,
-    grid: tuple[int, int],
-    foreground_of: Callable[[Images], Tensor] | None = None,
+    images: Images, batch: Sequence[Any], grid: tuple[int, int], foreground_of: ForegroundOf = None
 ) -> dict[Place, Tensor | None]:
     """Return the cells that each place allows to hide, bool (B, h, w) on the CPU; None: all.
 
     A cell is of the object where at least half of it is.
 
     Args:
-        images: normalised.
+        images: normalised, on the device where ``foreground_of`` is asked.
+        batch: that they come from.
         grid: (h, w) cells.
-        foreground_of: images -> bool (B, h', w'); None leaves "object" and "background" out.
+        foreground_of: see :data:`ForegroundOf`.
+
+    Raises:
+        ValueError: if the batch should have object masks and has none.
     """
-    pools: dict[Place, Tensor | None] = {"anywhere": None}
-    if foreground_of is not None:
-        shares = F.adaptive_avg_pool2d(foreground_of(images)[:, None].float().cpu(), grid)
-        pools["object"] = shares[:, 0] >= 0.5
-        pools["background"] = shares[:, 0] < 0.5
-    return pools
+    if foreground_of is None:
+        return {"anywhere": None}
+    if foreground_of == "masks":
+        if len(batch) < 3 or torch.as_tensor(batch[2]).ndim != 3:
+            raise ValueError("foreground_of='masks' needs batches of (images, labels, masks).")
+        seen = torch.as_tensor(batch[2]) > 0
+    else:
+        seen = foreground_of(images)
+    shares = F.adaptive_avg_pool2d(seen[:, None].float().cpu(), grid)[:, 0]
+    return {"anywhere": None, "object": shares >= 0.5, "background": shares < 0.5}
 
 
 def cover(images: Images, filling: Images, cells: Tensor) -> Images:

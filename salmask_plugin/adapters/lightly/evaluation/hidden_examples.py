@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     BLACK,
+    ForegroundOf,
     allowed_cells,
     cell_scores,
     cover,
@@ -28,7 +29,7 @@ def hidden_examples(
     conditions: Sequence[Condition],
     *,
     grid: tuple[int, int] = (7, 7),
-    foreground_of: Callable[[Tensor], Tensor] | None = None,
+    foreground_of: ForegroundOf = None,
     black: Sequence[float] = BLACK,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -51,11 +52,12 @@ def hidden_examples(
         (K, C, H, W) normalised pictures, (K,) classes, and condition -> (K, C, H, W).
     """
     samples: Any = loader.dataset
-    images, labels = loader.collate_fn([samples[place][:2] for place in chosen])
+    batch = loader.collate_fn([samples[place] for place in chosen])
+    images, labels = batch[:2]
     labels, places = torch.as_tensor(labels).long(), torch.tensor(chosen)
     scores = cell_scores(len(samples), grid, seed)[places]
     fillings = fillings_from(loader, len(samples), seed, black)
-    pools = allowed_cells(images.to(device), grid, foreground_of)
+    pools = allowed_cells(images.to(device), batch, grid, foreground_of)
     covered = {
         (place, fill, share): cover(
             images,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -22,6 +22,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     FILLS,
     PLACES,
     Fill,
+    ForegroundOf,
     Place,
     allowed_cells,
     cell_scores,
@@ -73,7 +74,7 @@ def occlusion_evaluation(
     fills: Sequence[Fill] = FILLS,
     places: Sequence[Place] = ("anywhere",),
     grid: tuple[int, int] = (7, 7),
-    foreground_of: Callable[[Tensor], Tensor] | None = None,
+    foreground_of: ForegroundOf = None,
     black: Sequence[float] = BLACK,
     classifiers: Sequence[Classifier] = CLASSIFIERS,
     k: int = 20,
@@ -100,7 +101,7 @@ def occlusion_evaluation(
         fills: what is shown instead, see :class:`hidden_cells.Fillings`.
         places: "anywhere", or on the "object" or the "background" alone.
         grid: (h, w) cells.
-        foreground_of: images -> bool (B, h, w), the object's cells on any grid, for those places.
+        foreground_of: for those places, see :data:`hidden_cells.ForegroundOf`.
         black: what black is in each channel after normalisation.
         classifiers: "linear", "knn" or both.
         k: neighbours of kNN.
@@ -207,7 +208,7 @@ def _features(
     loader: Iterable[Sequence[Any]],
     conditions: Sequence[Condition],
     grid: tuple[int, int],
-    foreground_of: Callable[[Tensor], Tensor] | None,
+    foreground_of: ForegroundOf,
     *,
     black: Sequence[float],
     seed: int,
@@ -233,7 +234,7 @@ def _features(
             whole.append(model(images).flatten(1).float().cpu())
             places = torch.arange(start, start + len(images))
             start += len(images)
-            pools = allowed_cells(images, grid, foreground_of)
+            pools = allowed_cells(images, batch, grid, foreground_of)
             contents = {
                 fill: fillings(fill, images, labels[-1], places)
                 for fill in dict.fromkeys(fill for _, fill, _ in conditions)
