@@ -293,7 +293,8 @@ def test_the_documented_comparison_gives_one_table(solo_home, images, tmp_path):
     assert masked.data.train_images == 24
     assert masked.timing.pretrain_seconds > 0
     assert len({str(record.evaluations["linear"].protocol) for record in records.values()}) == 1
-    assert "solo-learn" in done.stdout
+    assert all(f"{method} · {recipe}" in done.stdout for method, recipe in rows)
+    assert "solo-learn" in (tmp_path / "out/records/report/report.md").read_text()
 
 
 @pytest.mark.parametrize(
