@@ -85,8 +85,7 @@ class GuidedCrops:
             maps: (B, h, w) of the whole pictures: stored maps, or object masks in [0, 1].
             boxes: (B, 2, K, 4) of the two views, x0, y0, x1, y1 in shares of the picture's sides.
         """
-        places = self.places(maps, boxes)
-        return boxes.gather(2, places[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+        return taken(boxes, self.places(maps, boxes))
 
     @torch.no_grad()
     def places(self, maps: Saliency, boxes: Tensor) -> Tensor:
@@ -103,6 +102,16 @@ class GuidedCrops:
         best = value.flatten(1).argmax(-1)
         count = boxes.shape[2]
         return torch.stack((best // count, best % count), -1)
+
+
+def taken(boxes: Tensor, places: Tensor) -> Tensor:
+    """Return the box at each view's place, (B, 2, 4), out of (B, 2, K, 4) in any unit.
+
+    Args:
+        boxes: the candidates.
+        places: (B, 2) of :meth:`GuidedCrops.places`.
+    """
+    return boxes.gather(2, places[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
 
 
 def foreground_shares(seen: Tensor, boxes: Tensor) -> Tensor:

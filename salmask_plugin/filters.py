@@ -18,6 +18,13 @@ from salmask_plugin.types import Images, check_images
 
 PAPER_VIEW_SIZE = 224
 """Side of the views in pixels for which the paper's kernel sizes are meant."""
+UNFILTERED_EVALUATION = (
+    "This masking filters both views in training, and an unmodified module does not filter in "
+    "evaluation: put the filter before its backbone there, "
+    "nn.Sequential(masking.view_filter, backbone), or the features are those of images it was "
+    "never trained on."
+)
+"""What a callback warns of: it masks a module's views and cannot change its evaluation."""
 
 
 def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:

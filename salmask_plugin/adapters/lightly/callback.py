@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.views import StepMasking, check_masking, views_of
 from salmask_plugin.fills.special import is_unseen
+from salmask_plugin.filters import UNFILTERED_EVALUATION
 from salmask_plugin.masking import SaliencyMasking
 
 
@@ -63,12 +64,7 @@ class SaliencyMaskingCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what a view filter asks of the evaluation."""
         if self._filters:
-            rank_zero_warn(
-                "This masking filters both views in training, and an unmodified module does not "
-                "filter in evaluation: put the filter before its backbone there, "
-                "nn.Sequential(masking.view_filter, backbone), or the features are those of images "
-                "it was never trained on."
-            )
+            rank_zero_warn(UNFILTERED_EVALUATION)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -13,6 +13,7 @@ from torch import Tensor
 from salmask_plugin.adapters.stable_pretraining.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.stable_pretraining.views import views_of
 from salmask_plugin.fills.special import is_unseen
+from salmask_plugin.filters import UNFILTERED_EVALUATION
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
@@ -100,11 +101,7 @@ class SaliencyMaskingCallback(Callback):
                     "negatives from the others. Use one process, or negative=None."
                 )
         if self.masking.view_filter is not None:
-            rank_zero_warn(
-                "This masking filters both views in training, and an unmodified module does not "
-                "filter in evaluation: put the filter before its backbone there, "
-                "nn.Sequential(masking.view_filter, backbone)."
-            )
+            rank_zero_warn(UNFILTERED_EVALUATION)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take a warm-up's length from the trainer."""

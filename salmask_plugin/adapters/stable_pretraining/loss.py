@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from salmask_plugin.losses import add_hard_negatives, hard_similarity
+from salmask_plugin.losses import join_hard_negatives
 from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
 from salmask_plugin.losses.rows import nt_xent_rows
 from salmask_plugin.precision import autocast_off
@@ -93,10 +93,11 @@ class HardNegativeNTXentLoss(nn.Module):
             hard = encode()
         with autocast_off(both.device):
             losses, positives = (part.view(2, count) for part in (rows.losses, rows.positives))
-            joined = add_hard_negatives(
+            joined, _ = join_hard_negatives(
                 losses[query_index],
                 positives[query_index],
-                hard_similarity((z_i, z_j)[query_index], hard),
+                (z_i, z_j)[query_index],
+                hard,
                 temperature=self.temperature,
                 rho=rho,
                 bias=self.hard_negative_bias,

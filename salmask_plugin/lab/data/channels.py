@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
+
 MEASURED = 256
 """Pictures that statistics are measured on."""
 DIGITS = 4
@@ -131,37 +131,6 @@ def shown_bands(channels: int, bands: Sequence[int] = FIRST_THREE) -> list[int]:
     """
     wanted = list(bands) if len(bands) == 3 else list(FIRST_THREE)
     return wanted if max(wanted) < channels else [0, 0, 0]
-
-
-def as_picture(image: Image.Image | Tensor, channels: Channels) -> Image.Image:
-    """Return a picture for people: three of its channels, each as bright as ImageNet's are."""
-    if isinstance(image, Image.Image):
-        return image
-    shown = channels.normalised(image)[shown_bands(channels.count)]
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    pixels = (255 * (shown * std + mean).clamp(0, 1)).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
-
-
-class ShownImages:
-    """Images as :func:`as_picture` shows them.
-
-    Args:
-        images: of the data set.
-        channels: of them.
-    """
-
-    def __init__(self, images: Any, channels: Channels) -> None:
-        self.images = images
-        self.channels = channels
-        self.labels = images.labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        image, label = self.images[index]
-        return as_picture(image, self.channels), label
 
 
 def size_of(image: Image.Image | Tensor) -> tuple[int, int]:

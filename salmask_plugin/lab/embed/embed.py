@@ -14,12 +14,12 @@ from salmask_plugin.adapters.lightly.evaluation import extract_features
 from salmask_plugin.encoders import PretrainedBackbone, load_backbone
 from salmask_plugin.encoders.export_folder import clear_unfinished, whole_folder
 from salmask_plugin.lab.data import ImageFiles, evaluation_transform, list_images
-from salmask_plugin.lab.data.channels import ShownImages
 from salmask_plugin.lab.data.two_view import OneViewDataset, Transform
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.embed.neighbours import draw_neighbours
 from salmask_plugin.lab.embed.picture import draw_embedding
 from salmask_plugin.lab.embed.projection import Method, Projection, project
+from salmask_plugin.lab.embed.shown_images import ShownImages
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.encoder_channels import channels_of_encoder

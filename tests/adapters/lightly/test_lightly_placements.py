@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.data import TwoViewDataset
-from salmask_plugin.lab.data.channels import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Pictures:

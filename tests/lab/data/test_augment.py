@@ -14,9 +14,9 @@ from salmask_plugin.lab.data import (
     generated,
     two_views,
 )
-from salmask_plugin.lab.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.two_view import mask_in_view
+from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN, STD = (torch.tensor(value).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD))
 

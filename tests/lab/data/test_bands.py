@@ -16,10 +16,11 @@ from salmask_plugin.lab.data import (
 )
 from salmask_plugin.lab.data.band_views import BandViews
 from salmask_plugin.lab.data.bands import read_bands
-from salmask_plugin.lab.data.channels import Channels, as_picture, shown_bands, statistics_of
+from salmask_plugin.lab.data.channels import Channels, shown_bands, statistics_of
 from salmask_plugin.lab.data.reading import UnreadableImageError
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.two_view import TwoViewDataset
+from salmask_plugin.lab.embed.shown_images import as_picture
 
 
 def numbers(*shape, seed=0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from salmask_plugin.crops import GuidedCrops
+from salmask_plugin.crops import GuidedCrops, taken
 from salmask_plugin.lab.data.device.draws import generator_of_epoch
 from salmask_plugin.localizers import CachedLocalizer
 
@@ -63,9 +63,8 @@ class GuidedBoxes:
         candidates = torch.cat([first, others], dim=2)
         corner, whole = candidates[..., :2], sizes[:, None, None]
         shares = torch.cat([corner / whole, (corner + candidates[..., 2:]) / whole], dim=-1)
-        chosen = self.crops.places(self._maps(indices), shares)
-        found = candidates.gather(2, chosen[..., None, None].expand(-1, -1, 1, 4))
-        return found[:, :, 0].transpose(0, 1).reshape(-1, 4)
+        found = taken(candidates, self.crops.places(self._maps(indices), shares))
+        return found.transpose(0, 1).reshape(-1, 4)
 
     def _maps(self, indices: Tensor) -> Tensor:
         if self._masks is None:

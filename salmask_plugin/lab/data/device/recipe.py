@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from salmask_plugin.lab.data.channels import IMAGENET_MEAN, IMAGENET_STD
+from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 
 Range = tuple[float, float]
 
