@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from salmask_plugin import (
     GivenLocalizer,
     GridMask,
+    HighPassFilter,
     Masking,
     MomentumLocalizer,
     UnseenFill,
@@ -51,6 +53,16 @@ def test_the_query_is_masked_and_the_key_is_bit_identical(
         assert torch.equal(seen[0], toy.clean_batches(4)[0][0])
     assert 0.02 < float(found.trainer.callback_metrics["mask_ratio"]) < 0.3
     assert 0 < float(found.trainer.callback_metrics["foreground_share"]) < 1
+
+
+def test_a_view_filter_warns_about_evaluation(host: SimpleNamespace) -> None:
+    filtered = toy.masking(view_filter=HighPassFilter(3, 0.7))
+    for masking, count in ((filtered, 1), (toy.masking(), 0)):
+        callback = host.adapter.SaliencyMaskingCallback(masking, 0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            callback.on_fit_start(SimpleNamespace(world_size=1), nn.Identity())
+        assert sum("does not filter in evaluation" in str(one.message) for one in said) == count
 
 
 @pytest.mark.parametrize("query_index", [0, 1])

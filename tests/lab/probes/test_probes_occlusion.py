@@ -1,14 +1,21 @@
 """`logistic` and `occlusion` as tasks of the command, from settings to record."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from hydra.utils import instantiate
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 from salmask_plugin.cli.main import main
+from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes import guesses
 from salmask_plugin.lab.probes.tasks import check_tasks
 from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.guess_gallery import GuessRow, draw_guesses
 from salmask_plugin.lab.results.report_files import png_of
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -80,6 +87,44 @@ def test_results_say_what_was_hidden(record):
 def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
     with pytest.raises(UserError, match=words):
         check_tasks(compose_settings([*TINY, *TASKS, setting]))
+
+
+def test_the_picture_says_what_was_guessed_of_each(monkeypatch, tmp_path):
+    count, classes = 12, ("ant", "bee", "cat")
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 3
+    pixels = torch.rand(count, 3, 8, 8, generator=generator)
+    loader = DataLoader(TensorDataset(pixels, labels), batch_size=5)
+    conditions = [None, *[("anywhere", fill, 0.3) for fill in ("mean", "black")]]
+    said = {
+        key: torch.randint(3, (count,), generator=generator).roll(place)
+        for place, key in enumerate(conditions)
+    }
+    options = {"shares": [0.5, 0.3, 0.1], "places": ["anywhere"], "fills": ["mean", "black"]}
+    request = SimpleNamespace(
+        folder=tmp_path, is_transfer=False, options={**options, "grid": [2, 2], "seed": 4}
+    )
+    drawn = []
+    monkeypatch.setattr(guesses, "draw_guesses", lambda *given, **_: drawn.append(given) or b"PNG")
+    guesses.write_guesses(
+        request,
+        SimpleNamespace(network=torch.nn.Conv2d(3, 1, 1)),
+        loader,
+        SimpleNamespace(classes=classes, channels=RGB),
+        SimpleNamespace(guesses={"linear": said}),
+        None,
+    )
+    ((columns, rows),) = drawn
+    assert columns == ["whole", "mean colour", "black"]
+    for row, at in zip(rows, (0, 2, 4, 6, 8, 10), strict=True):
+        assert row.label == classes[at % 3]
+        assert row.guesses == [classes[int(said[key][at])] for key in conditions]
+        whole, _, black = row.pictures
+        assert np.array_equal(whole, display_view(pixels[at].numpy()))
+        assert ((black == 0).all(2) | (black == whole).all(2)).all()
+        assert (black == 0).all(2).mean() == 0.25  # 30 % of 4 cells: one
+    assert any(row.guesses[0] != row.label for row in rows)
+    assert (tmp_path / HIDDEN).read_bytes() == b"PNG"
 
 
 def test_object_masks_of_the_data_say_where_the_object_is(tmp_path):
