@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build_masking
 from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.choice_names import localizer_name
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import in_full
 from salmask_plugin.lab.settings.unused import refuse_unused_by_all
@@ -35,11 +35,10 @@ class RecipeRow:
 
     @property
     def localizer(self) -> str:
-        """The localizer's choice; "none" without masks, "uniform" where the recipe has its own."""
+        """The localizer's choice, or what the recipe brings; "none" without masks."""
         if self.masking is None or (self.masking.query is None and self.masking.negative is None):
             return "none"
-        own = built_by(self.settings.masking["localizer"])
-        return "uniform" if own == "UniformLocalizer" else self.settings.choices["localizer"]
+        return localizer_name(self.settings)
 
 
 def recipe_rows(

@@ -28,7 +28,12 @@ from salmask_plugin.json_files import (
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
-from salmask_plugin.lab.settings.choice_names import backbone_name, data_name
+from salmask_plugin.lab.settings.choice_names import (
+    ANYWHERE,
+    backbone_name,
+    data_name,
+    localizer_name,
+)
 from salmask_plugin.lab.settings.settings import Settings
 
 SETTINGS_NAME = "settings.json"
@@ -72,8 +77,8 @@ def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
     crops = [f"crops_{settings.crops['rule']}"] if settings.crops else []
-    asked = crops or choices["masking"] != "none"
-    localizer = [choices["localizer"]] if asked else []
+    asked = choices["localizer"] if crops else localizer_name(settings)
+    localizer = [] if asked in ("none", ANYWHERE) else [asked]
     network = backbone_name(settings).replace("/", "_")
     parts = [data_name(settings), network, choices["method"], choices["masking"], *crops]
     parts += [*localizer, f"e{settings.trainer['max_epochs']}", f"seed{settings.seed}"]

@@ -28,7 +28,7 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
-from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
+from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words, localizer_name
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
@@ -217,9 +217,8 @@ def _encoding(node: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _localizer_name(masking: SaliencyMasking | GuidedCrops, settings: Settings) -> str:
-    own = built_by(settings.masking.get("localizer"))
-    for name in ("uniform", "momentum"):  # recipes that bring a localizer of their own
-        if own == f"{name.title()}Localizer":
-            return name
     cached = cached_localizer(masking.localizer)
-    return settings.choices["localizer"] if cached is None else f"cached:{cached.manifest.name}"
+    if cached is not None:
+        return f"cached:{cached.manifest.name}"
+    name = localizer_name(settings)
+    return settings.choices["localizer"] if name == "none" else name

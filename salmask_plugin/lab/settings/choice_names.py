@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from salmask_plugin.file_names import safe_name
+from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 
+ANYWHERE = "uniform"
+_BROUGHT = {"UniformLocalizer": ANYWHERE, "MomentumLocalizer": "momentum"}
+"""Localizers that recipes bring themselves, whatever was chosen beside them."""
 LIBRARIES = ("timm", "torchvision")
 """Choices of the backbone that leave its name to the settings."""
 OWN_PICTURES = "folder"
@@ -24,6 +28,14 @@ def data_name(settings: Settings) -> str:
     if name != OWN_PICTURES:
         return name
     return f"{name}-{safe_name(Path(settings.data['root']).expanduser().resolve().name)}"
+
+
+def localizer_name(settings: Settings) -> str:
+    """Whom the recipe asks for saliency: the choice, or what it brings itself; "none" without."""
+    masking = settings.masking or {}
+    if "_target_" not in masking:
+        return "none"
+    return _BROUGHT.get(built_by(masking.get("localizer")), settings.choices["localizer"])
 
 
 def crops_in_words(settings: Settings) -> str:

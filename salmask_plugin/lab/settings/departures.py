@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
+from salmask_plugin.lab.settings.choice_names import (
+    ANYWHERE,
+    backbone_name,
+    crops_in_words,
+    localizer_name,
+)
 from salmask_plugin.lab.settings.input_path import made_on_the_device
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -48,11 +53,10 @@ def departures_from_paper(settings: Settings) -> list[str]:
         value = _lookup(settings.values, key)
         if value is not _ABSENT and value != expected:
             found.append(f"{key} is {value}; the paper's is {expected}")
-    masking = settings.masking or {}
-    if "_target_" in masking and settings.choices["localizer"] != PAPER_LOCALIZER:
+    localizer = localizer_name(settings)
+    if localizer not in ("none", ANYWHERE, PAPER_LOCALIZER):
         found.append(
-            f"localizer is {settings.choices['localizer']}; the paper's is torchvision's "
-            "ResNet-50 (IMAGENET1K_V2)"
+            f"localizer is {localizer}; the paper's is torchvision's ResNet-50 (IMAGENET1K_V2)"
         )
     if settings.choices["backbone"] != "resnet50":
         found.append(f"backbone is {backbone_name(settings)}; the paper's is resnet50")

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from salmask_plugin.lab.settings.allowed_targets import Trust
-from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words
+from salmask_plugin.lab.settings.choice_names import (
+    ANYWHERE,
+    backbone_name,
+    crops_in_words,
+    localizer_name,
+)
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.groups import Compare
@@ -83,7 +88,7 @@ def in_sentences(settings: Settings) -> list[str]:
             "Masking: none. The encoder and a classifier are trained on labels, one view per image."
         )
     else:
-        lines += _masking(settings.masking or {}, choices)
+        lines += _masking(settings)
     if method.get("warm_up"):
         lines.append(
             "Warm-up: masks fall anywhere and there are no hard negatives for the first "
@@ -123,16 +128,20 @@ def _study(settings: Settings) -> list[str]:
     return lines
 
 
-def _masking(masking: dict[str, Any], choices: dict[str, str]) -> list[str]:
-    if "_target_" not in masking:
+def _masking(settings: Settings) -> list[str]:
+    masking, localizer = settings.masking or {}, localizer_name(settings)
+    if localizer == "none":
         return ["Masking: none. This is the host's baseline."]
-    lines = [f"Saliency: {choices['localizer']}, computed on the augmented, unfiltered views."]
-    localizer = built_by(masking.get("localizer"))
-    if localizer == "open_cache":
+    lines = [f"Saliency: {localizer}, computed on the augmented, unfiltered views."]
+    asked = built_by(masking.get("localizer"))
+    if asked == "open_cache":
         lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
-    if localizer == "UniformLocalizer":
+    if localizer == ANYWHERE:
         lines = ["Saliency: none; masks fall anywhere."]
-    if localizer == "RowSortedLocalizer":
+    if asked == "MomentumLocalizer":
+        where = f" at {layer}" if (layer := masking["localizer"].get("layer")) else ""
+        lines = [f"Saliency: of the run's own encoder{where}, on the augmented, unfiltered views."]
+    if asked == "RowSortedLocalizer":
         lines.append("Released code: the rows of the saliency map are sorted (defect B1).")
     view_filter, query, negative = (
         masking.get(part) for part in ("view_filter", "query", "negative")

@@ -7,8 +7,9 @@ import pytest
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.folder import default_name, keep_settings
 from salmask_plugin.lab.runs.refusals import check_trainer
-from salmask_plugin.lab.settings.choice_names import backbone_name, data_name
+from salmask_plugin.lab.settings.choice_names import backbone_name, data_name, localizer_name
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.explain import explain
 
 
@@ -61,3 +62,43 @@ def test_encoder_and_pictures_have_the_same_channels(tmp_path):
     supervised = ["method=supervised", "masking=none"]
     with pytest.raises(UserError, match="method=supervised trains on RGB, not on 4 channels"):
         check_trainer(compose_settings([*own, *supervised]))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name", "said", "departs"),
+    [
+        (["masking=label_free"], "momentum", "the run's own encoder at layer4", True),
+        (["masking=mean", "localizer=momentum_quick"], "momentum", "encoder at layer2", True),
+        (["masking=released_mean", "localizer=momentum"], "momentum", "Saliency: momentum", True),
+        (["masking=mean_permuted", "localizer=coco"], "coco", "Saliency: coco", True),
+        (["masking=mean"], "resnet50", "Saliency: resnet50", False),
+        (["masking=random"], "uniform", "Saliency: none", False),
+        (["masking=none"], "none", "Masking: none", False),
+    ],
+)
+def test_the_localizer_that_a_recipe_asks(chosen, name, said, departs):
+    settings = compose_settings(["data=generated", *chosen])
+    assert localizer_name(settings) == name
+    assert said in "\n".join(explain(settings))
+    sentences = [text for text in departures_from_paper(settings) if text.startswith("localizer")]
+    assert bool(sentences) is departs
+    assert all(f"localizer is {name};" in text for text in sentences)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"),
+    [
+        (["masking=label_free"], "-label_free-momentum-e200-"),
+        (["masking=random"], "-random-e200-"),
+        (["masking=mean"], "-mean-resnet50-e200-"),
+        (["masking=none", "crops=most", "localizer=given"], "-none-crops_most-given-e200-"),
+    ],
+)
+def test_a_folder_is_called_after_whom_its_run_asks(chosen, parts):
+    assert parts in default_name(compose_settings(["data=generated", *chosen]))
+
+
+def test_a_localizer_that_nobody_asks_is_no_departure():
+    # A study chooses one for all of its rows; this row asks another.
+    study = ["experiment=small_block_simclr/random", "data=generated", "localizer.folder=maps"]
+    assert not [text for text in departures_from_paper(compose_settings(study)) if "cached" in text]
