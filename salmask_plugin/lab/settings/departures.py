@@ -11,6 +11,7 @@ from salmask_plugin.lab.settings.choice_names import (
     localizer_name,
 )
 from salmask_plugin.lab.settings.input_path import made_on_the_device
+from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 
 PAPER: dict[str, Any] = {
@@ -52,7 +53,7 @@ def departures_from_paper(settings: Settings) -> list[str]:
     for key, expected in paper.items():
         value = _lookup(settings.values, key)
         if value is not _ABSENT and value != expected:
-            found.append(f"{key} is {value}; the paper's is {expected}")
+            found.append(f"{key} is {_written(value)}; the paper's is {_written(expected)}")
     localizer = localizer_name(settings)
     if localizer not in ("none", ANYWHERE, PAPER_LOCALIZER):
         found.append(
@@ -67,6 +68,16 @@ def departures_from_paper(settings: Settings) -> list[str]:
     if settings.choices["data"] != "imagenet100":
         found.append(f"data is {settings.choices['data']}; the paper's is ImageNet-100")
     return found
+
+
+def _written(value: Any) -> str:
+    """A value as a person reads it; what is built as a call of its class."""
+    if value is None:
+        return "none"
+    if isinstance(value, dict) and "_target_" in value:
+        parts = ", ".join(f"{key}={part}" for key, part in value.items() if key[0] != "_")
+        return f"{built_by(value)}({parts})"
+    return str(value)
 
 
 _ABSENT = object()

@@ -102,3 +102,10 @@ def test_a_localizer_that_nobody_asks_is_no_departure():
     # A study chooses one for all of its rows; this row asks another.
     study = ["experiment=small_block_simclr/random", "data=generated", "localizer.folder=maps"]
     assert not [text for text in departures_from_paper(compose_settings(study)) if "cached" in text]
+
+
+def test_a_departure_is_written_as_a_person_reads_it():
+    chosen = ["data=generated", "masking=mean", "warm_up@method.warm_up=saliency"]
+    said = departures_from_paper(compose_settings(chosen))
+    warm_up = "SaliencyWarmUp(uniform=0.1, ramp=0.1, grid=[7, 7])"
+    assert f"method.warm_up is {warm_up}; the paper's is none" in said
