@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from salmask_plugin.filters import UNFILTERED_EVALUATION
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
+from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.running_statistics import frozen_running_statistics
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import MaskedViews
@@ -41,10 +43,12 @@ class SaliencyMaskingCallback(Callback):
         query_index: which of the two views is the query, 0 or 1.
         seed: of the masks.
         warm_up: masks without saliency and without hard negatives at first; None: none.
+        negative_encoding: what is encoded of the hard negatives; None: all, as in the paper. Its
+            ``every`` counts batches here: modules of this host step their optimizers themselves.
 
     Raises:
         ValueError: if query_index is not 0 or 1, the seed is negative, the query is not to be seen,
-            or the localizer needs more than the views.
+            the localizer needs more than the views, or less is to be encoded of no negatives.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class SaliencyMaskingCallback(Callback):
         query_index: int,
         seed: int = 0,
         warm_up: SaliencyWarmUp | None = None,
+        negative_encoding: NegativeEncoding | None = None,
     ) -> None:
         super().__init__()
         if query_index not in (0, 1):
@@ -74,6 +79,9 @@ class SaliencyMaskingCallback(Callback):
                 f"localizer={masking.localizer} needs {needs_of(masking.localizer)}, which "
                 "stable-pretraining's batches do not carry. Use one that takes the views."
             )
+        if negative_encoding is not None and masking.negative is None:
+            raise ValueError("negative_encoding needs hard negatives: masking.negative is None.")
+        self.encoding = negative_encoding or NegativeEncoding()
         self.masking = masking
         self.query_index = query_index
         self.seed = seed
@@ -122,13 +130,15 @@ class SaliencyMaskingCallback(Callback):
         pixels = query["image"]
         done = self.batches_seen / (self._total_batches or 1)
         masking = self.masking if self.warm_up is None else self.warm_up.masking(self.masking, done)
+        if not self.encoding.falls_on(self.batches_seen):
+            masking = replace(masking, negative=None)
         draws = step_generator(self.seed, trainer.global_rank, self.batches_seen, pixels.device)
         masked = masking(pixels, key["image"], draws)
         query["image"], key["image"] = masked.query, masked.key
         if masked.negatives is not None:
             loss = self._loss(pl_module)
             rho = loss.rho if self.warm_up is None else self.warm_up.rho(loss.rho, done)
-            encode = partial(_encode, pl_module, masked.negatives)
+            encode = partial(_encode, pl_module, masked.negatives, self.encoding)
             loss.expect(encode, query_index=self.query_index, rho=rho)
         # A constant map is no saliency: its foreground is everything, and not to be told.
         told = self.warm_up is None or not self.warm_up.is_uniform(done)
@@ -176,11 +186,15 @@ class SaliencyMaskingCallback(Callback):
         return found[0]
 
 
-def _encode(module: Any, negatives: Tensor) -> Tensor:
-    """Projections (B, M, D) of images (B, M, C, H, W), no running statistics touched."""
+def _encode(
+    module: Any, negatives: Tensor, encoding: NegativeEncoding
+) -> tuple[Tensor, Tensor | None]:
+    """Projections (N, M, D) of images (B, M, C, H, W), and their owners; statistics stay."""
+    chosen = encoding.chosen(negatives)
     with frozen_running_statistics(module.backbone, module.projector):
-        projections: Tensor = module.projector(module.backbone(negatives.flatten(0, 1)))
-    return projections.view(*negatives.shape[:2], -1)
+        projections: Tensor = module.projector(module.backbone(chosen.flatten(0, 1)))
+    owners = encoding.owners(len(negatives), projections.device)
+    return projections.view(*chosen.shape[:2], -1), owners
 
 
 @torch.no_grad()

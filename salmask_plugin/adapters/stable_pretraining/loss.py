@@ -12,6 +12,8 @@ from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, ch
 from salmask_plugin.losses.rows import nt_xent_rows
 from salmask_plugin.precision import autocast_off
 
+Encode = Callable[[], tuple[Tensor, Tensor | None]]
+
 
 class HardNegativeNTXentLoss(nn.Module):
     """NT-Xent of two views, whose query rows gain their own image's hard negatives.
@@ -48,13 +50,14 @@ class HardNegativeNTXentLoss(nn.Module):
         self.rho = rho
         self.hard_negative_bias = hard_negative_bias
         self.positive_in_denominator = positive_in_denominator
-        self._next: tuple[Callable[[], Tensor], int, float] | None = None
+        self._next: tuple[Encode, int, float] | None = None
 
-    def expect(self, encode: Callable[[], Tensor], *, query_index: int, rho: float) -> None:
+    def expect(self, encode: Encode, *, query_index: int, rho: float) -> None:
         """Let the next call contrast with hard negatives.
 
         Args:
-            encode: gives their projections (B, M, D); called once, without gradient.
+            encode: gives their projections (N, M, D), and the rows (N,) that they belong to, None
+                for all B in their order; called once, without gradient.
             query_index: whose rows gain them: 0 is the first argument of the call, 1 the second.
             rho: of that call.
         """
@@ -90,7 +93,7 @@ class HardNegativeNTXentLoss(nn.Module):
             return rows.losses.mean()
         (encode, query_index, rho), self._next = self._next, None
         with torch.no_grad():
-            hard = encode()
+            hard, owners = encode()
         with autocast_off(both.device):
             losses, positives = (part.view(2, count) for part in (rows.losses, rows.positives))
             joined, _ = join_hard_negatives(
@@ -98,6 +101,7 @@ class HardNegativeNTXentLoss(nn.Module):
                 positives[query_index],
                 (z_i, z_j)[query_index],
                 hard,
+                owners,
                 temperature=self.temperature,
                 rho=rho,
                 bias=self.hard_negative_bias,

@@ -71,8 +71,12 @@ def loss_in_loops(
     tau: float,
     rho: float,
     query_index: int = 0,
+    having: int | None = None,
 ) -> Tensor:
-    """The first step's loss, row by row, on a copy of the module as it was."""
+    """The first step's loss, row by row, on a copy of the module as it was.
+
+    ``having``: so many of the batch's first images have hard negatives.
+    """
     module = copy.deepcopy(module).train()
     views = recipe(clean[query_index], clean[1 - query_index], step_generator(0, 0, 0))
     shown = (views.query, views.key) if query_index == 0 else (views.key, views.query)
@@ -80,13 +84,15 @@ def loss_in_loops(
     z = nn.functional.normalize(torch.cat(encoded), dim=1)
     hard = None
     if views.negatives is not None:
-        hard = module.projector(module.backbone(views.negatives.flatten(0, 1)))
+        some = views.negatives[:having]
+        hard = module.projector(module.backbone(some.flatten(0, 1)))
         hard = nn.functional.normalize(hard, dim=1)
     count, losses = len(clean[0]), []
     for row in range(2 * count):
         positive = (row + count) % (2 * count)
         terms = [torch.dot(z[row], z[other]) / tau for other in range(2 * count) if other != row]
-        if hard is not None and row // count == query_index:
-            terms.append(rho * torch.dot(z[row], hard[row % count]) / tau)
+        own = row % count
+        if hard is not None and row // count == query_index and own < len(hard):
+            terms.append(rho * torch.dot(z[row], hard[own]) / tau)
         losses.append(torch.stack(terms).exp().sum().log() - torch.dot(z[row], z[positive]) / tau)
     return torch.stack(losses).mean()

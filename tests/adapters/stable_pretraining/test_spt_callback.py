@@ -19,6 +19,7 @@ from salmask_plugin import (
     HighPassFilter,
     Masking,
     MomentumLocalizer,
+    NegativeEncoding,
     UnseenFill,
     step_generator,
 )
@@ -78,6 +79,53 @@ def test_the_loss_is_that_of_loops(
     torch.testing.assert_close(found.module.losses[0], wanted.detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("query_index", [0, 1])
+def test_less_of_the_hard_negatives_is_that_of_loops(
+    host: SimpleNamespace, query_index: int
+) -> None:
+    recipe = toy.masking(negative=toy.NEGATIVE)
+    encoding = NegativeEncoding(every=2, share=0.5)
+    loss = host.adapter.HardNegativeNTXentLoss(temperature=0.3, rho=1.5)
+    callback = host.adapter.SaliencyMaskingCallback(recipe, query_index, negative_encoding=encoding)
+    found = fit(host, callback, loss, max_steps=1)
+    settings = {"tau": 0.3, "rho": 1.5, "query_index": query_index, "having": 2}
+    wanted = toy.loss_in_loops(found.start, recipe, toy.clean_batches()[0], **settings)
+    torch.testing.assert_close(found.module.losses[0], wanted.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_steps_without_hard_negatives_are_those_of_the_plain_loss(host: SimpleNamespace) -> None:
+    recipe = toy.masking(negative=toy.NEGATIVE)
+    runs = []
+    for masking, encoding in (
+        (recipe, NegativeEncoding(every=3)),
+        (recipe, None),
+        (toy.masking(), None),
+    ):
+        callback = host.adapter.SaliencyMaskingCallback(masking, 0, negative_encoding=encoding)
+        callback.batches_seen = 1
+        runs.append(fit(host, callback).module)
+    some, every, never = runs
+    for module in (every, never):  # masks do not depend on the negatives
+        assert torch.equal(some.seen["fit"][0][0], module.seen["fit"][0][0])
+    assert torch.equal(some.losses[0], never.losses[0])
+    assert not torch.equal(some.losses[0], every.losses[0])
+
+
+def test_hard_negatives_of_half_the_side(host: SimpleNamespace) -> None:
+    recipe, encoding = toy.masking(negative=toy.NEGATIVE), NegativeEncoding(side=0.5)
+    callback = host.adapter.SaliencyMaskingCallback(recipe, 0, negative_encoding=encoding)
+    sides = []
+
+    class Watching(host.adapter.HardNegativeNTXentLoss):
+        def expect(self, encode: Any, **options: Any) -> None:
+            sides.append(tuple(encode.args[-1].chosen(encode.args[1]).shape))
+            self.take_back()
+            super().expect(lambda: (torch.ones(4, 1, 8), None), **options)
+
+    fit(host, callback, Watching())
+    assert sides == [(4, 1, 3, 8, 6)] * 2
+
+
 def test_hard_negatives_leave_running_statistics_alone(host: SimpleNamespace) -> None:
     recipe = toy.masking(negative=toy.NEGATIVE)
     found = fit(host, host.adapter.SaliencyMaskingCallback(recipe, 0))
@@ -92,7 +140,7 @@ def test_hard_negatives_take_no_gradient(host: SimpleNamespace) -> None:
     z = torch.randn(2, 4, 8, generator=draws).requires_grad_()
     hard = torch.randn(4, 1, 8, generator=draws).requires_grad_()
     without = loss(*z)
-    loss.expect(lambda: hard * 1, query_index=0, rho=2.0)
+    loss.expect(lambda: (hard * 1, None), query_index=0, rho=2.0)
     joined = loss(*z)
     joined.backward()
     assert joined > without
@@ -146,6 +194,12 @@ def test_what_the_host_cannot_do_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         host.adapter.SaliencyMaskingCallback(toy.masking(**recipe), 0)
+
+
+def test_less_of_no_hard_negatives_is_refused(host: SimpleNamespace) -> None:
+    encoding = NegativeEncoding(share=0.5)
+    with pytest.raises(ValueError, match=r"masking\.negative is None"):
+        host.adapter.SaliencyMaskingCallback(toy.masking(), 0, negative_encoding=encoding)
 
 
 class PlainLoss(nn.Module):

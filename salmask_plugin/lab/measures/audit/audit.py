@@ -129,6 +129,7 @@ def written(
         "localizer_size": settings.localizer_size,
         "views": settings.choices["method"],
         "seed": settings.seed,
+        "crops": "anywhere, unlike the run's own" if settings.crops else "anywhere",
         "overrides": list(overrides),
         "interval": "1.96 standard errors over images",
         "environment": environment(),
