@@ -39,7 +39,6 @@ ELSEWHERE = {
     "torchrun ": "needs two nodes of four GPUs; what it starts is composed as other lines are",
     "srun ": "needs SLURM; what it starts is composed as other lines are",
     "OMP_NUM_THREADS=1 ": "a timing script, made for an idle machine",
-    "python - ": "a timing script, made for an idle machine",
     "python -c ": "a timing script, made for an idle machine",
 }
 LAUNCHED = re.compile(r"^(torchrun|srun) .*?(-m salmask_plugin\.cli|salmask) ")

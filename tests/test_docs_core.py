@@ -35,7 +35,11 @@ def _global_randomness():
 
 
 def test_concepts_example_runs():
-    assert torch.as_tensor(run_python_blocks("docs/concepts.md")["loss"]).isfinite()
+    names = run_python_blocks("docs/concepts.md")
+    query, key = (torch.as_tensor(names[name]) for name in ("query", "key"))
+    assert query.shape == key.shape
+    assert query.isfinite().all()
+    assert not torch.equal(query, key)
 
 
 def test_a_loop_without_lightly_runs():
