@@ -38,20 +38,53 @@ def device_of(result: dict[str, Any]) -> str:
 
 def tables(result: dict[str, Any]) -> str:
     """Return everything that was measured as Markdown."""
+    lines = [_machine(result)]
+    for block in result["settings"]:
+        lines += ["", *_steps(block, device_of(result)), "", *_stages(block, device_of(result))]
+    return "\n".join(lines) + "\n"
+
+
+def page_tables(result: dict[str, Any]) -> str:
+    """Return the ratios of all sizes side by side, and the stages of the paper's size."""
+    blocks, device = result["settings"], device_of(result)
+    names = dict.fromkeys(name for block in blocks for name in block["times"])
+    titles = [f"{_setting(block)}; rounds: {len(block['times']['baseline'])}" for block in blocks]
+    lines = [_machine(result), "", f"| step | {' | '.join(titles)} |"]
+    lines.append("|---" * (1 + len(blocks)) + "|")
+    for name in names:
+        cells = [_cell(block, name, device) for block in blocks]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for block in filter(lambda block: _judged(_setting(block)), blocks):
+        lines += ["", *_stages(block, device)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(block: dict[str, Any], name: str, device: str) -> str:
+    """A row's ratio; of a baseline, its seconds."""
+    times = block["times"]
+    if name not in times:
+        return ""
+    if baseline_of(name) == name:
+        return f"{median(times[name]):.3f} s"
+    found = ratios(times, name, baseline_of(name))
+    spread = f" ({found['low']:.2f} to {found['high']:.2f})" if len(times[name]) > 1 else ""
+    target = TARGETS[device].get(name) if _judged(_setting(block)) else None
+    goal = "" if target is None else f", <= {target:.2f}{_verdict(found['median'], target)}"
+    return f"{found['median']:.3f}{spread}{goal}"
+
+
+def _machine(result: dict[str, Any]) -> str:
     where = result["machine"]
     versions = ", ".join(
         f"{name} {where['versions'][name]}"
         for name in ("python", "torch", "lightly", "torchvision", "timm")
         if name in where["versions"]
     )
-    lines = [
+    return (
         f"Measured on {where['device']} ({where['threads']} thread"
         f"{'' if where['threads'] == 1 else 's'}, {where['precision']}, {where['clock']}); "
-        f"{versions}; commit {where['commit']}.",
-    ]
-    for block in result["settings"]:
-        lines += ["", *_steps(block, device_of(result)), "", *_stages(block, device_of(result))]
-    return "\n".join(lines) + "\n"
+        f"{versions}; commit {where['commit']}."
+    )
 
 
 def _setting(block: dict[str, Any]) -> Setting:
@@ -92,7 +125,8 @@ def _verdict(value: float, target: float) -> str:
 
 def _stages(block: dict[str, Any], device: str) -> Iterator[str]:
     base = median(block["times"]["baseline"])
-    yield f"Stages of a step, {len(next(iter(block['stages'].values())))} rounds:"
+    rounds = len(next(iter(block["stages"].values())))
+    yield f"Stages of a step ({_setting(block)}), {rounds} rounds:"
     yield ""
     yield "| stage | ms | share of the baseline's step |"
     yield "|---|---|---|"
@@ -142,8 +176,8 @@ def write_report(result: dict[str, Any], out: Path) -> str:
 
 
 def write_docs(result: dict[str, Any]) -> None:
-    """Put the tables into docs/benchmarks.md, between their two marks."""
-    write_between(tables(result), BEGIN, END)
+    """Put the short tables into docs/benchmarks.md, between their two marks."""
+    write_between(page_tables(result), BEGIN, END)
 
 
 def write_between(text: str, begin: str, end: str) -> None:

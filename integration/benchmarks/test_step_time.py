@@ -7,7 +7,7 @@ import pytest
 import torch
 from bench_clock import peak_memory, ratios, take_turns
 from bench_rows import ROWS, baseline_of
-from bench_tables import BEGIN, DOCS, END, TARGETS, tables, write_report
+from bench_tables import BEGIN, DOCS, END, TARGETS, page_tables, tables, write_report
 from step_time import PRESETS, SHARES, measure
 
 RESULT = {
@@ -72,6 +72,20 @@ def test_tables_show_ratio_target_and_a_missed_one():
         in text
     )
     assert "| masks and fills: mean | 100.00 | 5.0% (<= 4% **missed**) |" in text
+
+
+def test_the_page_has_sizes_side_by_side_and_stages_of_the_papers_alone():
+    (judged,) = RESULT["settings"]
+    small = judged | {
+        "setting": judged["setting"] | {"backbone": "resnet18", "view": 32},
+        "times": {"baseline": [1.0], "mean, cached": [1.2], "ADIOS-s": [3.0]},
+    }
+    text = page_tables(RESULT | {"settings": [judged, small]})
+    assert "| resnet50, 224 px, batch 4; rounds: 3 | resnet18, 32 px, batch 4; rounds: 1 |" in text
+    assert "| baseline | 2.000 s | 1.000 s |" in text
+    assert "| mean, cached | 1.400 (1.20 to 1.50), <= 1.30 **missed** | 1.200 |" in text
+    assert "| ADIOS-s |  | 3.000 |" in text
+    assert text.count("| masks and fills: mean |") == 1
 
 
 def test_report_is_written_and_can_be_read_again(tmp_path):
