@@ -36,7 +36,11 @@ FOLDERS = {
     "detect": "run folder or checkpoint",
     "depth": "run folder or checkpoint",
 }
-IMAGES: dict[str, Any] = {"type": int, "metavar": "N", "help": "at most so many images"}
+IMAGES: dict[str, Any] = {
+    "type": int,
+    "metavar": "N",
+    "help": "at most so many images (%(default)s)",
+}
 ONLY_MISSING: dict[str, Any] = {
     "action": "store_true",
     "help": "leave out results that are there already under the same settings",
@@ -47,7 +51,11 @@ ARCHITECTURE: dict[str, Any] = {
 PART: dict[str, Any] = {
     "help": "where in the file the encoder is, such as model_state_dict.base_encoder",
 }
-SPLIT: dict[str, Any] = {"choices": ("train", "val"), "default": "val", "help": "which images"}
+SPLIT: dict[str, Any] = {
+    "choices": ("train", "val"),
+    "default": "val",
+    "help": "which images (%(default)s)",
+}
 FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "--evaluate": {"action": "store_true", "help": "evaluate as well, in the same process"},
@@ -91,7 +99,7 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "type": int,
             "metavar": "N",
             "default": 14,
-            "help": "store maps of at least N x N cells",
+            "help": "store maps of at least N x N cells (%(default)s)",
         },
         "--size": {
             "type": int,
@@ -120,22 +128,27 @@ FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "nargs": 2,
             "metavar": ("LOW", "HIGH"),
             "default": (0.01, 0.75),
-            "help": "leave views out whose object is a smaller or larger share of them",
+            "help": "leave views out whose object is a smaller or larger share of them (0.01 0.75)",
         },
     },
     "variance": {
         "--images": {**IMAGES, "default": 1000},
         "--split": SPLIT,
-        "--views": {"type": int, "metavar": "R", "default": 32, "help": "views per image"},
+        "--views": {
+            "type": int,
+            "metavar": "R",
+            "default": 32,
+            "help": "views per image (%(default)s)",
+        },
         "--layer": {
             "choices": ("projection", "backbone"),
             "default": "projection",
-            "help": "whose output is measured",
+            "help": "whose output is measured (%(default)s)",
         },
         "--batch-norm": {
             "choices": ("batch", "running"),
             "default": "batch",
-            "help": "statistics of the batch, as in training, or the running ones",
+            "help": "statistics of the batch, as in training, or the running ones (%(default)s)",
         },
     },
 }
