@@ -25,7 +25,8 @@ class MaskFunctionLocalizer:
 
     The function sees the views of every step, crops and colours included, without gradient. What it
     says may depend on the image alone. A slow one is better asked once for every whole picture:
-    ``salmask cache`` stores its maps.
+    ``salmask cache`` stores its maps, under the function's name: after a change of its code they
+    are made anew in another folder.
 
     Set ``tolerance=0`` in the samplers where its masks are sharp: see :class:`GivenLocalizer`.
 

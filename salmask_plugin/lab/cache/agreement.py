@@ -31,10 +31,11 @@ from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.localizers import CachedLocalizer, SCDALocalizer
+from salmask_plugin.localizers import CachedLocalizer
 from salmask_plugin.localizers.area import resample
 from salmask_plugin.localizers.map_store import MapStore
 from salmask_plugin.masks import foreground
+from salmask_plugin.types import Localizer
 
 BATCH = 16
 EXAMPLES = 6
@@ -51,7 +52,7 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
     """
     if count < 2:
         raise UserError(f"--agreement {count} must be at least 2 images.")
-    online: SCDALocalizer = build(settings.localizer)
+    online: Localizer = build(settings.localizer)
     values: dict[str, list[float]] = defaultdict(list)
     areas: list[float] = []
     examples: list[AgreementExample] = []

@@ -9,13 +9,18 @@ import numpy as np
 import torch
 
 from salmask_plugin.lab.cache.agreement import report_agreement
+from salmask_plugin.lab.cache.seen_whole import (
+    WholeMasks,
+    default_size,
+    localizer_of_whole_images,
+)
 from salmask_plugin.lab.data import ImageSplits, LabelledImages, WholeImages
 from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.data.worker_loader import Loader, batches_loader
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.long_work import progress
 from salmask_plugin.lab.results.terminal import filled
-from salmask_plugin.lab.runs.build import build, build_splits
+from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.cached_data import check_some_pixels, identity_of
 from salmask_plugin.lab.runs.trace import trace_kept
 from salmask_plugin.lab.runs.trained import device_for
@@ -23,7 +28,6 @@ from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named
-from salmask_plugin.localizers import SCDALocalizer
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, MapStore
 from salmask_plugin.localizers.shifted import ShiftedLocalizer
@@ -56,7 +60,8 @@ def make_cache(
         trust: what may be built besides what our configurations name.
 
     Raises:
-        UserError: if the localizer is no network, or the folder holds a cache of something else.
+        UserError: if the localizer is neither a network nor a mask function, or the folder holds a
+            cache of something else.
     """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
@@ -97,48 +102,11 @@ def make_cache(
     return store
 
 
-def default_size(settings: Settings) -> int:
-    """Return the side of whole images at which things are about as large as online.
-
-    A crop of half an image's area, the mean of both methods' crops, is enlarged by 1.4 to the size
-    that the localizer sees views at; a multiple of 32.
-    """
-    return max(64, round(settings.localizer_size * 2**0.5 / 32) * 32)
-
-
-def localizer_of_whole_images(settings: Settings, grid: int, size: int) -> ShiftedLocalizer:
-    """Return the chosen network as it sees whole images of ``size`` px, as often as ``grid`` needs.
-
-    Raises:
-        UserError: if the localizer is no network, or the size is no multiple of its stride.
-    """
-    node = settings.localizer
-    localizer = None if node.get("_partial_") else build(node)
-    if not isinstance(localizer, SCDALocalizer):
-        raise UserError(
-            f"localizer={settings.choices['localizer']} has no maps of whole images to keep; "
-            "choose a pretrained network, such as localizer=efficientnet_lite0."
-        )
-    for flag, value, least in (("--grid", grid, 2), ("--size", size, 32)):
-        if value < least:
-            raise UserError(f"{flag} {value} must be at least {least}.")
-    cells, twice = (
-        localizer.network(torch.zeros(1, 3, side, side)).shape[-1] for side in (size, 2 * size)
-    )
-    if size % cells or twice != 2 * cells:
-        raise UserError(
-            f"--size {size} is no multiple of this network's stride: it makes {cells} cells a side "
-            f"of it, and {twice} of twice as much; a multiple of 32, such as "
-            f"{max(64, round(size / 32) * 32)}, is right for most."
-        )
-    return ShiftedLocalizer(localizer.network, size, shifts=-(-grid // cells))
-
-
 def open_store(
     folder: Path,
     settings: Settings,
     splits: ImageSplits,
-    localizer: ShiftedLocalizer,
+    localizer: ShiftedLocalizer | WholeMasks,
 ) -> MapStore:
     """Return the store in ``folder``, made if it is not there yet.
 
@@ -169,7 +137,7 @@ def fill(
     store: MapStore,
     chunks: Sequence[int],
     images: LabelledImages,
-    localizer: ShiftedLocalizer,
+    localizer: ShiftedLocalizer | WholeMasks,
     settings: Settings,
 ) -> None:
     """Compute these chunks, one after the other, and say how far it is."""
