@@ -48,8 +48,8 @@ def run(tmp_path_factory):
 def test_rows_are_those_of_the_encoders_by_hand(run):
     folder, splits, modules = run
     audit = audit_run(folder, images=6, object_share=(0.0001, 1.0))
-    names = ["label_free, before training", "label_free, after 1 epoch"]
-    names.append("label_free, after 5 epochs")
+    times = ("before training", "after 1 epoch", "after 5 epochs")
+    names = [f"{time}, label_free" for time in times]
     assert [(row.views, row.recipe) for row in audit.rows] == [
         (kind, name) for kind in ("random crops", "whole images") for name in names
     ]
@@ -79,7 +79,7 @@ def test_files_lie_in_the_run_and_the_command_prints_the_table(run, capsys):
     command = ["audit", "--run", str(folder), "--images", "3", "--object-share", "0", "1"]
     assert main([*command, "masking=mean"]) == 0
     text = capsys.readouterr().out
-    named = re.findall(r"^mean, after 5 ep\w*…? +momentum\b", text, re.MULTILINE)
+    named = re.findall(r"^after 5 epochs, \w*…? +momentum\b", text, re.MULTILINE)
     assert len(named) == text.count("\nRecipe") > 1
     with (folder / "audit-generated.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6

@@ -85,7 +85,7 @@ def audit_run(
     results = []
     for epochs, encoder in _encoders(settings, splits, checkpoints):
         when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
-        bound = replace(row, name=f"{row.name}, {when}", masking=bind_encoder(row.masking, encoder))
+        bound = replace(row, name=f"{when}, {row.name}", masking=bind_encoder(row.masking, encoder))
         for kind in KINDS:
             results += measure_rows([bound], settings, splits, kind, asked)
     results.sort(key=lambda found: KINDS.index(found.views))  # stable: epochs stay in order
