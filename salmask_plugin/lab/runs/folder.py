@@ -29,10 +29,10 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.choice_names import (
-    ANYWHERE,
     backbone_name,
     data_name,
     localizer_name,
+    placed_by_chance,
 )
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -78,7 +78,8 @@ def default_name(settings: Settings) -> str:
     choices = settings.choices
     crops = [f"crops_{settings.crops['rule']}"] if settings.crops else []
     asked = choices["localizer"] if crops else localizer_name(settings)
-    localizer = [] if asked in ("none", ANYWHERE) else [asked]
+    nobody = asked == "none" or (not crops and placed_by_chance(settings))
+    localizer = [] if nobody else [asked]
     network = backbone_name(settings).replace("/", "_")
     parts = [data_name(settings), network, choices["method"], choices["masking"], *crops]
     parts += [*localizer, f"e{settings.trainer['max_epochs']}", f"seed{settings.seed}"]

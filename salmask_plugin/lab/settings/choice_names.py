@@ -38,6 +38,11 @@ def localizer_name(settings: Settings) -> str:
     return _BROUGHT.get(built_by(masking.get("localizer")), settings.choices["localizer"])
 
 
+def placed_by_chance(settings: Settings) -> bool:
+    """Whether the recipe itself places its masks anywhere, whatever localizer was chosen."""
+    return localizer_name(settings) == ANYWHERE != settings.choices["localizer"]
+
+
 def crops_in_words(settings: Settings) -> str:
     """How the views' boxes are chosen, of a run whose settings have crops."""
     node = settings.crops

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from salmask_plugin.lab.settings.choice_names import (
-    ANYWHERE,
     backbone_name,
     crops_in_words,
     localizer_name,
+    placed_by_chance,
 )
 from salmask_plugin.lab.settings.input_path import made_on_the_device
 from salmask_plugin.lab.settings.nodes import built_by
@@ -55,7 +55,7 @@ def departures_from_paper(settings: Settings) -> list[str]:
         if value is not _ABSENT and value != expected:
             found.append(f"{key} is {_written(value)}; the paper's is {_written(expected)}")
     localizer = localizer_name(settings)
-    if localizer not in ("none", ANYWHERE, PAPER_LOCALIZER):
+    if localizer not in ("none", PAPER_LOCALIZER) and not placed_by_chance(settings):
         found.append(
             f"localizer is {localizer}; the paper's is torchvision's ResNet-50 (IMAGENET1K_V2)"
         )

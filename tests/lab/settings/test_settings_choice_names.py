@@ -73,6 +73,7 @@ def test_encoder_and_pictures_have_the_same_channels(tmp_path):
         (["masking=mean_permuted", "localizer=coco"], "coco", "Saliency: coco", True),
         (["masking=mean"], "resnet50", "Saliency: resnet50", False),
         (["masking=random"], "uniform", "Saliency: none", False),
+        (["masking=mean", "localizer=uniform"], "uniform", "Saliency: none", True),
         (["masking=none"], "none", "Masking: none", False),
     ],
 )
@@ -90,6 +91,7 @@ def test_the_localizer_that_a_recipe_asks(chosen, name, said, departs):
     [
         (["masking=label_free"], "-label_free-momentum-e200-"),
         (["masking=random"], "-random-e200-"),
+        (["masking=mean", "localizer=uniform"], "-mean-uniform-e200-"),
         (["masking=mean"], "-mean-resnet50-e200-"),
         (["masking=none", "crops=most", "localizer=given"], "-none-crops_most-given-e200-"),
     ],
