@@ -68,9 +68,8 @@ def _cell(block: dict[str, Any], name: str, device: str) -> str:
         return f"{median(times[name]):.3f} s"
     found = ratios(times, name, baseline_of(name))
     spread = f" ({found['low']:.2f} to {found['high']:.2f})" if len(times[name]) > 1 else ""
-    target = TARGETS[device].get(name) if _judged(_setting(block)) else None
-    goal = "" if target is None else f", <= {target:.2f}{_verdict(found['median'], target)}"
-    return f"{found['median']:.3f}{spread}{goal}"
+    goal = _goal(_setting(block), name, found["median"], device)
+    return f"{found['median']:.3f}{spread}{goal and ', '}{goal}"
 
 
 def _machine(result: dict[str, Any]) -> str:
@@ -108,8 +107,7 @@ def _steps(block: dict[str, Any], device: str) -> Iterator[str]:
     for name, values in times.items():
         base = baseline_of(name)
         found = ratios(times, name, base)
-        target = TARGETS[device].get(name) if _judged(setting) else None
-        goal = "" if target is None else f"<= {target:.2f}{_verdict(found['median'], target)}"
+        goal = _goal(setting, name, found["median"], device)
         seconds = median(values)
         peak = memory.get(name)
         shown = "" if peak is None else f"{peak / 2**20:.0f} | {peak / memory[base]:.2f}"
@@ -117,6 +115,12 @@ def _steps(block: dict[str, Any], device: str) -> Iterator[str]:
             f"| {name} | {seconds:.3f} | {setting.batch / seconds:.1f} | {found['median']:.3f} "
             f"({found['low']:.2f} to {found['high']:.2f}) | {goal} | {shown or ' | '} |"
         )
+
+
+def _goal(setting: Setting, name: str, ratio: float, device: str) -> str:
+    """The ratio that is wanted of a row and whether it is met, "" where none is."""
+    target = TARGETS[device].get(name) if _judged(setting) else None
+    return "" if target is None else f"<= {target:.2f}{_verdict(ratio, target)}"
 
 
 def _verdict(value: float, target: float) -> str:

@@ -111,19 +111,23 @@ def test_steps_without_hard_negatives_are_those_of_the_plain_loss(host: SimpleNa
     assert not torch.equal(some.losses[0], every.losses[0])
 
 
-def test_hard_negatives_of_half_the_side(host: SimpleNamespace) -> None:
+def test_hard_negatives_of_half_the_side_are_encoded_so(host: SimpleNamespace) -> None:
     recipe, encoding = toy.masking(negative=toy.NEGATIVE), NegativeEncoding(side=0.5)
+    module = host.module(host.adapter.HardNegativeNTXentLoss())
+    module.backbone = nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    module.projector = nn.Linear(6, 8)
+    seen = []
+
+    def watch(backbone: nn.Module, given: tuple[torch.Tensor]) -> None:
+        if backbone.training:
+            seen.append(tuple(given[0].shape))
+
+    module.backbone.register_forward_pre_hook(watch)
     callback = host.adapter.SaliencyMaskingCallback(recipe, 0, negative_encoding=encoding)
-    sides = []
-
-    class Watching(host.adapter.HardNegativeNTXentLoss):
-        def expect(self, encode: Any, **options: Any) -> None:
-            sides.append(tuple(encode.args[-1].chosen(encode.args[1]).shape))
-            self.take_back()
-            super().expect(lambda: (torch.ones(4, 1, 8), None), **options)
-
-    fit(host, callback, Watching())
-    assert sides == [(4, 1, 3, 8, 6)] * 2
+    toy.trainer(host.lightning, [callback], max_steps=1).fit(module, toy.loader(), toy.loader(4))
+    assert seen == [(4, 3, 16, 12), (4, 3, 16, 12), (4, 3, 8, 6)]
 
 
 def test_hard_negatives_leave_running_statistics_alone(host: SimpleNamespace) -> None:

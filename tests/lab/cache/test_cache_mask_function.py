@@ -73,14 +73,14 @@ def test_another_size_is_another_cache(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "allowed", "words"),
+    ("function", "allowed", "words"),
     [
-        ({}, "nothing", f"{FUNCTION}"),
-        ({FUNCTION: "test_cache_mask_function.fails"}, "test_cache_mask_function.fails", "prompt"),
+        (FUNCTION, "nothing", FUNCTION),
+        ("test_cache_mask_function.fails", "test_cache_mask_function.fails", "prompt"),
     ],
 )
-def test_what_cannot_be_cached_is_said_before_any_work(change, allowed, words, tmp_path, capsys):
-    settings = [text.replace(*pair) for text in ASKED for pair in (change.items() or [("", "")])]
+def test_what_cannot_be_cached_is_said_before_any_work(function, allowed, words, tmp_path, capsys):
+    settings = [text.replace(FUNCTION, function) for text in ASKED]
     assert run(tmp_path / "maps", settings=settings, allowed=allowed) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "maps").exists()

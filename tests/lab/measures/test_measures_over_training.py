@@ -87,6 +87,26 @@ def test_files_lie_in_the_run_and_the_command_prints_the_table(run, capsys):
     assert protocol["images_drawn"] == 3
 
 
+@pytest.mark.parametrize(
+    ("crops", "said"),
+    [([], "anywhere"), (["crops=most", "localizer=given"], "anywhere, unlike the run's own")],
+)
+def test_the_protocol_says_that_crops_lie_anywhere(crops, said, tmp_path):
+    given = [*TINY, "masking=none", *crops]
+    (tmp_path / "checkpoints").mkdir()
+    settings = compose_settings(given)
+    keep_settings(tmp_path, settings)
+    module = build_module(settings, build_splits(settings), None)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "checkpoints" / "epoch-0000.ckpt")
+    audit = audit_run(
+        tmp_path,
+        [f"masking.localizer.layer={LAYER}"],
+        images=2,
+        object_share=(0.0001, 1.0),
+    )
+    assert audit.protocol["crops"] == said
+
+
 def test_what_cannot_be_audited_is_named(run, tmp_path, capsys):
     folder = run[0]
     for arguments, words in (
