@@ -7,13 +7,30 @@ from pathlib import Path
 
 from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.measures.preview import preview
+from salmask_plugin.lab.measures.recipes import MASKING, RecipeRow, with_embedded_localizer
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write one gallery per recipe and say where they are."""
+    """Write one gallery per recipe, say where they are, and what trains with the same settings."""
     folder = Path(options.folder)
-    for path in preview(
+    rows = []
+    for path, row in preview(
         folder, options.overrides, config_dir=options.config_dir, trust=options.trust
     ):
         print(path)
-    say_next("pretrain", folder, "masking=mean", "localizer=efficientnet_lite0")
+        rows.append(row)
+    say_next("pretrain", folder, *_settings_of_training(options, rows[0]))
+
+
+def _settings_of_training(options: argparse.Namespace, row: RecipeRow) -> list[str]:
+    """What was typed, with the recipe and the localizer that were shown without being typed."""
+    words = list(options.overrides)
+    if not any(text.startswith(MASKING) for text in words):
+        words.insert(0, f"{MASKING}mean")
+    if row.localizer == row.settings.choices["localizer"]:
+        words = with_embedded_localizer(words)
+    if options.config_dir:
+        words += ["--config-dir", options.config_dir]
+    if options.trust is True:
+        return [*words, "--trust"]
+    return words + [f"--allow={name}" for name in sorted(options.trust or ())]

@@ -12,11 +12,12 @@ from salmask_plugin.lab.data.bands import read_bands
 from salmask_plugin.lab.data.channels import RGB, Channels, statistics_of
 from salmask_plugin.lab.data.text_files import shown
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.measures.recipes import recipe_rows, with_embedded_localizer
+from salmask_plugin.lab.measures.recipes import RecipeRow, recipe_rows, with_embedded_localizer
 from salmask_plugin.lab.runs.band_channels import channels_asked
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import below_out
 from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.choice_names import ANYWHERE
 
 RECIPES = ("mean", "blur", "highpass")
 COUNT = 8
@@ -28,8 +29,8 @@ def preview(
     *,
     config_dir: str | None = None,
     trust: Trust = False,
-) -> Iterator[Path]:
-    """Write one gallery per recipe; yield each as soon as it is there.
+) -> Iterator[tuple[Path, RecipeRow]]:
+    """Write one gallery per recipe; yield each with its recipe as soon as it is there.
 
     Without ``masking=`` all three recipes of the paper are shown, without ``localizer=`` the
     embedded one is used.
@@ -49,7 +50,8 @@ def preview(
         channels = Channels(*map(tuple, statistics_of([(image, 0) for image in images])))
     for row in found:
         settings, masking = row.settings, row.masking
-        name, localizer = settings.choices["masking"], settings.choices["localizer"]
+        name, localizer = settings.choices["masking"], row.localizer
+        placed = "anywhere" if localizer == ANYWHERE else f"saliency from {localizer}"
         if masking is None or not can_be_shown(masking):
             raise UserError(
                 f"masking={name} with localizer={localizer} has nothing to show on images alone."
@@ -61,10 +63,10 @@ def preview(
             [shown(path.stem) for path in paths],
             view_size=settings.view_size,
             seed=settings.seed,
-            title=f"{name}, saliency from {localizer}",
+            title=f"{name}, {placed}",
             channels=channels,
         )
-        yield path
+        yield path, row
 
 
 def _some_images(folder: Path, channels: int) -> tuple[list[Path], list[Any]]:
