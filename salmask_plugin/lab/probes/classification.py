@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from salmask_plugin.adapters.lightly.evaluation import (
-    extract_features,
     finetune_evaluation,
     knn_evaluation,
     linear_evaluation,
@@ -21,25 +17,16 @@ from salmask_plugin.adapters.lightly.evaluation import (
 )
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
 from salmask_plugin.encoders import PretrainedBackbone
-from salmask_plugin.lab.data import (
-    ImageSplits,
-    evaluation_loaders,
-    labelled_share,
-)
+from salmask_plugin.lab.data import ImageSplits, evaluation_loaders
 from salmask_plugin.lab.data.augment import random_crop
+from salmask_plugin.lab.probes.features import SPLITS, features_of, probe_of
+from salmask_plugin.lab.probes.pictures import SHARE, checked_data, splits_of
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build, checked_splits
 from salmask_plugin.lab.runs.data_of_run import DATA_NAME, keep_data, name_of_other
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
-SHARE = "label_share"
 LOCALIZER = "localizer"
-"""Settings of a task that its function does not take itself."""
-Features = tuple[Tensor, Tensor]
-Split = Literal["train", "val"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-_FEATURES: dict[tuple[str, str, int], dict[str, Features]] = {}
-"""Of the newest encoder and set alone: those of a large set fill gigabytes."""
+"""A setting of a task that its function does not take itself, as the share of labels."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "knn": knn_evaluation,
     "linear": linear_evaluation,
@@ -47,47 +34,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "occlusion": occlusion_evaluation,
     "finetune": finetune_evaluation,
 }
-
-
-def splits_of(request: EvaluationRequest) -> ImageSplits:
-    """Return the data of a task, with the share of labels that it may use.
-
-    Raises:
-        ValueError: for a split without images, a label without a class, or a share out of range.
-    """
-    return labelled_share(checked_data(request.data), request.options.get(SHARE, 1.0))
-
-
-def checked_data(node: dict[str, Any], *, labelled: bool = True) -> ImageSplits:
-    """Return the data set of a configuration node; the newest few are kept.
-
-    Args:
-        node: of the data set.
-        labelled: whether labels are needed.
-
-    Raises:
-        ValueError: for a split without images, a label without a class, or no labels at all where
-            they are needed.
-    """
-    splits = _built(json.dumps(node))
-    return splits if splits.unlabelled and not labelled else checked_splits(splits)
-
-
-@lru_cache(maxsize=4)
-def _built(node: str) -> ImageSplits:
-    splits: ImageSplits = build(json.loads(node))
-    if splits.unlabelled:
-        return splits
-    for name, images in (("training", splits.train), ("validation", splits.val)):
-        if not len(images):
-            raise ValueError(f"{splits.name} has no {name} images.")
-        strange = sorted(set(Counter(images.labels)) - set(range(len(splits.classes))))
-        if strange:
-            raise ValueError(
-                f"{splits.name} has {name} images of class {strange[0]}; its {len(splits.classes)} "
-                "classes count from 0."
-            )
-    return splits
 
 
 def keep_data_of(folder: Path, tasks: Sequence[EvaluationRequest]) -> None:
@@ -107,30 +53,6 @@ def keep_data_of(folder: Path, tasks: Sequence[EvaluationRequest]) -> None:
             sets[name_of_other(name, task.data) if task.is_transfer else DATA_NAME] = task.data
     for file_name, node in sets.items():
         keep_data(folder, checked_data(node), file_name)
-
-
-def whole_pictures(request: EvaluationRequest, splits: ImageSplits) -> tuple[Any, Any]:
-    """Return loaders of training and validation images, not augmented, in order."""
-    return evaluation_loaders(
-        splits,
-        view_size=request.settings.view_size,
-        workers=request.settings.workers,
-    )
-
-
-def features_of(request: EvaluationRequest, backbone: PretrainedBackbone, split: Split) -> Features:
-    """Return (features, labels) of training or validation images, not augmented.
-
-    Tasks that follow each other on one encoder and one set share them.
-    """
-    asked = (backbone.fingerprint, request.asked_data, request.settings.view_size)
-    if asked not in _FEATURES:
-        _FEATURES.clear()
-    known = _FEATURES.setdefault(asked, {})
-    if split not in known:
-        loaders = dict(zip(SPLITS, whole_pictures(request, splits_of(request)), strict=True))
-        known[split] = extract_features(backbone.filtered(), loaders[split])
-    return known[split]
 
 
 def knn(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
@@ -173,7 +95,12 @@ def logistic(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalua
     splits = splits_of(request)
     train, val = (in_memory(*features_of(request, backbone, split)) for split in SPLITS)
     result = logistic_evaluation(
-        nn.Identity(), train, val, num_classes=len(splits.classes), **_options(request)
+        nn.Identity(),
+        train,
+        val,
+        num_classes=len(splits.classes),
+        probe=probe_of(request, backbone),
+        **_options(request),
     )
     metrics = {
         "top1": result.top1,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 
 from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
@@ -20,8 +18,10 @@ from salmask_plugin.json_files import (
     Shape,
     check_shape,
 )
-from salmask_plugin.lab.probes.classification import FUNCTIONS, LOCALIZER, SHARE, splits_of
+from salmask_plugin.lab.probes.classification import LOCALIZER
+from salmask_plugin.lab.probes.pictures import SHARE, splits_of
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
+from salmask_plugin.lab.settings.known import KINDS
 
 OPTIONS: dict[str, Shape] = {
     "knn": {"k": COUNT, "temperature?": NUMBER, f"{SHARE}?": NUMBER},
@@ -66,8 +66,8 @@ def check(request: EvaluationRequest) -> None:
         ValueError: for a setting that the evaluation does not know or that cannot work, a split
             without images, a label without a class.
     """
-    known = set(inspect.signature(FUNCTIONS[request.kind]).parameters) | {SHARE, LOCALIZER}
-    unknown = sorted(set(request.options) - known)
+    known = sorted(set(KINDS[request.kind].__annotations__) - {"task"})
+    unknown = sorted(set(request.options) - set(known))
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no setting of {request.kind}: {', '.join(known)}.")
     check_shape(request.options, OPTIONS[request.kind], f"evaluation.{request.name}")

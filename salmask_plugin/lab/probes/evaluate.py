@@ -18,7 +18,8 @@ from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.lab.data import ImageSplits, evaluation_loaders
 from salmask_plugin.lab.data.augment import random_crop
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
+from salmask_plugin.lab.probes.classification import keep_data_of
+from salmask_plugin.lab.probes.pictures import checked_data
 from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.record import is_share

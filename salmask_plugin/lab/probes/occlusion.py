@@ -11,15 +11,10 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.data import evaluation_transform
 from salmask_plugin.lab.data.masked_pictures import masked_loader
 from salmask_plugin.lab.probes import classification_check
-from salmask_plugin.lab.probes.classification import (
-    LOCALIZER,
-    SHARE,
-    features_of,
-    protocol_of,
-    splits_of,
-    whole_pictures,
-)
+from salmask_plugin.lab.probes.classification import LOCALIZER, protocol_of
+from salmask_plugin.lab.probes.features import features_of, probe_of
 from salmask_plugin.lab.probes.guesses import write_guesses
+from salmask_plugin.lab.probes.pictures import SHARE, splits_of, whole_pictures
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
@@ -80,6 +75,7 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
         num_classes=len(splits.classes),
         black=splits.channels.black,
         foreground_of=foreground_of,
+        probe=probe_of(request, backbone),
         **{**options, "grid": tuple(options["grid"])},
     )
     write_guesses(request, backbone, val, splits, result, foreground_of)

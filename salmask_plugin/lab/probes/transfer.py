@@ -18,8 +18,9 @@ from salmask_plugin.filters import HighPassFilter
 from salmask_plugin.json_files import COUNT
 from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.classification import checked_data, keep_data_of
+from salmask_plugin.lab.probes.classification import keep_data_of
 from salmask_plugin.lab.probes.evaluate import evaluated, keep_result
+from salmask_plugin.lab.probes.pictures import checked_data
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, environment, read_record
 from salmask_plugin.lab.results.store import RECORD_NAME

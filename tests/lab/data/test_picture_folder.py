@@ -5,7 +5,7 @@ import pytest
 from salmask_plugin.lab.data import picture_folder
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes.classification import checked_data
+from salmask_plugin.lab.probes.pictures import checked_data
 from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.folder import default_name
 from salmask_plugin.lab.settings.compose import compose_settings

@@ -8,8 +8,8 @@ import torch
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data import image_folder
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes import classification
 from salmask_plugin.lab.probes import evaluate as evaluations
+from salmask_plugin.lab.probes import pictures
 from salmask_plugin.lab.probes import transfer as transfers
 from salmask_plugin.lab.results import DataSet, RunRecord, write_record
 from salmask_plugin.lab.runs.data_of_run import keep_data
@@ -48,7 +48,7 @@ def run(root, tmp_path, monkeypatch):
 
 def evaluate_anew(settings, run):
     """As a process of its own does, which lists the images anew."""
-    classification._built.cache_clear()
+    pictures._built.cache_clear()
     evaluations.evaluate(settings, run)
 
 
@@ -113,7 +113,7 @@ def test_results_of_one_checkpoint_are_of_one_set(
     else:
         asked += ["data.limit_train=5"]
     capsys.readouterr()
-    classification._built.cache_clear()
+    pictures._built.cache_clear()
     assert main(asked) == 2
     words = "7 training images" if change == "more" else "5 training images"
     assert f"changed since it began ({words}, 6 before)" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`logistic` and `occlusion` as tasks of the command, from settings to record."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,12 @@ from hydra.utils import instantiate
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
+from salmask_plugin.adapters.lightly.evaluation.logistic_regression import choose_logistic
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.probes import guesses
-from salmask_plugin.lab.probes.tasks import check_tasks
+from salmask_plugin.lab.probes import classification_check, features, guesses
+from salmask_plugin.lab.probes.tasks import check_tasks, requested_tasks
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.guess_gallery import GuessRow, draw_guesses
@@ -87,6 +89,51 @@ def test_results_say_what_was_hidden(record):
 def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
     with pytest.raises(UserError, match=words):
         check_tasks(compose_settings([*TINY, *TASKS, setting]))
+
+
+@pytest.mark.parametrize("key", ["model", "device", "probe", "unheard_of"])
+@pytest.mark.parametrize("kind", ["knn", "linear", "logistic", "occlusion", "finetune"])
+def test_a_foreign_run_sets_nothing_but_settings(kind, key):
+    request = requested_tasks(compose_settings([*TINY, *TASKS, f"evaluation.tasks=[{kind}]"]))[0]
+    wrong = replace(request, options={**request.options, key: None})
+    with pytest.raises(ValueError, match=f"'{key}' is no setting of {kind}: .*label_share"):
+        classification_check.check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [([], 1), (["evaluation.occlusion.held_out=0.25"], 2), (["evaluation.knn.k=2"], 1)],
+)
+def test_tasks_on_one_encoder_share_the_linear_probe(changes, fits, run, monkeypatch, capsys):
+    fitted = []
+
+    def choose(*given, **options):
+        fitted.append(options["held_out"])
+        return choose_logistic(*given, **options)
+
+    monkeypatch.setattr(features, "choose_logistic", choose)
+    monkeypatch.setattr(features, "_PROBES", {})
+    before = read_record(run).evaluations
+    assert main(["evaluate", str(run), *changes]) == 0
+    after = read_record(run).evaluations
+    assert len(fitted) == fits
+    assert after["logistic"].metrics == before["logistic"].metrics
+    if fits == 1:
+        assert after["occlusion"].metrics == before["occlusion"].metrics
+
+
+def test_another_encoder_has_another_probe(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(24) % 3
+    request = requested_tasks(compose_settings([*TINY, *TASKS]))[0]
+    probes = []
+    for name in ("one", "other"):
+        found = torch.randn(24, 5, generator=generator), labels
+        monkeypatch.setattr(features, "features_of", lambda *_, found=found: found)
+        probes.append(features.probe_of(request, SimpleNamespace(fingerprint=name)))
+    assert not torch.equal(probes[0].weight, probes[1].weight)
+    alone = choose_logistic(*found, num_classes=3)
+    assert torch.equal(probes[1].weight, alone.weight)
 
 
 def test_the_picture_says_what_was_guessed_of_each(monkeypatch, tmp_path):

@@ -13,6 +13,7 @@ from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_c
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
+    LogisticProbe,
     choose_logistic,
     top1,
 )
@@ -43,6 +44,7 @@ def logistic_evaluation(
     num_classes: int,
     weight_decays: Sequence[float] = WEIGHT_DECAYS,
     held_out: float = 0.1,
+    probe: LogisticProbe | None = None,
     device: torch.device | str | None = None,
 ) -> LogisticResult:
     """Classify frozen features by logistic regression; the validation images are read once.
@@ -57,6 +59,7 @@ def logistic_evaluation(
         num_classes: number of classes.
         weight_decays: candidates, judged on ``held_out`` of the training images.
         held_out: share of every class.
+        probe: fitted before by ``choose_logistic`` on these images in this way.
         device: where features are computed; None is where the model is.
 
     Raises:
@@ -65,7 +68,7 @@ def logistic_evaluation(
     train = extract_features(model, train_loader, device=device)
     val = extract_features(model, val_loader, device=device)
     check_labels(train[1], val[1], num_classes=num_classes)
-    probe = choose_logistic(
+    probe = probe or choose_logistic(
         *train, num_classes=num_classes, weight_decays=weight_decays, held_out=held_out
     )
     logits = probe(val[0])

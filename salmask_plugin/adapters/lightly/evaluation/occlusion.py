@@ -34,6 +34,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
 from salmask_plugin.adapters.lightly.evaluation.knn import ranked_classes
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
+    LogisticProbe,
     choose_logistic,
 )
 
@@ -49,8 +50,7 @@ class OcclusionResult:
     Attributes:
         clean: classifier ("linear", "knn") -> top-1 on whole pictures.
         hidden: classifier -> (place, fill, share) -> top-1.
-        guesses: classifier -> (place, fill, share), None for whole pictures -> (N,) the class that
-            it says, in the order of the validation images.
+        guesses: classifier -> (place, fill, share), None for whole -> (N,) its answers, in order.
         hidden_share: (place, share) -> share of the picture that was hidden, mean over pictures.
         weight_decay: of the linear probe, chosen on held-out training images.
         protocol: the settings, as plain values.
@@ -81,19 +81,19 @@ def occlusion_evaluation(
     temperature: float = 0.1,
     weight_decays: Sequence[float] = WEIGHT_DECAYS,
     held_out: float = 0.1,
+    probe: LogisticProbe | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
 ) -> OcclusionResult:
     """Fit a linear probe and kNN on whole training pictures; read them on partly hidden ones.
 
-    Which cells are hidden, and the pictures and noise shown there, depend on the seed alone: the
-    same for every encoder. The paper does not measure this. Hiding parts to train and to test
-    classifiers is older: Hide-and-Seek, Cutout, Patch Mixing.
+    What is hidden and shown depends on the seed alone: the same for every encoder. The paper does
+    not measure this. Hiding parts is older: Hide-and-Seek, Cutout, Patch Mixing.
 
     Args:
         model: normalised images -> features; a filter is applied by the model itself.
         train_loader: batches (images, labels, ...), ImageNet-normalised, not augmented; or their
-            features (N, D) and labels (N,), where they are at hand.
+            features (N, D) and labels (N,).
         val_loader: the same of the validation images, in a fixed order. A ``DataLoader`` over a set
             in its own order is read once, any other one up to three times.
         num_classes: number of classes.
@@ -108,6 +108,7 @@ def occlusion_evaluation(
         temperature: of kNN's votes.
         weight_decays: candidates of the linear probe, see ``choose_logistic``.
         held_out: share of the training images they are judged on.
+        probe: the linear probe, fitted before by ``choose_logistic`` on these images in this way.
         seed: of everything that is hidden and shown.
         device: where features are computed; None is where the model is.
 
@@ -118,8 +119,7 @@ def occlusion_evaluation(
         Singh and Lee, "Hide-and-Seek", ICCV 2017, https://arxiv.org/abs/1704.04232; DeVries and
         Taylor, "Cutout", https://arxiv.org/abs/1708.04552; "Hardwiring ViT patch selectivity into
         CNNs using Patch Mixing", https://arxiv.org/abs/2306.17848; Purushwalkam and Gupta,
-        "Demystifying contrastive self-supervised learning", NeurIPS 2020,
-        https://arxiv.org/abs/2007.13916.
+        "Demystifying contrastive self-supervised learning", https://arxiv.org/abs/2007.13916.
     """
     check_conditions(shares, fills, places, classifiers, located=foreground_of is not None)
     train = train_loader
@@ -128,7 +128,7 @@ def occlusion_evaluation(
     check_labels(train[1], num_classes=num_classes)
     if "knn" in classifiers and not 1 <= k <= len(train[1]):
         raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
-    probe = choose_logistic(
+    probe = probe or choose_logistic(
         *train, num_classes=num_classes, weight_decays=weight_decays, held_out=held_out
     )
     bank = F.normalize(train[0], dim=1).T
