@@ -42,9 +42,9 @@ def check(request: EvaluationRequest) -> None:
         options["fills"],
         options["places"],
         options["classifiers"],
-        located=options[LOCALIZER] is not None,
+        located=options.get(LOCALIZER) is not None,
     )
-    if built_by(options[LOCALIZER]) == GIVEN and not (splits := splits_of(request)).has_masks:
+    if built_by(options.get(LOCALIZER)) == GIVEN and not (splits := splits_of(request)).has_masks:
         raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
 
 
@@ -58,7 +58,7 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
     options = {
         key: value for key, value in request.options.items() if key not in (SHARE, LOCALIZER)
     }
-    node = request.options[LOCALIZER]
+    node = request.options.get(LOCALIZER)
     foreground_of = _foreground_of(node)
     if foreground_of == "masks":
         val: Any = masked_loader(

@@ -77,6 +77,13 @@ def judge_node(node: dict[str, Any]) -> list[Fault]:
     return faults
 
 
+def judge_task(kind: str, options: Mapping[str, Any], path: str) -> list[Fault]:
+    """Return what is wrong with the settings of a task of that kind, which lie at ``path``."""
+    faults: list[Fault] = []
+    _described(dict(options), KINDS[kind], path, faults, [])
+    return faults
+
+
 def _described(
     node: Any, hint: type, path: str, faults: list[Fault], known: list[str]
 ) -> dict[str, Any]:
@@ -112,7 +119,7 @@ def _task(hint: type, value: Any, name: str) -> type | None:
     if hint is not Evaluation or not isinstance(value, dict):
         return None
     kind = value.get("task", name)
-    return KINDS.get(kind, dict[str, Any])
+    return KINDS.get(kind, dict[str, Any]) if isinstance(kind, str) else dict[str, Any]
 
 
 def _value(value: Any, hint: Any, path: str, faults: list[Fault], known: list[str]) -> Any:

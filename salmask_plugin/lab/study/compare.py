@@ -9,7 +9,7 @@ from pathlib import Path
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
-from salmask_plugin.lab.runs.folder import below_out, run_folder
+from salmask_plugin.lab.runs.folder import begun_with, below_out, run_folder
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -74,12 +74,15 @@ def run_comparison(
     """Run what is not finished yet, then write the report.
 
     Raises:
-        UserError: before any run starts, if a row does not compose.
+        UserError: before any run starts, if a row does not compose, or its folder holds a run with
+            other settings.
     """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     check_launcher(settings.compare, {row.name: row.settings.trainer for row in rows})
+    for row in rows:
+        begun_with(row.folder, row.settings)  # what is finished, too, must be of these settings
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
