@@ -19,6 +19,7 @@ from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.localizers.needs import Needs, needs_of
 from salmask_plugin.masks import foreground
 
 GIVEN = "GivenLocalizer"
@@ -44,8 +45,19 @@ def check(request: EvaluationRequest) -> None:
         options["classifiers"],
         located=options.get(LOCALIZER) is not None,
     )
-    if built_by(options.get(LOCALIZER)) == GIVEN and not (splits := splits_of(request)).has_masks:
-        raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
+    node = options.get(LOCALIZER)
+    if built_by(node) == GIVEN:
+        if not (splits := splits_of(request)).has_masks:
+            raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
+    elif node is not None and (needs := _needs_of(node)) != "views":
+        raise ValueError(
+            f"evaluation.{request.name}.localizer needs {needs}, and here are views alone: take "
+            "one that looks at views, or localizer=given for object masks of the data."
+        )
+
+
+def _needs_of(node: dict[str, Any]) -> Needs:
+    return "an encoder in training" if node.get("_partial_") else needs_of(build(node))
 
 
 def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:

@@ -271,6 +271,14 @@ def test_masks_that_are_not_there_are_missed_before_anything_is_trained(tmp_path
         check_tasks(compose_settings([*given, "evaluation.occlusion.places=[object]"]))
 
 
+def test_a_localizer_that_needs_more_than_views_is_refused_before_anything_is_trained():
+    given = [*TINY, *TASKS, "+localizer@evaluation.occlusion.localizer=momentum"]
+    words = r"occlusion\.localizer needs an encoder in training, and here are views alone"
+    with pytest.raises(UserError, match=words):
+        check_tasks(compose_settings(given))
+    check_tasks(compose_settings([*given[:-1], given[-1].replace("momentum", "center")]))
+
+
 def test_guesses_without_rows_or_with_too_few_pictures_are_refused():
     picture = np.zeros((4, 5, 3), np.uint8)
     with pytest.raises(ValueError, match="at least one picture"):
