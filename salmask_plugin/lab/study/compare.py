@@ -154,7 +154,7 @@ def plan_rows(
 
     Raises:
         UserError: naming the row that does not compose or is left out, a baseline that is no row,
-            or a planned comparison of one.
+            a planned comparison of one, or a row or seed that is named twice.
     """
     wanted = settings.compare
     if wanted.row is not None:
@@ -177,6 +177,9 @@ def plan_rows(
             raise UserError(f"compare.only: {error}") from error
     if not wanted.seeds or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
+    for key, named in (("seeds", wanted.seeds), ("only", chosen)):
+        if len(set(named)) < len(named):
+            raise UserError(f"compare.{key}={named} names one twice: both would be the same run.")
     rows = []
     given = [text for text in overrides if not text.startswith(IDENTITY)]
     for seed in wanted.seeds:
