@@ -15,6 +15,7 @@ from salmask_plugin.json_files import (
     NULL,
     NUMBER,
     OBJECT,
+    SEED,
     SIZE,
     TEXT,
     TEXTS,
@@ -84,7 +85,7 @@ def default_name(settings: Settings) -> str:
 
 
 RUN: Shape = {
-    "seed": SIZE,
+    "seed": SEED,
     "view_size": COUNT,
     "localizer_size?": COUNT,
     "name?": TEXT | NUMBER | NULL,

@@ -226,9 +226,10 @@ def _wrong(path: str, value: Any, hint: Any) -> Fault:
     if isinstance(value, str) and "," in value:
         several = "compare.seeds=[0,1]" if path == "seed" else "compare.rows"
         more = f" (one value; `salmask compare` takes several, see {several})"
-    if is_too_large(value):
+    words = in_words(hint)
+    if is_too_large(value) and "below" not in words:
         more = ", below 2**63 in size"
-    text = f"{path}={_shown(value)} must be {in_words(hint)}{more}."
+    text = f"{path}={_shown(value)} must be {words}{more}."
     return Fault(path, text, is_text(hint) and value is not None)
 
 

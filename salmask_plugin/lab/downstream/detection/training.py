@@ -29,6 +29,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.history import History
+from salmask_plugin.lab.runs.launcher import asked_processes
 
 PICTURE = "detections.png"
 
@@ -65,10 +66,9 @@ def plan_of(
         for images in (splits.train, splits.val):
             for found in images.instances:
                 found.checked_outlines()
-    if isinstance(trainer["devices"], int):
-        share_of_batch(
-            schedule.batch_size, trainer["devices"] * trainer["num_nodes"], unit="images"
-        )
+    processes = asked_processes(trainer)
+    if processes is not None:
+        share_of_batch(schedule.batch_size, processes, unit="images")
     return DetectionPlan(node["model"], trainer, seed, workers, splits, schedule)
 
 
@@ -126,7 +126,7 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
 
 def _synchronised(trainer: dict[str, Any]) -> bool:
     """Whether BatchNorm sees all processes' images: wherever torch can, which is on GPUs."""
-    several = trainer["devices"] != 1 or trainer["num_nodes"] > 1
+    several = asked_processes(trainer) != 1
     return several and trainer["accelerator"] != "cpu" and torch.cuda.is_available()
 
 
