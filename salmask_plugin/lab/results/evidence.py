@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,13 @@ class Page:
     figures: Mapping[str, bytes]
 
 
-def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
+def evidence_page(folder: Path) -> Page:
     """Compose the page of all studies below ``folder``, in the order of their names.
 
     ``folder/study.md`` opens the page. A study is a folder with a ``study.md``, whose line
-    ``{{results}}`` is replaced by what its ``records/*.json`` say; one without records has no such
-    line. Links of each text are relative to its own folder and are made relative to the page's. The
-    same files give the same page.
+    ``{{results}}`` is replaced by what its ``records/*.json`` say, against the baseline that they
+    name; one without records has no such line. Links of each text are relative to its own folder
+    and are made relative to the page's. The same files give the same page.
 
     Raises:
         ValueError: if a text is missing, a record cannot be read, or line and records do not match.
@@ -51,12 +51,18 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
             )
         if records:
             results, drawn = study_results(
-                records, study.name, baseline=baseline, folder=folder.name
+                records, study.name, baseline=_baseline_of(records), folder=folder.name
             )
             text = text.replace(MARK, results)
             figures |= drawn
         parts.append(text)
     return Page("\n\n".join(part.strip() for part in parts) + "\n", figures)
+
+
+def _baseline_of(records: Sequence[RunRecord]) -> str:
+    """The row that the runs were compared with; "none" where they do not agree on one."""
+    named = {str(name) for record in records if (name := record.study.get("baseline"))}
+    return named.pop() if len(named) == 1 else "none"
 
 
 def _rebased(text: str, study: Path, folder: Path) -> str:

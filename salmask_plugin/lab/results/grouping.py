@@ -124,7 +124,8 @@ def unlike_seeds(one: RunRecord, other: RunRecord) -> list[str]:
 
 def _fields_of(record: RunRecord) -> dict[str, object]:
     setting = Setting.of(record)
-    found: dict[str, object] = {"epochs": record.epochs}
+    conditions = Conditions.of(record)
+    found = {entry.name: getattr(conditions, entry.name) for entry in fields(conditions)}
     for entry in fields(setting):
         value = getattr(setting, entry.name)
         if entry.name in ("masking", "optimizer"):

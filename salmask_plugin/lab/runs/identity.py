@@ -10,8 +10,6 @@ from salmask_plugin.lab.settings.settings import Settings
 VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
 """Settings that may change between a run and its resume without making it another run."""
 VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps",)}
-FIXED_BEFORE = ("plan", "gate")
-"""What a study fixes before its first run; a run that has begun keeps its own."""
 
 
 def differences(kept: Settings, settings: Settings) -> list[str]:
@@ -20,13 +18,12 @@ def differences(kept: Settings, settings: Settings) -> list[str]:
 
 
 def with_plan_of(kept: Settings, settings: Settings) -> Settings:
-    """Return the settings with what a study has fixed before the run that was kept."""
+    """Return the settings with the plan that was fixed before the kept run began."""
     asked = settings.values.get("compare")
     if not isinstance(asked, dict):
         return settings
-    before = kept.values.get("compare") or {}
-    fixed = {key: before[key] for key in FIXED_BEFORE if key in before}
-    return replace(settings, values={**settings.values, "compare": {**asked, "plan": {}, **fixed}})
+    plan = (kept.values.get("compare") or {}).get("plan") or {}
+    return replace(settings, values={**settings.values, "compare": {**asked, "plan": plan}})
 
 
 def _identity(settings: Settings) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import load_records, write_record
-from salmask_plugin.lab.results.acting_settings import differing
 from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.evidence import RECORDS, TEXT, evidence_page
-from salmask_plugin.lab.results.grouping import Conditions, Setting
+from salmask_plugin.lab.results.grouping import unlike_seeds
 from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.store import read_record, write_atomically
 from salmask_plugin.lab.results.study import row_name
@@ -101,14 +100,7 @@ def _ended(record: RunRecord) -> str:
 
 def _refuse_other_settings(there: RunRecord, record: RunRecord, path: Path) -> None:
     """Refuse to put a record into the place of one that is no run of the same settings."""
-    different = [
-        entry.name
-        for kind in (Conditions, Setting)
-        for entry in fields(kind)
-        if entry.name != "config"
-        and getattr(kind.of(there), entry.name) != getattr(kind.of(record), entry.name)
-    ]
-    different += differing(there, record)
+    different = unlike_seeds(there, record)
     if different:
         raise UserError(
             shown(

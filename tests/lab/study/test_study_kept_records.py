@@ -122,3 +122,15 @@ def test_what_a_method_does_not_have_is_not_said(make_record, study):
     assert "50.00" in text
     assert "No run has" not in text
     assert json.loads((study / "records" / "none-seed0.json").read_text())["temperature"] is None
+
+
+def test_rows_are_compared_with_the_baseline_that_the_records_name(make_record, study):
+    for row, value in (("moco", 0.5), ("mine", 0.75)):
+        record = make_record(
+            recipe=row,
+            config={"compare": {"row": row, "baseline": "moco"}},
+            evaluations={"linear": Evaluation({"top1_last": value})},
+        )
+        write_record(study / "records" / f"{row}-seed0.json", record)
+    text = evidence_page(study.parent).markdown
+    assert "+25.00" in text
