@@ -18,6 +18,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation, read_record
 from salmask_plugin.lab.results.codec import decode
 from salmask_plugin.lab.results.environment import environment
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened, write_atomically
 from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
@@ -38,7 +39,7 @@ def train_once(
     backbone: PretrainedBackbone,
     work: Callable[[Path], Evaluation],
     *,
-    picture: str,
+    pictures: LatePictures,
     digits: int,
 ) -> None:
     """Do the work in its folder unless its result is there; write and print the result.
@@ -49,7 +50,7 @@ def train_once(
         source: the checkpoint, or the run whose record gets the result.
         backbone: of the source.
         work: folder -> result; every process does it.
-        picture: its file in the folder.
+        pictures: of the result, drawn when it is written.
         digits: of the printed numbers.
 
     Raises:
@@ -57,7 +58,7 @@ def train_once(
     """
     folder = folder_of(kind, settings, source)
     with alone_in(folder):
-        _train_once(kind, settings, source, backbone, folder, work, picture, digits)
+        _train_once(kind, settings, source, backbone, folder, work, pictures, digits)
 
 
 def _train_once(
@@ -67,7 +68,7 @@ def _train_once(
     backbone: PretrainedBackbone,
     folder: Path,
     work: Callable[[Path], Evaluation],
-    picture: str,
+    pictures: LatePictures,
     digits: int,
 ) -> None:
     if is_first_process():
@@ -87,7 +88,7 @@ def _train_once(
     _write(kind, name, settings[kind], evaluation, backbone, folder, source)
     numbers = (f"{key} {value:.{digits}f}" for key, value in evaluation.metrics.items())
     print(f"{name}: {'  '.join(numbers)}")
-    print(f"Written: {folder / RESULT}, {picture}")
+    print(f"Written: {', '.join([str(folder / RESULT), *(path.name for path in pictures.draw())])}")
 
 
 def folder_of(kind: str, settings: Settings, source: Path) -> Path:
@@ -117,7 +118,7 @@ def _write(
     folder: Path,
     source: Path,
 ) -> None:
-    """Write the result beside its picture, then into the run's record where there is one."""
+    """Write the result into its folder, then into the run's record where there is one."""
     content = {
         "metrics": dict(evaluation.metrics),
         "protocol": dict(evaluation.protocol),
