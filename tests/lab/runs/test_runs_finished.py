@@ -19,7 +19,8 @@ SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/
 
 
 def row_of(tmp_path, *more):
-    overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study", *more]
+    overrides = ["data=generated", "localizer=uniform", "compare.only=[mean]", f"out={tmp_path}"]
+    overrides += ["name=study", *more]
     (row,) = plan_rows(compose_settings(overrides), overrides)
     return row
 
