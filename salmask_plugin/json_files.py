@@ -39,6 +39,8 @@ BOOL = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 WHOLE = Kind("a whole number", lambda value: type(value) is int and abs(value) < LARGEST)
 SIZE = Kind("a whole number from 0", lambda value: type(value) is int and 0 <= value < LARGEST)
+SEED = Kind("a whole number from 0, below 2**31", SIZE.fits)
+"""What every generator of the run takes: torch's, NumPy's and Lightning's."""
 COUNT = Kind("a whole number from 1", lambda value: type(value) is int and 0 < value < LARGEST)
 NUMBER = Kind(
     "a finite number",

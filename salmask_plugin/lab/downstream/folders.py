@@ -19,7 +19,12 @@ from salmask_plugin.lab.results import Evaluation, read_record
 from salmask_plugin.lab.results.codec import decode
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import LatePictures
-from salmask_plugin.lab.results.store import RECORD_NAME, shortened, write_atomically
+from salmask_plugin.lab.results.store import (
+    NAMES_IN_EVALUATION,
+    RECORD_NAME,
+    shortened,
+    write_atomically,
+)
 from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.progress import SHORTENING
@@ -127,7 +132,8 @@ def _write(
         "backbone": {"source": backbone.source, "fingerprint": backbone.fingerprint},
         "environment": vars(environment()),
     }
-    text = json.dumps(shortened(content), indent=2, default=str, allow_nan=False)
+    kept = shortened(content, NAMES_IN_EVALUATION)
+    text = json.dumps(kept, indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
     _into_record(kind, name, node, evaluation, source)
 

@@ -32,6 +32,7 @@ from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
 from salmask_plugin.lab.runs.folder import check_run, read_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
+from salmask_plugin.lab.runs.identity import FIXED_BEFORE
 from salmask_plugin.lab.runs.node import check_takes_views
 from salmask_plugin.lab.runs.recording import change_record, with_results
 from salmask_plugin.lab.runs.trained import device_for, load_module
@@ -106,7 +107,8 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
     newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
     if "compare" in newest:
         # A plan is what was fixed before the run: one of later is none.
-        newest["compare"] = {**newest["compare"], "plan": record.study.get("plan") or {}}
+        fixed = {key: record.study[key] for key in FIXED_BEFORE if key in record.study}
+        newest["compare"] = {**newest["compare"], "plan": {}, **fixed}
     record = change_record(folder, lambda there: replace(there, config={**there.config, **newest}))
     if not (only_missing and (folder / GALLERY).is_file()):
         is_drawn(folder / GALLERY, lambda: _show(settings, folder, record))

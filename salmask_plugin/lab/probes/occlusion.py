@@ -21,6 +21,7 @@ from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.paper_values import HIDDEN
+from salmask_plugin.localizers.needs import Needs, needs_of
 from salmask_plugin.masks import foreground
 
 GIVEN = "GivenLocalizer"
@@ -44,10 +45,21 @@ def check(request: EvaluationRequest) -> None:
         options["fills"],
         options["places"],
         options["classifiers"],
-        located=options[LOCALIZER] is not None,
+        located=options.get(LOCALIZER) is not None,
     )
-    if built_by(options[LOCALIZER]) == GIVEN and not (splits := splits_of(request)).has_masks:
-        raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
+    node = options.get(LOCALIZER)
+    if built_by(node) == GIVEN:
+        if not (splits := splits_of(request)).has_masks:
+            raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
+    elif node is not None and (needs := _needs_of(node)) != "views":
+        raise ValueError(
+            f"evaluation.{request.name}.localizer needs {needs}, and here are views alone: take "
+            "one that looks at views, or localizer=given for object masks of the data."
+        )
+
+
+def _needs_of(node: dict[str, Any]) -> Needs:
+    return "an encoder in training" if node.get("_partial_") else needs_of(build(node))
 
 
 def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
@@ -61,7 +73,7 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
     options = {
         key: value for key, value in request.options.items() if key not in (SHARE, LOCALIZER)
     }
-    node = request.options[LOCALIZER]
+    node = request.options.get(LOCALIZER)
     foreground_of = _foreground_of(node)
     if foreground_of == "masks":
         val: Any = masked_loader(

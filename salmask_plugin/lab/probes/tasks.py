@@ -96,7 +96,7 @@ def _wanted(name: str, node: dict[str, Any], settings: Settings) -> EvaluationRe
         )
     own = dict(node[protocol])
     kind = own.pop("task", protocol)
-    if kind not in TASKS:
+    if not isinstance(kind, str) or kind not in TASKS:
         raise UserError(
             f"evaluation.{protocol}.task={kind!r} must be one of {', '.join(sorted(TASKS))}."
         )

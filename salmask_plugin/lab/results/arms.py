@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from salmask_plugin.lab.results.acting_settings import differing
+from salmask_plugin.lab.results.grouping import unlike_seeds
 from salmask_plugin.lab.results.record import RunRecord, values_of
 from salmask_plugin.lab.results.statistics import Difference, difference
 from salmask_plugin.lab.results.study import Study, row_name
@@ -53,9 +53,7 @@ def arms_of(records: Sequence[RunRecord], baseline: str) -> list[Arm]:
         if record.seed in seeds:
             raise ValueError(f"row {name!r} has seed {record.seed} twice.")
         seeds[record.seed] = record
-        if len({run.epochs for run in seeds.values()}) > 1:
-            raise ValueError(f"the runs of row {name!r} differ in their epochs.")
-        different = differing(next(iter(seeds.values())), record)
+        different = unlike_seeds(next(iter(seeds.values())), record)
         if different:
             raise ValueError(f"the runs of row {name!r} differ in {', '.join(different)}.")
     if baseline not in runs:

@@ -50,7 +50,9 @@ def evidence_page(folder: Path, *, baseline: str = "none") -> Page:
                 f"{study / RECORDS}; it has {len(records)}."
             )
         if records:
-            results, drawn = study_results(records, study.name, baseline=baseline)
+            results, drawn = study_results(
+                records, study.name, baseline=baseline, folder=folder.name
+            )
             text = text.replace(MARK, results)
             figures |= drawn
         parts.append(text)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from salmask_plugin.lab.results.acting_settings import OF_THE_METHOD, OF_THE_RECIPE, Items, acting
+from salmask_plugin.lab.results.acting_settings import (
+    OF_THE_METHOD,
+    OF_THE_RECIPE,
+    Items,
+    acting,
+    differing,
+)
 from salmask_plugin.lab.results.codec import Scalar
 from salmask_plugin.lab.results.record import DataSet, RunRecord
 
@@ -107,6 +113,25 @@ class Setting:
     def order(self) -> tuple[object, ...]:
         """Sorts settings reproducibly, whatever the types of their values."""
         return tuple(str(getattr(self, entry.name)) for entry in fields(self))
+
+
+def unlike_seeds(one: RunRecord, other: RunRecord) -> list[str]:
+    """Return what makes two runs of one row different experiments, by name; their seeds aside."""
+    first, second = _fields_of(one), _fields_of(other)
+    named = [name for name in first if first[name] != second.get(name)]
+    return [*named, *(name for name in second if name not in first), *differing(one, other)]
+
+
+def _fields_of(record: RunRecord) -> dict[str, object]:
+    setting = Setting.of(record)
+    found: dict[str, object] = {"epochs": record.epochs}
+    for entry in fields(setting):
+        value = getattr(setting, entry.name)
+        if entry.name in ("masking", "optimizer"):
+            found |= {f"{entry.name} {key}": part for key, part in value}
+        elif entry.name != "config":  # compared by `differing`
+            found[entry.name] = value
+    return found
 
 
 @dataclass(frozen=True)

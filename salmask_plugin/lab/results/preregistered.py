@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from salmask_plugin.lab.results.acting_settings import differing
 from salmask_plugin.lab.results.escaping import escape_markdown
 from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE, guesses, judge
 from salmask_plugin.lab.results.grid import NOTHING, Grid
+from salmask_plugin.lab.results.grouping import unlike_seeds
 from salmask_plugin.lab.results.metric_names import metric_title
 from salmask_plugin.lab.results.record import RunRecord, is_share, values_of
 from salmask_plugin.lab.results.statistics import CONFIDENCE, Difference, difference, holm
@@ -94,7 +94,7 @@ def registered(records: Sequence[RunRecord], baseline: str) -> list[Registered]:
     for record in sorted(records, key=lambda record: (record.finished_at or "", record.name)):
         if Study.of(record).row is not None and record.status == "finished":
             studies.setdefault(_study(record), []).append(record)
-    found = [_registered(runs, baseline) for runs in studies.values()]
+    found = [_registered(runs, baseline, records) for runs in studies.values()]
     return [entry for entry in found if entry.primaries or entry.problem]
 
 
@@ -115,7 +115,9 @@ def primary_blocks(records: Sequence[RunRecord], baseline: str) -> list[str]:
     return [*notes[:-2], grid.markdown(left=3), " ".join(notes[-2:])]
 
 
-def _registered(records: Sequence[RunRecord], baseline: str) -> Registered:
+def _registered(
+    records: Sequence[RunRecord], baseline: str, all_records: Sequence[RunRecord]
+) -> Registered:
     plans = [Study.of(record).plan for record in records]
     plan = next((entry for entry in plans if entry), None)
     if plan is None:
@@ -132,7 +134,9 @@ def _registered(records: Sequence[RunRecord], baseline: str) -> Registered:
     rows: dict[str, dict[int, RunRecord]] = {}
     for record in records:
         rows.setdefault(row_name(record), {})[record.seed] = record
-    flag = _below_gate(rows, records, baseline)
+    base = rows.get(baseline)
+    gate = judge(base, all_records, asked_gate(records)) if base else None
+    flag = BELOW_GATE if gate is not None and not gate.passed else ""
     primaries = [_primary(name, planned, rows, flag) for name, planned in plan.items()]
     known = [1.0 if p.found is None or p.found.p is None else p.found.p for p in primaries]
     return Registered(
@@ -152,7 +156,7 @@ def _primary(
     for row in (planned.row, planned.against):
         seeds = rows.get(row, {})
         runs = list(seeds.values())
-        different = sorted({key for run in runs for key in differing(runs[0], run)})
+        different = sorted({key for run in runs for key in unlike_seeds(runs[0], run)})
         if different:
             return Primary(name, planned, None, flag=f"runs of {row} differ: {different[0]}")
         measured = values_of(seeds, evaluation, metric)
@@ -168,14 +172,6 @@ def _primary(
     found = difference(values[0], values[1], step)
     flag = flag or (AT_CHANCE if guesses(used, evaluation, metric) else "")
     return Primary(name, planned, found, flag=flag)
-
-
-def _below_gate(
-    rows: Mapping[str, Mapping[int, RunRecord]], records: Sequence[RunRecord], baseline: str
-) -> str:
-    base = rows.get(baseline)
-    gate = judge(base, records, asked_gate(records)) if base else None
-    return BELOW_GATE if gate is not None and not gate.passed else ""
 
 
 def _texts(primary: Primary) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -36,10 +37,19 @@ _ABSOLUTE = re.compile(rf"(?<![\w:/\\.~<])(?:~|[A-Za-z]:)?[\\/](?:{_PART}+[\\/])
 """What precedes an absolute path in a sentence rules out URLs and plain fractions."""
 
 
-def shortened(value: Any) -> Any:
-    """Return plain values as a record keeps them: no secrets, paths cut to their last part."""
+Places = Collection[tuple[str, ...]]
+"""Keys that lead to objects, "*" for any key."""
+
+
+def shortened(value: Any, names: Places = ()) -> Any:
+    """Return plain values as a record keeps them: no secrets, paths cut to their last part.
+
+    Args:
+        value: plain containers.
+        names: as in :func:`without_secrets`.
+    """
     # Secrets first: what is left of an address with a password is a path.
-    return _shortened(without_secrets(value))
+    return _shortened(without_secrets(value, names))
 
 
 def _shortened(value: Any) -> Any:
@@ -70,11 +80,21 @@ def _cut(found: re.Match[str]) -> str:
     return f".../{found[1]}" if any(map(str.isalpha, found[0])) else found[0]
 
 
-def without_secrets(value: Any) -> Any:
-    """Return plain containers without the values that a key or an address marks as secret."""
+def without_secrets(value: Any, names: Places = (), place: tuple[str, ...] = ()) -> Any:
+    """Return plain containers without the values that a key or an address marks as secret.
+
+    Args:
+        value: plain containers.
+        names: of objects whose keys somebody has chosen as names, of a row or a data set, say. Such
+            a key says nothing of its value, which is gone through as any other.
+        place: of the value.
+    """
     if isinstance(value, dict):
+        named = any(_is(place, wanted) for wanted in names)
         return {
-            key: REMOVED if _hides(str(key), item) else without_secrets(item)
+            key: REMOVED
+            if not named and _hides(str(key), item)
+            else without_secrets(item, names, (*place, str(key)))
             for key, item in value.items()
         }
     if isinstance(value, list):
@@ -82,6 +102,12 @@ def without_secrets(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return _ASSIGNED.sub(_hidden, _CREDENTIALS.sub(rf"\1{REMOVED}@", value))
+
+
+def _is(place: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    return len(place) == len(wanted) and all(
+        other in ("*", key) for key, other in zip(place, wanted, strict=True)
+    )
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -25,6 +25,15 @@ LARGEST_RECORD = 32 * 2**20
 """Bytes of a record file that are read at most; one of 1,000 epochs has less than one million."""
 DEEPEST = 40
 """Levels of objects and lists in a record."""
+NAMES_IN_EVALUATION = (("metrics",), ("curves",))
+NAMES = (
+    *(("evaluations", "*", *place) for place in NAMES_IN_EVALUATION),
+    *(("evaluations",), ("history",), ("environment", "versions")),
+    *(("config", "choices"), ("config", "evaluation"), ("config", "evaluation", "data")),
+    *(("config", "compare", part) for part in ("rows", "targets", "left_out", "plan")),
+    ("config", "compare", "targets", "*"),
+)
+"""Objects of a record whose keys are names: of results, data sets and rows."""
 
 __all__ = [
     "RECORD_NAME",
@@ -74,16 +83,20 @@ def write_record(path: Path | str, record: RunRecord) -> Path:
         The path of the file.
 
     Raises:
-        RecordError: if a value has no JSON form. The old file stays.
+        RecordError: if a value has no JSON form, or the file could not be read again. The old file
+            stays.
         OSError: if the disk refuses. The old file stays.
     """
     path = Path(path)
     path = path if path.suffix == ".json" else path / RECORD_NAME
     try:
-        content = {"schema_version": SCHEMA_VERSION, **shortened(encode(record))}
-    except FieldError as problem:
+        content = shortened(encode(record), NAMES)
+        _record(content)  # a file that cannot be read would lose what the old one has
+    except (FieldError, RecordError) as problem:
         raise RecordError(f"{path}: {problem}") from problem
-    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    content = {"schema_version": SCHEMA_VERSION, **content}
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
     return path
 
 
@@ -180,14 +193,19 @@ def _read(path: Path) -> RunRecord:
         raise RecordError(f"is nested deeper than {DEEPEST} levels.") from None
     if not isinstance(content, dict):
         raise RecordError(f"must hold one JSON object, not a {type(content).__name__}.")
-    if is_deeper(content, DEEPEST):
-        raise RecordError(f"is nested deeper than {DEEPEST} levels.")
     version = content.pop("schema_version", None)
     if version != SCHEMA_VERSION:
         raise RecordError(
             f"schema_version={version!r:.40} is not supported; this version of "
             f"salmask_plugin reads {SCHEMA_VERSION}."
         )
+    return _record(content)
+
+
+def _record(content: dict[str, object]) -> RunRecord:
+    """Return what plain containers hold; errors do not name the file."""
+    if is_deeper(content, DEEPEST):
+        raise RecordError(f"is nested deeper than {DEEPEST} levels.")
     try:
         record: RunRecord = decode(content, RunRecord)
         Study.of(record)  # what reports read of the configuration

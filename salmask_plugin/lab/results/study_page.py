@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from salmask_plugin.lab.results.arms import Arm, against, arms_of, orders
 from salmask_plugin.lab.results.bars import Metric, paired_dots
@@ -38,9 +39,19 @@ METRICS = (
 
 
 def study_results(
-    records: Sequence[RunRecord], name: str, *, baseline: str
+    records: Sequence[RunRecord], name: str, *, baseline: str, folder: str = "results"
 ) -> tuple[str, dict[str, bytes]]:
-    """Return the Markdown and the figures of one study, these by their path below its folder."""
+    """Return the Markdown and the figures of one study.
+
+    Args:
+        records: of the study.
+        name: of its folder.
+        baseline: the row that the others are compared with.
+        folder: of the studies, as the page that stands beside it calls it.
+
+    Returns:
+        The text, and path below ``folder`` -> PNG.
+    """
     arms = arms_of(records, baseline)
     metrics = [
         metric for metric in METRICS if any(arm.values(metric[0], metric[1]) for arm in arms)
@@ -49,6 +60,7 @@ def study_results(
     gate = judge(arms[0].runs, records, asked_gate(records))
     flags = _flags(arms, metrics, gate)
     blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, metrics, flags)]
+    blocks += [] if metrics else [_NOT_MEASURED]
     blocks += [f"SD: sample standard deviation over seeds. ±: {EXPLAINED}.", *_times(arms)]
     blocks += [] if gate is None else [escape_markdown(gate.sentence(arms[0].name))]
     blocks += [
@@ -66,7 +78,7 @@ def study_results(
         if picture is not None:
             path = f"{name}/{title}.png"
             figures[path] = to_png(picture)
-            blocks.append(f"![{_CAPTIONS[title]}](results/{path})")
+            blocks.append(f"![{_CAPTIONS[title]}]({quote(f'{folder}/{path}')})")
     return "\n\n".join(blocks), figures
 
 
@@ -90,15 +102,28 @@ _CAPTIONS = {
 }
 
 
+_NOT_MEASURED = (
+    "No run has a measure that this page shows: "
+    + ", ".join(f"{evaluation}/{metric}" for evaluation, metric, _ in METRICS)
+    + "."
+)
+
+
+def _training(run: RunRecord) -> str:
+    """How a run was trained; what its method does not have, or nobody knows, is left out."""
+    said = {
+        "batch": run.batch_size or None,
+        "queue": run.queue_size,
+        "temperature": None if run.temperature is None else f"{run.temperature:g}",
+        **{key.replace("_", " "): value for key, value in optimizer_of(run).items()},
+    }
+    known = [f"{key} {value}" for key, value in said.items() if value is not None]
+    return ", ".join([f"{run.host} {run.method}", *known])
+
+
 def _settings(records: Sequence[RunRecord]) -> str:
     conditions = dict.fromkeys(Conditions.of(record).title for record in records)
-    methods = dict.fromkeys(
-        f"{run.host} {run.method}, batch {run.batch_size}, "
-        + (f"queue {run.queue_size}, " if run.queue_size is not None else "")
-        + f"temperature {run.temperature:g}, "
-        + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in optimizer_of(run).items())
-        for run in records
-    )
+    methods = dict.fromkeys(_training(run) for run in records)
     localizers = dict.fromkeys(
         f"{run.localizer} ({run.localizer_trained_on})"
         for run in records
@@ -178,6 +203,8 @@ def _decided(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str,
 
 
 def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, str]) -> list[str]:
+    if not metrics:
+        return []
     evaluation, metric, title = metrics[0]
     flag = flags.get(title, "")
     rows = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from salmask_plugin.lab.results.column_names import ColumnNames, column_names
 from salmask_plugin.lab.results.escaping import escape_block, escape_markdown
 from salmask_plugin.lab.results.grid import NOTHING, Grid, rows_csv
 from salmask_plugin.lab.results.statistics import Summary
-from salmask_plugin.lab.results.table import Column, Comparison, Row, Table, snake_case
+from salmask_plugin.lab.results.table import Column, Comparison, Row, Table
 
 VS_BASELINE = "vs baseline (± 95 %)"
 """The sign ± stands before intervals alone; a spread is called SD."""
@@ -52,36 +53,37 @@ def to_dicts(comparison: Comparison) -> list[dict[str, object]]:
 
     Shares are in percent, as in the tables; None is no value. What every table has comes first.
     """
-    rows = []
-    for table in comparison.tables:
-        data = table.conditions.data
-        for row in table.rows:
-            setting = row.setting
-            flat: dict[str, object] = {
-                "data": data.name,
-                "train_images": data.train_images,
-                "val_images": data.val_images,
-                "classes": data.classes,
-                "view_size": data.view_size,
-                "backbone": table.conditions.backbone,
-                "epochs": table.conditions.epochs,
-                "host": setting.host,
-                "method": setting.method,
-                "recipe": setting.recipe,
-                "localizer": setting.localizer,
-                "localizer_trained_on": setting.localizer_trained_on,
-                "variant": row.variant,
-                "seeds": " ".join(map(str, row.runs)),
-            }
-            minutes = row.minutes
-            flat["pretrain_minutes"] = minutes.mean if minutes else None
-            flat["pretrain_minutes_sd"] = minutes.spread if minutes else None
-            flat["time_ratio"] = row.time_ratio
-            for column in table.columns:
-                flat |= _numbers(column, row)
-            extra = {snake_case(title): row.extra.get(title) for title in table.extra_columns}
-            rows.append(flat | extra)
-    return rows
+    known = [(table, row, _ran(table, row)) for table in comparison.tables for row in table.rows]
+    names = column_names(comparison, {name for _, _, flat in known for name in flat})
+    for table, row, flat in known:
+        for column in table.columns:
+            flat |= _numbers(column, row, names)
+        flat |= {names.extra(title): row.extra.get(title) for title in table.extra_columns}
+    return [flat for _, _, flat in known]
+
+
+def _ran(table: Table, row: Row) -> dict[str, object]:
+    """What ran, and what it cost."""
+    data, setting, minutes = table.conditions.data, row.setting, row.minutes
+    return {
+        "data": data.name,
+        "train_images": data.train_images,
+        "val_images": data.val_images,
+        "classes": data.classes,
+        "view_size": data.view_size,
+        "backbone": table.conditions.backbone,
+        "epochs": table.conditions.epochs,
+        "host": setting.host,
+        "method": setting.method,
+        "recipe": setting.recipe,
+        "localizer": setting.localizer,
+        "localizer_trained_on": setting.localizer_trained_on,
+        "variant": row.variant,
+        "seeds": " ".join(map(str, row.runs)),
+        "pretrain_minutes": minutes.mean if minutes else None,
+        "pretrain_minutes_sd": minutes.spread if minutes else None,
+        "time_ratio": row.time_ratio,
+    }
 
 
 def to_latex(comparison: Comparison) -> str:
@@ -126,8 +128,8 @@ def to_csv(comparison: Comparison) -> str:
     )
 
 
-def _numbers(column: Column, row: Row) -> dict[str, object]:
-    name, scale = column.name, column.scale
+def _numbers(column: Column, row: Row, names: ColumnNames) -> dict[str, object]:
+    name, scale = names.value(column), column.scale
     result, found = row.results.get(column), row.differences.get(column)
     return {
         name: result.mean * scale if result else None,
@@ -137,7 +139,7 @@ def _numbers(column: Column, row: Row) -> dict[str, object]:
         f"{name}_ci": _scaled(found.interval, scale) if found else None,
         f"{name}_flag": row.unread.get(column),
         f"{name}_pairs": len(found.pairs) if found else 0,
-        column.protocol_name: "; ".join(f"{key}={value}" for key, value in column.protocol),
+        names.protocol(column): "; ".join(f"{key}={value}" for key, value in column.protocol),
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from salmask_plugin.encoders.checkpoint_files import checkpoints_in
 from salmask_plugin.file_names import path_below
@@ -16,6 +15,7 @@ from salmask_plugin.json_files import (
     NULL,
     NUMBER,
     OBJECT,
+    SEED,
     SIZE,
     TEXT,
     TEXTS,
@@ -27,6 +27,7 @@ from salmask_plugin.json_files import (
 )
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
+from salmask_plugin.lab.runs.identity import differences, with_plan_of
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.choice_names import (
     backbone_name,
@@ -40,11 +41,8 @@ SETTINGS_NAME = "settings.json"
 RESULT = "result.json"
 """Of detection and depth, in their folders."""
 CHECKPOINTS = "checkpoints"
-VOLATILE = ("out", "name", "recipe", "logger", "checkpoints", "compare", "experiment", "evaluation")
-"""Settings that may change between a run and its resume without making it another run."""
 _CHOICE = re.compile(r"\w[\w+-]*([./]\w[\w+-]*)*")
 """A file of a group, as the command line takes it; nothing that is read as a node or climbs."""
-VOLATILE_PARTS = {"loader": ("workers", "keep"), "trainer": ("log_every_n_steps",)}
 
 
 def run_folder(settings: Settings) -> Path:
@@ -87,7 +85,7 @@ def default_name(settings: Settings) -> str:
 
 
 RUN: Shape = {
-    "seed": SIZE,
+    "seed": SEED,
     "view_size": COUNT,
     "localizer_size?": COUNT,
     "name?": TEXT | NUMBER | NULL,
@@ -112,29 +110,46 @@ CHOICE = Kind(
 CHOICES: Shape = dict.fromkeys(("data", "backbone", "method", "masking", "localizer"), CHOICE)
 
 
-def keep_settings(folder: Path, settings: Settings) -> None:
+def keep_settings(folder: Path, settings: Settings) -> Settings:
     """Write the settings into the run's folder, or check them against those already there.
 
-    What may change without making it another run is then kept as it is asked for now. Settings
-    that nothing has come of, as a failed start leaves them, are replaced.
+    What may change without making it another run is then kept as it is asked for now; a plan is
+    what was fixed before the run, so a run that has begun keeps its own. Settings that nothing has
+    come of, as a failed start leaves them, are replaced.
+
+    Returns:
+        The settings as they are kept.
 
     Raises:
         UserError: if the folder holds a run with other settings.
     """
-    path = folder / SETTINGS_NAME
-    if path.is_file() and holds_work(folder):
-        # Compared, not built: what --trust has allowed need not be allowed again.
-        kept = _kept(folder)
-        different = sorted(_differences(_identity(kept), _identity(settings)))
-        if different:
-            raise UserError(
-                f"{folder} holds a run with other settings ({'; '.join(different)}). "
-                "Choose another name=... or out=..., or delete that folder."
-            )
+    kept = begun_with(folder, settings)
+    if kept is not None:
+        settings = with_plan_of(kept, settings)
         if (kept.values, kept.choices) == (settings.values, settings.choices):
-            return
+            return settings
     content = {"values": settings.values, "choices": settings.choices}
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(folder / SETTINGS_NAME, (json.dumps(content, indent=2) + "\n").encode())
+    return settings
+
+
+def begun_with(folder: Path, settings: Settings) -> Settings | None:
+    """Return the settings that the run in a folder has begun with; None where none has.
+
+    Raises:
+        UserError: if they are others than these, so that it is another run.
+    """
+    if not (folder / SETTINGS_NAME).is_file() or not holds_work(folder):
+        return None
+    # Compared, not built: what --trust has allowed need not be allowed again.
+    kept = _kept(folder)
+    different = differences(kept, settings)
+    if different:
+        raise UserError(
+            f"{folder} holds a run with other settings ({'; '.join(different)}). "
+            "Choose another name=... or out=..., or delete that folder."
+        )
+    return kept
 
 
 def holds_work(folder: Path) -> bool:
@@ -207,30 +222,3 @@ def _kept(folder: Path) -> Settings:
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     return Settings(content["values"], content["choices"], ())
-
-
-def _identity(settings: Settings) -> dict[str, Any]:
-    values = {key: value for key, value in settings.values.items() if key not in VOLATILE}
-    for group, keys in VOLATILE_PARTS.items():
-        if isinstance(part := values.get(group), dict):
-            values[group] = {key: value for key, value in part.items() if key not in keys}
-    of_channels = (("backbone", "in_channels"), ("method", "in_channels"), ("data", "channels"))
-    for group, name in of_channels:
-        # Those from before it could be said had three.
-        if isinstance(part := values.get(group), dict) and part.get(name) == 3:
-            values[group] = {key: value for key, value in part.items() if key != name}
-    if isinstance(loader := values.get("loader"), dict):
-        # Runs from before there was a choice were made on the host.
-        values["loader"] = {"input": "host", **loader}
-    return values
-
-
-def _differences(kept: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(kept, dict) and isinstance(new, dict):
-        keys = {**kept, **new}
-        return [
-            line
-            for key in keys
-            for line in _differences(kept.get(key), new.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if kept == new else [f"{path}: {kept} there, {new} here"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,13 +58,31 @@ def check_world(trainer: dict[str, Any]) -> None:
         UserError: before anything starts: each process would train a run of its own, all into one
             folder, or wait for others that never come.
     """
+    wanted = asked_processes(trainer)
+    if wanted is not None:
+        check_processes(wanted, trainer)
+
+
+def asked_processes(trainer: Mapping[str, Any]) -> int | None:
+    """Return how many processes the settings ask for on all nodes.
+
+    Args:
+        trainer: the node of Lightning's trainer. Its ``devices`` are read as Lightning does: a
+            number, also as a text, or a list of devices, also as a text with commas.
+
+    Returns:
+        Their number; None where the machine decides, or Lightning refuses them.
+    """
     devices = trainer["devices"]
-    if isinstance(devices, str) and devices.isdigit():
+    if isinstance(devices, str) and "," in devices:
+        devices = [part for part in devices.split(",") if part.strip()]
+    if isinstance(devices, str) and devices.strip().isdecimal():
         devices = int(devices)
     if isinstance(devices, list):
         devices = len(devices)
-    if isinstance(devices, int) and devices > 0:
-        check_processes(devices * int(trainer["num_nodes"]), trainer)
+    if not isinstance(devices, int) or devices < 1:
+        return None
+    return devices * int(trainer["num_nodes"])
 
 
 def check_processes(wanted: int, trainer: dict[str, Any]) -> None:

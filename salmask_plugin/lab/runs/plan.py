@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from salmask_plugin.lab.durations import in_words
+from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import PretrainData, build_parts
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.node import build
+from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -30,10 +34,15 @@ WARM_UP, TIMED = 2, 5
 def plan(
     overrides: Sequence[str] = (), *, config_dir: str | None = None, trust: Trust = False
 ) -> None:
-    """Time a few real steps, loader included, and extrapolate."""
+    """Time a few real steps, loader included, and extrapolate.
+
+    Raises:
+        UserError: for settings that cannot work, or a run of too few steps to time one.
+    """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     refuse_unused(settings)
+    check_length(settings.trainer)
     check_world(settings.trainer)
     check_trainer(settings)
     parts = build_parts(settings)
@@ -56,11 +65,14 @@ def plan(
         trainer.fit(parts.module, datamodule=PretrainData(data))
     if not trainer.is_global_zero:
         return
-    seconds = whole_periods(clock.seconds(), period)
+    seconds = timed(clock.ends, period)
     step = statistics.median(seconds)
     epochs = settings.trainer["max_epochs"]
     batch = data.batch_size * trainer.world_size
-    steps = len(splits.train) // batch * epochs
+    steps = int(trainer.num_training_batches) * epochs
+    most = settings.trainer.get("max_steps", -1)
+    if most != -1:  # they are the optimizer's, of which a batch may have a part or several
+        steps = min(steps, math.ceil(most * len(clock.ends) / trainer.global_step))
     images = len(splits.train)
     print(f"data        {splits.name}, {images:,} images")
     print(f"length      {epochs} epochs, {steps:,} steps of {batch} images")
@@ -79,6 +91,25 @@ def period_of(module: pl.LightningModule, trainer: Mapping[str, Any]) -> int:
     return every if every == 1 else every * int(trainer.get("accumulate_grad_batches") or 1)
 
 
+def timed(ends: Sequence[float], period: int) -> list[float]:
+    """Return what steps cost, averaged over whole periods, without those that warm up.
+
+    Args:
+        ends: of consecutive steps, in seconds.
+        period: after how many steps costs repeat.
+
+    Raises:
+        UserError: if the steps hold no whole period.
+    """
+    found = whole_periods([end - start for start, end in pairwise(ends)][WARM_UP - 1 :], period)
+    if not found:
+        raise UserError(
+            f"the run has {len(ends)} steps in all, and timing needs {WARM_UP + period}: give more "
+            "epochs, or a smaller loader.batch_size."
+        )
+    return found
+
+
 def whole_periods(seconds: Sequence[float], period: int) -> list[float]:
     """Return the mean time of a step over each whole period, the newest ones."""
     first = len(seconds) % period
@@ -90,16 +121,12 @@ class _StepClock(pl.Callback):
     """Time between the ends of consecutive steps: what a step costs, waiting for data included."""
 
     def __init__(self) -> None:
-        self._ends: list[float] = []
+        self.ends: list[float] = []
 
     def on_train_batch_end(self, *arguments: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self._ends.append(time.perf_counter())
-
-    def seconds(self) -> list[float]:
-        pairs = zip(self._ends[:-1], self._ends[1:], strict=True)
-        return [end - start for start, end in pairs][WARM_UP - 1 :]
+        self.ends.append(time.perf_counter())
 
 
 def _peak_memory() -> str:

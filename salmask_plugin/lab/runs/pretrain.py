@@ -55,7 +55,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
         RunStopped: if the training cannot go on; it says where the same command will.
         ValueError: for data or settings that cannot work, before training starts.
     """
-    keep_settings(folder, settings)
+    settings = keep_settings(folder, settings)
     if (folder / RECORD_NAME).is_file() and (ended := _ended(folder)):
         say(ended)
         return

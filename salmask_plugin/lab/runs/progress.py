@@ -26,6 +26,7 @@ class Progress:
         images: trained on, over all processes; an image counts once per epoch it was in.
         status: "finished" if all planned epochs ran to the end of their batches, else "stopped".
         said: a sentence for whatever made the run shorter than its epochs on all images.
+        processes: that trained, on all nodes.
     """
 
     epochs: int
@@ -33,6 +34,7 @@ class Progress:
     images: int
     status: Status
     said: tuple[str, ...]
+    processes: int
 
 
 def check_length(trainer: dict[str, Any]) -> None:
@@ -108,6 +110,7 @@ def progress_of(trainer: pl.Trainer, settings: dict[str, Any], batch_size: int) 
         batches * batch_size * trainer.world_size,
         "finished" if finished else "stopped",
         tuple(said),
+        trainer.world_size,
     )
 
 

@@ -95,7 +95,7 @@ def record_of(
         backbone=backbone_name(settings),
         epochs=ran.epochs,
         steps=ran.steps,
-        batch_size=images_per_step(settings.loader.batch_size, trainer),
+        batch_size=images_per_step(settings.loader.batch_size, ran.processes, trainer),
         localizer="none" if localizer is None else _localizer_name(localizer, settings),
         localizer_trained_on=(
             "none" if localizer is None else getattr(localizer.localizer, "trained_on", "unknown")
@@ -131,11 +131,16 @@ def record_of(
     )
 
 
-def images_per_step(batch_size: int, trainer: Mapping[str, Any]) -> int:
-    """Return the images of one optimizer step over all devices and accumulated batches."""
-    devices = trainer["devices"] if isinstance(trainer["devices"], int) else 1
+def images_per_step(batch_size: int, processes: int, trainer: Mapping[str, Any]) -> int:
+    """Return the images of one optimizer step over all processes and accumulated batches.
+
+    Args:
+        batch_size: images per process and batch.
+        processes: that trained, on all nodes: what the settings ask for may be "all there are".
+        trainer: its node in the configuration.
+    """
     batches = trainer.get("accumulate_grad_batches") or 1
-    return int(batch_size * devices * trainer["num_nodes"] * batches)
+    return int(batch_size * processes * batches)
 
 
 def degenerate_saliency(history: Mapping[str, Sequence[float]]) -> list[str]:

@@ -77,6 +77,13 @@ def judge_node(node: dict[str, Any]) -> list[Fault]:
     return faults
 
 
+def judge_task(kind: str, options: Mapping[str, Any], path: str) -> list[Fault]:
+    """Return what is wrong with the settings of a task of that kind, which lie at ``path``."""
+    faults: list[Fault] = []
+    _described(dict(options), KINDS[kind], path, faults, [])
+    return faults
+
+
 def _described(
     node: Any, hint: type, path: str, faults: list[Fault], known: list[str]
 ) -> dict[str, Any]:
@@ -112,7 +119,7 @@ def _task(hint: type, value: Any, name: str) -> type | None:
     if hint is not Evaluation or not isinstance(value, dict):
         return None
     kind = value.get("task", name)
-    return KINDS.get(kind, dict[str, Any])
+    return KINDS.get(kind, dict[str, Any]) if isinstance(kind, str) else dict[str, Any]
 
 
 def _value(value: Any, hint: Any, path: str, faults: list[Fault], known: list[str]) -> Any:
@@ -219,9 +226,10 @@ def _wrong(path: str, value: Any, hint: Any) -> Fault:
     if isinstance(value, str) and "," in value:
         several = "compare.seeds=[0,1]" if path == "seed" else "compare.rows"
         more = f" (one value; `salmask compare` takes several, see {several})"
-    if is_too_large(value):
+    words = in_words(hint)
+    if is_too_large(value) and "below" not in words:
         more = ", below 2**63 in size"
-    text = f"{path}={_shown(value)} must be {in_words(hint)}{more}."
+    text = f"{path}={_shown(value)} must be {words}{more}."
     return Fault(path, text, is_text(hint) and value is not None)
 
 

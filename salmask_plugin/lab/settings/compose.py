@@ -223,7 +223,11 @@ def _applied(
                 f"key=value below {', '.join(name.rstrip('.') for name in STILL_ACT)}."
             )
         value = parse_value(entry)
-        OmegaConf.update(config, entry.key, value, merge=True, force_add=True)
+        try:
+            OmegaConf.update(config, entry.key, value, merge=True, force_add=True)
+        except (OmegaConfBaseException, ValueError) as error:
+            words = " ".join(str(error).split())
+            raise UserError(f"'{text}' fits no setting of this run: {words:.200}") from error
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:

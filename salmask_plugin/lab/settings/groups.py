@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal
 
 from salmask_plugin.lab.results.study import Planned
-from salmask_plugin.lab.settings.nodes import PathText
+from salmask_plugin.lab.settings.nodes import PathText, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Slurm:
 class Compare:
     """``compare``; configs/run.yaml says what each is."""
 
-    seeds: list[int]
+    seeds: list[Seed]
     baseline: str | None
     rows: dict[str, list[str]]
     parallel: int = 1

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, TransferLoader, Workers
 from salmask_plugin.lab.settings.known_tasks import Finetune, Knn, Linear, Logistic, Occlusion
-from salmask_plugin.lab.settings.nodes import DataNode, Node, PathText
+from salmask_plugin.lab.settings.nodes import DataNode, Node, PathText, Seed
 
 
 class Trainer(TypedDict):
@@ -60,7 +60,7 @@ class Evaluation(TypedDict):
 class Run(TypedDict):
     """``configs/run.yaml``."""
 
-    seed: int
+    seed: Seed
     view_size: int
     localizer_size: int
     out: PathText
@@ -94,7 +94,7 @@ class TransferTrainer(TypedDict):
 class Transfer(TypedDict):
     """``configs/transfer.yaml``."""
 
-    seed: int
+    seed: Seed
     view_size: int | None
     out: PathText
     name: str | None
@@ -112,7 +112,7 @@ class Transfer(TypedDict):
 class Detect(TypedDict):
     """``configs/detect.yaml``."""
 
-    seed: int
+    seed: Seed
     out: PathText
     name: str | None
     architecture: str | None
@@ -125,7 +125,7 @@ class Detect(TypedDict):
 class MeasureDepth(TypedDict):
     """``configs/depth.yaml``."""
 
-    seed: int
+    seed: Seed
     out: PathText
     name: str | None
     architecture: str | None

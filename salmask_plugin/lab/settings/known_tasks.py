@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from salmask_plugin.lab.settings.nodes import Node
+from salmask_plugin.lab.settings.nodes import Node, Seed
 
 
 class Knn(TypedDict, total=False):
@@ -62,6 +62,6 @@ class Occlusion(TypedDict, total=False):
     temperature: float
     weight_decays: list[float]
     held_out: float
-    seed: int
+    seed: Seed
     localizer: Node | None
     label_share: float

@@ -16,7 +16,7 @@ from salmask_plugin.lab.settings.groups import (
     Workers,
     required,
 )
-from salmask_plugin.lab.settings.nodes import Node, built_by
+from salmask_plugin.lab.settings.nodes import Node, Seed, built_by
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words
 
@@ -53,7 +53,7 @@ class Settings:
     @property
     def seed(self) -> int:
         """Of the run; everything that is drawn depends on it."""
-        return self._typed("seed", int)
+        return self._typed("seed", int, Seed)
 
     @property
     def view_size(self) -> int:
@@ -157,10 +157,10 @@ class Settings:
         """Whether the method learns its masks."""
         return built_by(self.method).startswith("ADIOS")
 
-    def _typed(self, name: str, kind: type[Kind]) -> Kind:
+    def _typed(self, name: str, kind: type[Kind], hint: Any = None) -> Kind:
         value = self[name]
-        if type(value) is not kind:
-            raise UserError(f"{name}={value!r:.100} must be {in_words(kind)}.")
+        if type(value) is not kind or fitted(value, hint or kind) is ABSENT:
+            raise UserError(f"{name}={value!r:.100} must be {in_words(hint or kind)}.")
         return value
 
     def _node(self, name: str) -> dict[str, Any]:

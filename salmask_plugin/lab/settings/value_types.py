@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
+from salmask_plugin.json_files import SEED as OF_GENERATORS
 from salmask_plugin.lab.settings.groups import GROUPS
-from salmask_plugin.lab.settings.nodes import PATH
+from salmask_plugin.lab.settings.nodes import PATH, SEED
 
 ABSENT = object()
 LARGEST = 2**63
@@ -32,6 +33,8 @@ def fitted(value: Any, hint: Any) -> Any:
         return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
+        if SEED in hint.__metadata__:
+            return value if OF_GENERATORS.fits(value) else ABSENT
         return _path(value) if PATH in hint.__metadata__ else fitted(value, arguments[0])
     if origin in (Union, types.UnionType):
         return _first(value, arguments)
@@ -133,6 +136,8 @@ def in_words(hint: Any) -> str:
     """Return what an annotation takes, in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
+        if SEED in hint.__metadata__:
+            return "an integer from 0, below 2**31"
         return "a path" if PATH in hint.__metadata__ else in_words(arguments[0])
     if origin in (Union, types.UnionType):
         return _union_in_words(arguments)

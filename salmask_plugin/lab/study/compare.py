@@ -9,7 +9,9 @@ from pathlib import Path
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
-from salmask_plugin.lab.runs.folder import below_out, run_folder
+from salmask_plugin.lab.runs.folder import begun_with, below_out, run_folder
+from salmask_plugin.lab.runs.launcher import asked_processes
+from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -74,12 +76,15 @@ def run_comparison(
     """Run what is not finished yet, then write the report.
 
     Raises:
-        UserError: before any run starts, if a row does not compose.
+        UserError: before any run starts, if a row does not compose, or its folder holds a run with
+            other settings.
     """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
     rows = plan_rows(settings, overrides, config_dir=config_dir, trust=trust)
     check_launcher(settings.compare, {row.name: row.settings.trainer for row in rows})
+    for row in rows:
+        begun_with(row.folder, row.settings)  # what is finished, too, must be of these settings
     study = below_out(settings, study_name(settings))
     print(f"{len(rows)} runs in {study}:")
     for row in rows:
@@ -98,6 +103,7 @@ def run_comparison(
             raise UserError(f"compare.include: {place} is not a folder.")
     for row in rows:
         if not is_finished(row):
+            check_length(row.settings.trainer)
             if settings.compare.launcher == "here":  # where jobs are submitted, no GPU need be
                 check_trainer(row.settings)
             check_tasks(row.settings)
@@ -154,7 +160,7 @@ def plan_rows(
 
     Raises:
         UserError: naming the row that does not compose or is left out, a baseline that is no row,
-            or a planned comparison of one.
+            a planned comparison of one, or a row or seed that is named twice.
     """
     wanted = settings.compare
     if wanted.row is not None:
@@ -177,6 +183,9 @@ def plan_rows(
             raise UserError(f"compare.only: {error}") from error
     if not wanted.seeds or not chosen:
         raise UserError("compare.seeds and the rows must not be empty.")
+    for key, named in (("seeds", wanted.seeds), ("only", chosen)):
+        if len(set(named)) < len(named):
+            raise UserError(f"compare.{key}={named} names one twice: both would be the same run.")
     rows = []
     given = [text for text in overrides if not text.startswith(IDENTITY)]
     for seed in wanted.seeds:
@@ -224,7 +233,7 @@ def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]
             ["pretrain", *flags, *row.arguments],
             ["evaluate", "--only-missing", *flags, *own, str(row.folder)],
         ]
-        if row.settings.trainer["devices"] == 1 and row.settings.trainer["num_nodes"] == 1:
+        if asked_processes(row.settings.trainer) == 1:
             # One process serves both: the second interpreter start is saved.
             commands = [["pretrain", "--evaluate", *flags, *row.arguments]]
         jobs.append(Job(row.name, commands, row.folder))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import load_records, write_record
+from salmask_plugin.lab.results.acting_settings import differing
 from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.evidence import RECORDS, TEXT, evidence_page
+from salmask_plugin.lab.results.grouping import Conditions, Setting
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.lab.results.store import read_record, write_atomically
 from salmask_plugin.lab.results.study import row_name
 
 DROPPED = ("out", "logger", "checkpoints")
@@ -22,22 +24,32 @@ DROPPED_OF_THE_LOADER = ("workers", "keep")
 def write_evidence(folder: Path, *, keep: Path | None = None, study: str | None = None) -> Path:
     """Keep records if asked to, then write ``FOLDER.md`` and the figures below ``FOLDER``.
 
+    The page stands beside the folder, under its whole name: ``results.2026`` has
+    ``results.2026.md``.
+
     Args:
         folder: of studies.
         keep: a folder of runs whose finished records are copied into ``study`` first.
         study: a folder below ``folder``.
 
     Raises:
-        UserError: if ``keep`` and ``study`` are not given together, or nothing can be kept.
+        UserError: if ``keep`` and ``study`` are not given together, nothing can be kept, or the
+            folder has no name or no place for a page beside it.
     """
     if (keep is None) != (study is None):
         raise UserError("keep=RUNS and study=NAME belong together.")
+    if folder.name in ("", ".."):  # "." is nameless here too
+        folder = folder.resolve()
+    if not folder.name:
+        raise UserError(f"{folder} has no name that its page could have: give a folder of studies.")
+    target = folder.with_name(f"{folder.name}.md")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: the page of {folder} has that name.")
     if keep is not None and study is not None:
         keep_records(keep, path_below(folder, study, "study"))
     page = evidence_page(folder)
     for path, png in page.figures.items():
         write_atomically(folder / path, png)
-    target = folder.with_suffix(".md")
     write_atomically(target, page.markdown.encode())
     print(f"Written: {shown(str(target))}, {len(page.figures)} figures")
     return target
@@ -46,10 +58,13 @@ def write_evidence(folder: Path, *, keep: Path | None = None, study: str | None 
 def keep_records(runs: Path, study: Path) -> None:
     """Copy the finished records below ``runs`` into the study, one small file per run.
 
-    A run that is kept already is replaced by the newer record.
+    A record is called by its row and seed. Of several of one setting, kept ones included, the
+    newest stays.
 
     Raises:
-        UserError: if there is no finished record, or the study has no text yet.
+        UserError: if there is no finished record, the study has no text yet, or two runs of
+            different settings have the same row and seed. Then nothing is kept.
+        RecordError: if a record that is kept already cannot be read.
     """
     if not (study / TEXT).is_file():
         raise UserError(f"{study / TEXT} is missing: write first what the study asks and how.")
@@ -61,10 +76,47 @@ def keep_records(runs: Path, study: Path) -> None:
         print(f"not used: {problem}")
     if not finished:
         raise UserError(f"keep={runs} has no finished run in it or below it.")
-    for record in finished:
-        name = safe_name(f"{row_name(record)}-seed{record.seed}")
-        write_record(study / RECORDS / f"{name}.json", slim(record))
-    print(f"Kept: {len(finished)} records in {shown(str(study / RECORDS))}")
+    newest: dict[Path, RunRecord] = {}
+    for record in sorted(finished, key=_ended):
+        path = study / RECORDS / f"{safe_name(f'{row_name(record)}-seed{record.seed}')}.json"
+        there = newest.get(path)
+        if there is None and path.is_file():
+            there = read_record(path)
+        if there is not None:
+            _refuse_other_settings(there, record, path)
+            if _ended(there) > _ended(record):
+                print(shown(f"not used: {record.name} ended before what is kept as {path.name}"))
+                continue
+            if path in newest:
+                print(shown(f"not used: {there.name} ended before {record.name}, the same again"))
+        newest[path] = record
+    for path, record in newest.items():
+        write_record(path, slim(record))
+    print(f"Kept: {len(newest)} records in {shown(str(study / RECORDS))}")
+
+
+def _ended(record: RunRecord) -> str:
+    return record.finished_at or ""
+
+
+def _refuse_other_settings(there: RunRecord, record: RunRecord, path: Path) -> None:
+    """Refuse to put a record into the place of one that is no run of the same settings."""
+    different = [
+        entry.name
+        for kind in (Conditions, Setting)
+        for entry in fields(kind)
+        if entry.name != "config"
+        and getattr(kind.of(there), entry.name) != getattr(kind.of(record), entry.name)
+    ]
+    different += differing(there, record)
+    if different:
+        raise UserError(
+            shown(
+                f"{there.name} and {record.name} differ in {', '.join(different)}, and both would "
+                f"be kept as {path.name}: keep them in two studies, or delete the one that is not "
+                "wanted."
+            )
+        )
 
 
 def slim(record: RunRecord) -> RunRecord:

@@ -16,6 +16,7 @@ from salmask_plugin.json_files import TEXT, read_object
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.folder_lock import alone_in, in_use
+from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.settings.groups import Compare, Slurm
 from salmask_plugin.lab.study.side_by_side import Job
 from salmask_plugin.lab.study.slurm_job import LOG_NAME
@@ -75,9 +76,8 @@ def check_launcher(wanted: Compare, trainers: Mapping[str, Mapping[str, Any]]) -
                 f"row {row}: trainer.num_nodes={nodes}, but each job has one node. A run on "
                 "several is started by srun or torchrun, see docs/several_machines.md."
             )
-        count = len(devices) if isinstance(devices, list) else devices
-        on_gpu = trainer["accelerator"] != "cpu" and isinstance(count, int)
-        if on_gpu and count > max(1, wanted.slurm.gpus):
+        count = asked_processes(trainer) or 0  # where the machine decides, it takes what it has
+        if trainer["accelerator"] != "cpu" and count > max(1, wanted.slurm.gpus):
             raise UserError(
                 f"row {row}: trainer.devices={devices} needs more than "
                 f"compare.slurm.gpus={wanted.slurm.gpus} of its job."

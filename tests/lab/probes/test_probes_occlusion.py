@@ -17,6 +17,7 @@ from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes import classification_check, features, guesses
 from salmask_plugin.lab.probes.evaluate import evaluate_run
+from salmask_plugin.lab.probes.tasks import TASKS as TASKS_BY_KIND
 from salmask_plugin.lab.probes.tasks import check_tasks, requested_tasks
 from salmask_plugin.lab.results import read_record, write_record
 from salmask_plugin.lab.results.display import display_view
@@ -98,8 +99,66 @@ def test_what_cannot_work_is_said_before_anything_is_trained(setting, words):
 def test_a_foreign_run_sets_nothing_but_settings(kind, key):
     request = requested_tasks(compose_settings([*TINY, *TASKS, f"evaluation.tasks=[{kind}]"]))[0]
     wrong = replace(request, options={**request.options, key: None})
-    with pytest.raises(ValueError, match=f"'{key}' is no setting of {kind}: .*label_share"):
+    with pytest.raises(ValueError, match=rf"'evaluation\.{kind}\.{key}' is no setting"):
         classification_check.check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("linear", "head_std", "x"),
+        ("linear", "head_std", -1),
+        ("linear", "held_out", "x"),
+        ("linear", "learning_rates", ["a"]),
+        ("linear", "learning_rate", -1),
+        ("linear", "learning_rate", float("nan")),
+        ("linear", "milestones", ["a"]),
+        ("linear", "epochs", 0),
+        ("finetune", "nesterov", "no"),
+        ("finetune", "learning_rate", -1),
+        ("finetune", "batch_size", 1),
+        ("knn", "temperature", -1),
+        ("knn", "k", 1000),
+        ("occlusion", "temperature", 0),
+        ("occlusion", "k", 1000),
+        ("occlusion", "shares", [0.5, 0.5]),
+        ("occlusion", "fills", ["mean", "mean"]),
+        ("occlusion", "places", ["anywhere", "anywhere"]),
+        ("occlusion", "classifiers", ["knn", "knn"]),
+        ("occlusion", "localizer", 3),
+        ("occlusion", "grid", ["a", 2]),
+        ("logistic", "weight_decays", ["a"]),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named_before_any_training(kind, key, value):
+    request = requested_tasks(compose_settings([*TINY, *TASKS, f"evaluation.tasks=[{kind}]"]))[0]
+    usable = replace(request, options={**request.options, "batch_size": 8, "k": 3})
+    known = {name: usable.options[name] for name in request.options}
+    TASKS_BY_KIND[kind].check(replace(request, options=known))
+    with pytest.raises(ValueError, match=key):
+        TASKS_BY_KIND[kind].check(replace(request, options={**known, key: value}))
+
+
+def test_a_run_of_before_localizers_of_occlusion_is_evaluated():
+    request = requested_tasks(compose_settings([*TINY, *TASKS]))[1]
+    options = {key: value for key, value in request.options.items() if key != "localizer"}
+    assert request.kind == "occlusion"
+    assert len(options) < len(request.options)
+    TASKS_BY_KIND["occlusion"].check(replace(request, options=options))
+
+
+@pytest.mark.parametrize(
+    "setting", ["evaluation.knn.task=[1]", "evaluation.knn.task={a:1}", "evaluation.knn.task=7"]
+)
+def test_the_kind_of_a_task_is_a_text(setting):
+    with pytest.raises(UserError, match=r"evaluation\.knn\.task"):
+        check_tasks(compose_settings([*TINY, "evaluation.tasks=[knn]", setting]))
+
+
+@pytest.mark.parametrize("setting", ["evaluation.tasks.9=knn", "evaluation.tasks.x=knn"])
+def test_a_place_in_a_list_is_no_setting_that_can_change(setting, run, capsys):
+    assert main(["evaluate", str(run), setting]) == 2
+    assert f"'{setting}' fits no setting of this run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -225,6 +284,14 @@ def test_masks_that_are_not_there_are_missed_before_anything_is_trained(tmp_path
         UserError, match="localizer=given needs object masks; image_folder has none"
     ):
         check_tasks(compose_settings([*given, "evaluation.occlusion.places=[object]"]))
+
+
+def test_a_localizer_that_needs_more_than_views_is_refused_before_anything_is_trained():
+    given = [*TINY, *TASKS, "+localizer@evaluation.occlusion.localizer=momentum"]
+    words = r"occlusion\.localizer needs an encoder in training, and here are views alone"
+    with pytest.raises(UserError, match=words):
+        check_tasks(compose_settings(given))
+    check_tasks(compose_settings([*given[:-1], given[-1].replace("momentum", "center")]))
 
 
 def test_guesses_without_rows_or_with_too_few_pictures_are_refused():

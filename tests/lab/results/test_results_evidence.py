@@ -96,7 +96,7 @@ def test_a_study_needs_a_baseline_and_one_record_a_seed(records):
     with pytest.raises(ValueError, match="row 'top' has seed 0 twice"):
         arms_of([*records(), records()[0]], "none")
     mixed = [*records(seeds=(0,)), *records(seeds=(1,), epochs=7)]
-    with pytest.raises(ValueError, match="row 'top' differ in their epochs"):
+    with pytest.raises(ValueError, match="row 'top' differ in epochs"):
         arms_of(mixed, "none")
 
 

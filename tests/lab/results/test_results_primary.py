@@ -2,11 +2,13 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from scipy import stats
 
 from salmask_plugin.lab.results import Evaluation, write_record, write_report
+from salmask_plugin.lab.results.arms import arms_of
 from salmask_plugin.lab.results.codec import FieldError
 from salmask_plugin.lab.results.preregistered import registered
 from salmask_plugin.lab.results.study import plan_of
@@ -134,6 +136,44 @@ def test_runs_of_a_row_that_differ_are_not_compared(study):
     (plan,) = registered(records, "none")
     assert plan.primaries[0].found is None
     assert "runs of mean differ" in plan.primaries[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 99}, "epochs"),
+        ({"batch_size": 7}, "batch_size"),
+        ({"temperature": 0.7}, "temperature"),
+        ({"rho": 0.5}, "rho"),
+        ({"optimizer": {"learning_rate": 0.3}}, "optimizer learning_rate"),
+        ({"masking": {"ratio": 0.9, "fill": "mean"}}, "masking ratio"),
+        ({"masking": {"ratio": 0.15}}, "masking fill"),
+        ({"masking": {"ratio": 0.15, "fill": "mean", "soft": 1}}, "masking soft"),
+        ({"localizer": "other"}, "localizer"),
+    ],
+)
+def test_seeds_that_were_trained_otherwise_are_no_seeds_of_the_row(study, change, named):
+    records = study()
+    records = [replace(record, masking={"ratio": 0.15, "fill": "mean"}) for record in records]
+    records[4] = replace(records[4], **change)
+    (plan,) = registered(records, "none")
+    assert plan.primaries[0].found is None
+    assert plan.primaries[0].verdict == f"runs of mean differ: {named}"
+    with pytest.raises(ValueError, match=f"row 'mean' differ in .*{named}"):
+        arms_of(records, "none")
+
+
+def test_the_gate_is_asked_of_untrained_runs_of_another_study_too(study, make_record):
+    untrained = make_record(
+        "untrained",
+        0,
+        None,
+        config={"compare": {"row": "untrained", "study": "another"}},
+        evaluations={"linear": Evaluation({"top1_last": 0.45})},
+    )
+    records = [*study(), untrained]
+    (plan,) = registered(records, "none")
+    assert plan.primaries[0].verdict == "below the gate"
 
 
 GOOD = PLAN["masking"]

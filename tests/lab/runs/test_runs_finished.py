@@ -13,7 +13,7 @@ from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, read_reco
 from salmask_plugin.lab.results.store import shortened
 from salmask_plugin.lab.runs.folder import keep_settings, read_settings
 from salmask_plugin.lab.settings.compose import compose_settings
-from salmask_plugin.lab.study.compare import is_finished, plan_rows
+from salmask_plugin.lab.study.compare import is_finished, plan_rows, run_comparison
 
 SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/linear]"]
 
@@ -110,6 +110,39 @@ def test_a_run_keeps_the_newest_evaluation_settings(tmp_path):
     assert read_settings(tmp_path)["evaluation"]["knn"]["k"] == 7
     with pytest.raises(UserError, match="other settings"):
         keep_settings(tmp_path, row_of(tmp_path, "view_size=32").settings)
+
+
+def test_finished_runs_of_other_settings_are_no_rows_of_the_comparison(tmp_path):
+    row = row_of(tmp_path)
+    keep_settings(row.folder, row.settings)
+    record(row)
+    overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study"]
+    changed = [*overrides, "method.learning_rate=0.5"]
+    assert row_of(tmp_path, changed[-1]).folder == row.folder
+    with pytest.raises(
+        UserError, match=r"other settings \(method\.learning_rate: 0\.015 there, 0\.5"
+    ):
+        run_comparison(changed)
+
+
+def test_a_run_that_has_begun_keeps_the_plan_it_began_with(tmp_path):
+    plan = "+compare.plan.p={row: mean, against: none, measure: linear/top1_last}"
+    begun = row_of(tmp_path).settings
+    assert keep_settings(tmp_path, begun).values == begun.values
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").write_bytes(b"damaged, and still work")
+    later = row_of(tmp_path, plan, "compare.gate=3", "loader.workers=1").settings
+    assert later.values["compare"]["plan"]
+    kept = keep_settings(tmp_path, later)
+    assert kept.values["compare"]["plan"] == {}
+    assert kept.values["compare"]["gate"] == begun.values["compare"]["gate"] != 3
+    assert kept.loader.workers == 1
+    assert read_settings(tmp_path).values == kept.values
+    # Before anything has come of it, a plan may be fixed.
+    other = tmp_path / "other"
+    other.mkdir()
+    keep_settings(other, begun)
+    assert keep_settings(other, later).values["compare"]["plan"]
 
 
 @pytest.mark.parametrize("work", ["record.json", "result.json", "checkpoints/epoch-0000.ckpt"])

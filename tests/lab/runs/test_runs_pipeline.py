@@ -147,11 +147,19 @@ def test_compare_names_the_row_that_does_not_compose(tmp_path, capsys):
 
 
 def test_plan_prints_time_and_memory(tmp_path, capsys):
-    assert main(["plan", *TINY, "data.train_images=160", f"out={tmp_path}"]) == 0
+    given = ["plan", *TINY, "data.train_images=160", f"out={tmp_path}"]
+    assert main([*given, "+trainer.max_steps=4"]) == 0
     text = capsys.readouterr().out
+    assert ", 4 steps of " in text
     assert "images/s" in text
     assert "GiB" in text
     assert not list(tmp_path.iterdir())
+
+
+def test_plan_says_that_there_are_too_few_steps_to_time_one(tmp_path, capsys):
+    few = ["data.train_images=32", "trainer.max_epochs=1", f"out={tmp_path}"]
+    assert main(["plan", *TINY, *few]) == 2
+    assert "the run has 2 steps in all, and timing needs 3" in capsys.readouterr().err
 
 
 def test_doctor_names_what_is_missing(capsys):

@@ -4,7 +4,8 @@ import pytest
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.folder import VOLATILE, run_folder
+from salmask_plugin.lab.runs.folder import run_folder
+from salmask_plugin.lab.runs.identity import VOLATILE
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.study.compare import plan_rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -104,21 +105,17 @@ def finetune_evaluation(
     References:
         Chen et al. (SimCLR), https://arxiv.org/abs/2002.05709, appendix B.5.
     """
-    if epochs < 1 or not learning_rate > 0 or batch_size < 2:
-        raise ValueError(
-            f"epochs={epochs} must be at least 1, batch_size={batch_size} at least 2, "
-            f"learning_rate={learning_rate} positive."
-        )
+    images = len(train_loader.dataset)  # type: ignore[arg-type]
+    check_finetune(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        images=0 if train_loader.drop_last else images,
+    )
     if train_loader.batch_size != batch_size:
         raise ValueError(
             f"batch_size={batch_size} must be the train_loader's {train_loader.batch_size}: "
             "the learning rate is scaled by it."
-        )
-    count = len(train_loader.dataset)  # type: ignore[arg-type]
-    if count % batch_size == 1 and not train_loader.drop_last:
-        raise ValueError(
-            f"batch_size={batch_size} leaves a last batch of one of the {count} images, which "
-            "BatchNorm cannot normalise; choose another."
         )
     target = device_of(model) if device is None else torch.device(device)
     copy = deepcopy(model)
@@ -157,3 +154,26 @@ def finetune_evaluation(
         "seed": seed,
     }
     return FinetuneResult(curve[-1], max(curve), per_class.curve[-1], curve, protocol)
+
+
+def check_finetune(
+    *, epochs: int = 1, learning_rate: float = 1.0, batch_size: int = 2, images: int = 0
+) -> None:
+    """Raise ValueError for a number out of range, or a last batch of a single image.
+
+    Args:
+        epochs: of the training.
+        learning_rate: for a batch of 256.
+        batch_size: of the training.
+        images: that it trains on, none of them dropped; 0: not known, or the last are dropped.
+    """
+    if epochs < 1 or not 0 < learning_rate < inf or batch_size < 2:
+        raise ValueError(
+            f"epochs={epochs} must be at least 1, batch_size={batch_size} at least 2, "
+            f"learning_rate={learning_rate} positive."
+        )
+    if images % batch_size == 1:
+        raise ValueError(
+            f"batch_size={batch_size} leaves a last batch of one of the {images} images, which "
+            "BatchNorm cannot normalise; choose another."
+        )

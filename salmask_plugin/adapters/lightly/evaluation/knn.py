@@ -66,10 +66,7 @@ def knn_evaluation(
     train = extract_features(model, train_loader, device=device)
     val = extract_features(model, val_loader, device=device)
     check_labels(train[1], val[1], num_classes=num_classes)
-    if not 1 <= k <= len(train[1]):
-        raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature} must be positive.")
+    check_knn(k, temperature, images=len(train[1]))
     ranked = ranked_classes(
         val[0],
         F.normalize(train[0], dim=1).T.contiguous(),
@@ -94,6 +91,14 @@ def knn_evaluation(
         top5=accuracy[5].item() if 5 in accuracy else None,
         protocol=protocol,
     )
+
+
+def check_knn(k: int, temperature: float, *, images: int) -> None:
+    """Raise ValueError unless ``k`` of the training images can vote with that temperature."""
+    if not 1 <= k <= images:
+        raise ValueError(f"k={k} must be in [1, {images}], the number of training images.")
+    if not temperature > 0:
+        raise ValueError(f"temperature={temperature} must be positive.")
 
 
 def ranked_classes(

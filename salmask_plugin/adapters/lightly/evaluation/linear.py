@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any
 
 import torch
@@ -100,15 +101,14 @@ def linear_evaluation(
             has too few images to hold one out.
         RuntimeError: if the frozen model has changed.
     """
-    if epochs < 1 or not learning_rate > 0 or batch_size < 1:
-        raise ValueError(
-            f"epochs={epochs} and batch_size={batch_size} must be at least 1, "
-            f"learning_rate={learning_rate} positive."
-        )
-    if head_std is not None and not head_std >= 0:
-        raise ValueError(f"head_std={head_std} must be at least 0, or None.")
-    if learning_rates and augment:
-        raise ValueError("learning_rates needs augment=False: candidates train on fixed features.")
+    check_linear(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        learning_rates=learning_rates,
+        batch_size=batch_size,
+        augment=augment,
+        head_std=head_std,
+    )
     if augment and train_loader.batch_size != batch_size:
         raise ValueError(
             f"batch_size={batch_size} must be the train_loader's {train_loader.batch_size}: "
@@ -161,6 +161,29 @@ def linear_evaluation(
     return LinearResult(
         curve[-1], curve[best], best, per_class.curve[-1], curve, learning_rate, protocol
     )
+
+
+def check_linear(
+    *,
+    epochs: int = 1,
+    learning_rate: float = 1.0,
+    learning_rates: Sequence[float] = (),
+    batch_size: int = 1,
+    augment: bool = False,
+    head_std: float | None = None,
+) -> None:
+    """Raise ValueError for a number out of range, or candidates beside augmented images."""
+    if epochs < 1 or not 0 < learning_rate < inf or batch_size < 1:
+        raise ValueError(
+            f"epochs={epochs} and batch_size={batch_size} must be at least 1, "
+            f"learning_rate={learning_rate} positive."
+        )
+    if not all(0 < rate < inf for rate in learning_rates):
+        raise ValueError(f"learning_rates={list(learning_rates)} must all be positive.")
+    if head_std is not None and not 0 <= head_std < inf:
+        raise ValueError(f"head_std={head_std} must be at least 0, or None.")
+    if learning_rates and augment:
+        raise ValueError("learning_rates needs augment=False: candidates train on fixed features.")
 
 
 def _rate_protocol(

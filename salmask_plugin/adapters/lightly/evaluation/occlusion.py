@@ -31,7 +31,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     hidden_cells,
     pictures_in,
 )
-from salmask_plugin.adapters.lightly.evaluation.knn import ranked_classes
+from salmask_plugin.adapters.lightly.evaluation.knn import check_knn, ranked_classes
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
     LogisticProbe,
@@ -126,8 +126,8 @@ def occlusion_evaluation(
     if not isinstance(train, tuple):
         train = extract_features(model, train, device=device)
     check_labels(train[1], num_classes=num_classes)
-    if "knn" in classifiers and not 1 <= k <= len(train[1]):
-        raise ValueError(f"k={k} must be in [1, {len(train[1])}], the number of training images.")
+    if "knn" in classifiers:
+        check_knn(k, temperature, images=len(train[1]))
     probe = probe or choose_logistic(
         *train, num_classes=num_classes, weight_decays=weight_decays, held_out=held_out
     )
@@ -189,15 +189,15 @@ def check_conditions(
 ) -> None:
     """Raise ValueError for conditions that are unknown, or need to know where the object is."""
     numbers = [share for share in shares if isinstance(share, int | float)]
-    if not shares or len(numbers) < len(shares) or not all(0 < share <= 1 for share in numbers):
-        raise ValueError(f"shares={list(shares)} must be above 0 and at most 1, at least one.")
+    if not shares or len(set(numbers)) < len(shares) or not all(0 < s <= 1 for s in numbers):
+        raise ValueError(f"shares={list(shares)} must be one or more in (0, 1], each once.")
     for name, chosen, known in (
         ("fills", fills, FILLS),
         ("places", places, PLACES),
         ("classifiers", classifiers, CLASSIFIERS),
     ):
-        if not chosen or not set(chosen) <= set(known):
-            raise ValueError(f"{name}={list(chosen)} must be some of {', '.join(known)}.")
+        if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
+            raise ValueError(f"{name}={list(chosen)} must be some of {', '.join(known)}, once.")
     if not located and set(places) - {"anywhere"}:
         raise ValueError(f"places={list(places)} needs a localizer, which tells the object.")
 

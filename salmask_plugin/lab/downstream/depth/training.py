@@ -24,6 +24,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.history import History
+from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.runs.node import build
 
 PICTURE = "depth.png"
@@ -59,10 +60,9 @@ def plan_of(node: dict[str, Any], *, trainer: dict[str, Any], seed: int, workers
             f"schedule.batch_size={schedule.batch_size} is larger than the {len(splits.train)} "
             f"triplets of {splits.name}: an epoch would have no step."
         )
-    if isinstance(trainer["devices"], int):
-        share_of_batch(
-            schedule.batch_size, trainer["devices"] * trainer["num_nodes"], unit="triplets"
-        )
+    processes = asked_processes(trainer)
+    if processes is not None:
+        share_of_batch(schedule.batch_size, processes, unit="triplets")
     truth = splits.test.depth(0)
     # Wrong calibration puts the truth outside the picture: say it before the training.
     depth_errors(truth.clip(1), truth, crop=test.crop)

@@ -30,6 +30,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.history import History
+from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.runs.node import build
 
 PICTURE = "detections.png"
@@ -67,10 +68,9 @@ def plan_of(
         for images in (splits.train, splits.val):
             for found in images.instances:
                 found.checked_outlines()
-    if isinstance(trainer["devices"], int):
-        share_of_batch(
-            schedule.batch_size, trainer["devices"] * trainer["num_nodes"], unit="images"
-        )
+    processes = asked_processes(trainer)
+    if processes is not None:
+        share_of_batch(schedule.batch_size, processes, unit="images")
     return DetectionPlan(node["model"], trainer, seed, workers, splits, schedule)
 
 
@@ -131,7 +131,7 @@ def train_and_test(
 
 def _synchronised(trainer: dict[str, Any]) -> bool:
     """Whether BatchNorm sees all processes' images: wherever torch can, which is on GPUs."""
-    several = trainer["devices"] != 1 or trainer["num_nodes"] > 1
+    several = asked_processes(trainer) != 1
     return several and trainer["accelerator"] != "cpu" and torch.cuda.is_available()
 
 
