@@ -32,4 +32,4 @@ def run(options: argparse.Namespace) -> None:
         "over images. Centre box: as large as the foreground."
     )
     print(f"\n{filled(words)}")
-    print(f"Written: {found.files['csv'].with_suffix('')}.csv, .json, .png")
+    print(f"Written: {found.files['csv'].with_suffix('')}.{', .'.join(found.files)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from salmask_plugin.cli.next_step import say_next
-from salmask_plugin.lab.study.one_run import run_one, unlabelled_pictures
+from salmask_plugin.lab.study.one_run import fetched_again, run_one, unlabelled_pictures
 
 
 def run(options: argparse.Namespace) -> None:
@@ -21,4 +21,4 @@ def run(options: argparse.Namespace) -> None:
     elif options.evaluate:
         say_next("export", folder, f"{folder}-exported", why="the encoder for other libraries")
     else:
-        say_next("evaluate", folder, why="kNN and linear accuracy")
+        say_next("evaluate", *fetched_again(folder), folder, why="kNN and linear accuracy")

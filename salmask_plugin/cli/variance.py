@@ -32,4 +32,4 @@ def run(options: argparse.Namespace) -> None:
         f"{found.bound:.1f}."
     )
     print(f"\n{filled(words)}")
-    print(f"Written: {found.files['json'].with_suffix('')}.json, .png")
+    print(f"Written: {found.files['json'].with_suffix('')}.{', .'.join(found.files)}")

@@ -127,12 +127,12 @@ def infer_architecture(state: Mapping[str, Tensor], *, small_stem: str | None) -
     base = _DEPTHS.get((tuple(blocks), bottleneck))  # type: ignore[arg-type]
     stem = state.get("conv1.weight")
     first = state.get("layer1.0.conv1.weight")
-    if base is None or stem is None or first is None or first.shape[0] != 64:
+    if base is None or stem is None or first is None or first.shape[:1] != (64,):
         raise ValueError(
             f"the weights are those of none of {', '.join(RESNETS)} (first names: "
             f"{', '.join(list(state)[:3])}); say architecture=..., a ResNet or a model of timm."
         )
-    form = (stem.shape[0], *stem.shape[2:])
+    form = (*stem.shape[:1], *stem.shape[2:])
     if form == (64, 7, 7):
         return base
     if form != (64, 3, 3):

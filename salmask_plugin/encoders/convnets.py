@@ -9,6 +9,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from salmask_plugin.localizers.weights import is_whole
+
 TORCHVISION = "torchvision/"
 """Beginning of the names of torchvision's networks; timm has some of the same name."""
 SIDES = (64, 224)
@@ -145,13 +147,16 @@ def channels_of(state: Mapping[str, Tensor], network: nn.Module) -> int:
 
     Args:
         state: of a network like ``network``.
-        network: for images of 3 channels; 3 is also the answer where the weights do not fit it.
+        network: for images of 3 channels; 3 is also the answer where the weights do not fit it,
+            or are not whole: a shape alone may ask for any amount of memory.
     """
     name, first = first_convolution(network)
     weight = state.get(f"{name}.weight")
     if weight is None or weight.ndim != 4 or (first.in_channels, first.groups) != (3, 1):
         return 3
-    return int(weight.shape[1])
+    outside = (0, 2, 3)
+    fits = all(weight.shape[side] == first.weight.shape[side] for side in outside)
+    return int(weight.shape[1]) if fits and weight.numel() and is_whole(weight) else 3
 
 
 def image_channels(network: nn.Module) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 from salmask_plugin.encoders.architectures import CIFAR_LIGHTLY, CIFAR_SOLO
 from salmask_plugin.encoders.detectron2_names import FIRST, from_detectron2
 from salmask_plugin.json_files import FILTER
+from salmask_plugin.localizers.weights import is_whole
 
 KERNEL = "highpass_kernel"
 """Buffer of a backbone that filters its input: (taps per axis, sigma in pixels)."""
@@ -105,7 +106,8 @@ def find_encoder(tensors: Mapping[str, Tensor]) -> Encoder:
 
 
 def _filter_of(kernel: Tensor) -> tuple[int, float]:
-    taps, sigma = kernel.tolist() if kernel.shape == (2,) else (nan, nan)
+    whole = kernel.shape == (2,) and is_whole(kernel) and not kernel.is_complex()
+    taps, sigma = kernel.tolist() if whole else (nan, nan)
     fits = FILTER["kernel_size"].fits, FILTER["sigma"].fits
     if not (isfinite(taps) and fits[0](int(taps)) and fits[1](sigma)):
         raise ValueError(f"{KERNEL} of the checkpoint is no filter's (taps, sigma).")

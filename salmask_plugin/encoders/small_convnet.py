@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
+import torch
 from torch import Tensor, nn
+
+from salmask_plugin.localizers.weights import is_whole
 
 SMALL_WIDTHS = (24, 32, 96, 192)
 """Channels of the stem and of the three groups: 0.63 M parameters."""
@@ -60,11 +64,38 @@ def small_convnet(
 
 
 def widths_of(state: Mapping[str, Tensor]) -> tuple[int, ...] | None:
-    """Return the widths of the small encoder whose tensors these are; None if it is none."""
-    names = ("stem.0.weight", "layer1.0.weight", "layer2.0.weight", "layer3.0.weight")
-    if set(state) != set(SmallConvNet((1, 1, 1, 1)).state_dict()):
+    """Return the widths of the small encoder whose tensors these are; None if it is none.
+
+    Every tensor must have its whole shape: who builds a network of these widths then needs no more
+    memory than the tensors take.
+    """
+    shapes = _template()
+    if state.keys() != shapes.keys():
         return None
-    return tuple(state[name].shape[0] for name in names)
+    first = [state[f"{name}.0.weight"].shape for name in ("stem", "layer1", "layer2", "layer3")]
+    if any(len(shape) != 4 for shape in first):
+        return None
+    widths = tuple(shape[0] for shape in first)
+    meant = dict(zip(_PLACES, (first[0][1], *widths), strict=True))
+    fits = all(
+        tuple(value.shape) == tuple(meant.get(side, side) for side in shapes[name])
+        and value.numel()
+        and is_whole(value)
+        for name, value in state.items()
+    )
+    return widths if fits else None
+
+
+_PLACES = (2, 5, 7, 11, 13)
+"""Stand for the images' channels and the widths in a shape: none of them is a kernel's side."""
+
+
+@cache
+def _template() -> dict[str, tuple[int, ...]]:
+    """The shapes of a small encoder's tensors, in terms of ``_PLACES``."""
+    with torch.random.fork_rng(devices=[]):
+        network = SmallConvNet(_PLACES[1:], _PLACES[0])
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def _convolution(before: int, after: int) -> nn.Conv2d:

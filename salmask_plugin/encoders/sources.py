@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from salmask_plugin.encoders.architectures import CIFAR_SOLO, RESNETS, small_name
@@ -40,8 +40,16 @@ RUN: Shape = {
     }
 }
 SOLO_LEARN: Shape = {"backbone?": {"name?": TEXT}, "data?": {"dataset?": TEXT}}
+BARE = Kind(
+    "the name of a file beside it",
+    lambda value: (
+        isinstance(value, str)
+        and value not in ("", ".", "..")
+        and value == PurePosixPath(value).name == PureWindowsPath(value).name
+    ),
+)
 DESCRIBED: Shape = {
-    "file": TEXT,
+    "file": BARE,
     "architecture": TEXT,
     "view_filter?": OBJECT | NULL,
     "normalisation?": OBJECT,

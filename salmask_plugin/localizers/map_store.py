@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from salmask_plugin.file_names import refuse_link_out
-from salmask_plugin.json_files import COUNT, LIST, read_object
+from salmask_plugin.json_files import COUNT, LIST, SIZE, TEXT, Shape, check_shape, read_object
 from salmask_plugin.localizers.array_file import mapped, mend, replace_text, to_disk, write_rows
 
 MANIFEST, MAPS, IMAGES, CHUNKS = "manifest.json", "maps.npy", "images.npy", "chunks.jsonl"
 DTYPES = ("float16", "float32")
+LINE: Shape = {"chunk": SIZE, "sha256": TEXT}
+"""One of ``chunks.jsonl``, whoever wrote it."""
 Maps = npt.NDArray[np.floating[Any]]
 Digests = npt.NDArray[np.uint64]
 
@@ -185,9 +187,10 @@ class MapStore:
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             try:
                 entry = json.loads(line)
-                found[int(entry["chunk"])] = str(entry["sha256"])
-            except (ValueError, KeyError, TypeError):
+                check_shape({"line": entry}, {"line": LINE}, str(path))
+            except (ValueError, RecursionError):
                 continue
+            found[entry["chunk"]] = entry["sha256"]
         return found
 
 

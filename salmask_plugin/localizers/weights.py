@@ -192,6 +192,17 @@ def downloaded(url: str) -> Path:
     return path
 
 
+def is_whole(value: Tensor) -> bool:
+    """Whether every number of a tensor is in memory, each at a place of its own.
+
+    A file of a few bytes may hold one that is not: without storage, sparse, or one number shown
+    2**40 times. Such a shape says nothing of how much there is.
+    """
+    if value.is_meta or value.layout != torch.strided or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def load_strictly(
     network: nn.Module, state: Mapping[str, Tensor], origin: str, *, shown: int = 3
 ) -> None:
@@ -204,7 +215,7 @@ def load_strictly(
         shown: names of each fault that the error lists.
 
     Raises:
-        ValueError: if a name is missing or left over, or a shape differs.
+        ValueError: if a name is missing or left over, a shape differs, or a tensor is not whole.
     """
     own = network.state_dict()
     counters = {name for name in {*own, *state} if name.endswith("num_batches_tracked")}
@@ -215,7 +226,13 @@ def load_strictly(
         for name in sorted(own.keys() & state.keys())
         if own[name].shape != state[name].shape
     ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    partial = sorted(name for name in own.keys() & state.keys() if not is_whole(state[name]))
+    faults = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": shapes,
+        "not stored number by number": partial,
+    }
     if any(faults.values()):
         listed = "; ".join(
             f"{len(names)} {fault} "

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 
 from salmask_plugin.encoders import SMALL_WIDTHS, SmallConvNet, load_backbone, small_convnet
 from salmask_plugin.encoders.architectures import build_network, infer_architecture, small_name
+from salmask_plugin.encoders.convnets import channels_of
 from salmask_plugin.encoders.export import export_backbone
+from salmask_plugin.encoders.small_convnet import _template, widths_of
 
 
 def in_words(network, images):
@@ -125,3 +127,55 @@ def test_tensors_without_names_are_one_sentence(tmp_path):
     torch.save({0: torch.zeros(2), 1: torch.zeros(3)}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match="holds no plain mapping from names to tensors"):
         load_backbone(tmp_path / "x.pth")
+
+
+MANY = 2**40
+EMPTY = torch.empty(MANY, 0, 3, 3)
+SHOWN_OFTEN = torch.zeros(1).expand(MANY, 11, 3, 3)
+WITHOUT_STORAGE = torch.empty(MANY, 11, 3, 3, device="meta")
+NO_WEIGHTS = [torch.tensor(1.0), torch.zeros(5), EMPTY, SHOWN_OFTEN, WITHOUT_STORAGE]
+
+
+@pytest.mark.parametrize("value", NO_WEIGHTS, ids=["0d", "1d", "empty", "shown often", "meta"])
+@pytest.mark.parametrize("name", ["stem.0.weight", "layer3.0.weight", "layer3.2.weight"])
+def test_a_shape_alone_builds_nothing(name, value, tmp_path):
+    """Of the second shape on, a network would take 39 TB; files of 12 kB have them."""
+    weights = SmallConvNet((8, 8, 8, 8)).state_dict()
+    torch.save({**weights, name: value}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth"):
+        load_backbone(tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth holds no small encoder"):
+        load_backbone(tmp_path / "x.pth", architecture=f"small_8_8_8_{MANY}")
+    with pytest.raises(ValueError, match=r"x\.pth does not fit"):
+        load_backbone(tmp_path / "x.pth", architecture="small")
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "layer1.0.conv1.weight"])
+@pytest.mark.parametrize("value", NO_WEIGHTS, ids=["0d", "1d", "empty", "shown often", "meta"])
+def test_a_resnet_is_told_by_whole_shapes(name, value):
+    state = {f"layer{stage}.{block}.x": value for stage in (1, 2, 3, 4) for block in (0, 1)}
+    state |= {"conv1.weight": torch.zeros(64, 3, 7, 7), "layer1.0.conv1.weight": torch.zeros(64)}
+    assert infer_architecture(state, small_stem=None) == "resnet18"
+    with pytest.raises(ValueError, match=r"none of resnet18|conv1\.weight has shape"):
+        infer_architecture({**state, name: value}, small_stem=None)
+
+
+def test_channels_are_read_of_whole_weights_alone():
+    network, _ = small_convnet((5, 6, 7, 9))
+    name = "stem.0.weight"
+    assert channels_of({name: torch.zeros(5, 4, 3, 3)}, network) == 4
+    for shape in ((0, MANY, 3, 3), (5, MANY, 0, 3), (6, 4, 3, 3), (5, 4, 3, 1), (5, 0, 3, 3), ()):
+        assert channels_of({name: torch.empty(shape)}, network) == 3
+    assert channels_of({name: torch.zeros(1).expand(5, MANY, 3, 3)}, network) == 3
+    assert channels_of({name: torch.empty(5, MANY, 3, 3, device="meta")}, network) == 3
+    place, one = torch.zeros(4, 1, dtype=torch.long), torch.ones(1)
+    sparse = torch.sparse_coo_tensor(place, one, (5, MANY, 3, 3), check_invariants=True)
+    assert channels_of({name: sparse}, network) == 3
+
+
+def test_knowing_the_small_encoder_draws_nothing():
+    _template.cache_clear()
+    state = SmallConvNet((5, 6, 7, 9), in_channels=2).state_dict()
+    before = torch.get_rng_state()
+    assert widths_of(state) == (5, 6, 7, 9)
+    assert torch.equal(torch.get_rng_state(), before)

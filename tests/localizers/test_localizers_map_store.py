@@ -184,3 +184,29 @@ def test_incomplete_and_damaged_stores_do_not_load(tmp_path, folder):
     fill(MapStore.create(tmp_path / "half", MANIFEST), [0])
     with pytest.raises(ValueError, match=r"2 of 3 chunks .* chunk 1 is missing"):
         CachedLocalizer.load(tmp_path / "half")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"chunk": Infinity, "sha256": "x"}',
+        '{"chunk": -Infinity, "sha256": "x"}',
+        '{"chunk": NaN, "sha256": "x"}',
+        '{"chunk": 1e400, "sha256": "x"}',
+        '{"chunk": 1.5, "sha256": "x"}',
+        '{"chunk": true, "sha256": "x"}',
+        '{"chunk": -1, "sha256": "x"}',
+        '{"chunk": "1", "sha256": "x"}',
+        '{"chunk": 1, "sha256": 3}',
+        '{"chunk": 1}',
+        "[1]",
+        "1",
+        '"' + chr(0xD800).encode(errors="surrogatepass").decode("latin-1"),
+        "[" * 100_000,
+    ],
+)
+def test_a_line_of_another_form_is_none(line, folder):
+    """The digest of a chunk stands in a line of its own; lines that are none change nothing."""
+    with (folder / "chunks.jsonl").open("a", encoding="latin-1") as stream:
+        stream.write(line + "\n")
+    assert MapStore(folder).faults() == {}

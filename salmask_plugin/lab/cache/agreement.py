@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,12 @@ from salmask_plugin.lab.cache.map_agreement import measure_agreement
 from salmask_plugin.lab.data import ImageSplits, MaskedImages
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.two_view import mask_to_tensor
-from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.environment import environment
-from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.lab.results.late_pictures import files_written
 from salmask_plugin.lab.results.terminal import filled
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.band_channels import transform_of
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer
 from salmask_plugin.localizers.area import resample
@@ -47,11 +47,12 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
     One view of each of ``count`` images drawn by the seed: the first that a run of this seed makes
     in its first epoch. Online is the localizer as a run with these settings would use it.
 
-    Raises:
-        UserError: if fewer than two images are asked for.
+    Args:
+        store: that is whole.
+        settings: of the views and the localizer.
+        splits: whose training images the maps are of.
+        count: of images, at least 2.
     """
-    if count < 2:
-        raise UserError(f"--agreement {count} must be at least 2 images.")
     online: Localizer = build(settings.localizer)
     values: dict[str, list[float]] = defaultdict(list)
     areas: list[float] = []
@@ -84,23 +85,25 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
         "interval": "1.96 standard errors over views, one view per image",
         "environment": environment(),
     }
-    folder = store.folder
-    write_atomically(folder / "agreement.json", agreement_json(rows, protocol).encode())
-    write_atomically(folder / "agreement.png", draw_agreement(rows, examples[:EXAMPLES]))
+    made: dict[str, Callable[[], bytes]] = {
+        "json": lambda: agreement_json(rows, protocol).encode(),
+        "png": lambda: draw_agreement(rows, examples[:EXAMPLES]),
+    }
+    files = files_written(store.folder / "agreement", made)
     print("\n" + agreement_text(rows) + "\n")
     said = (
         f"{grid} cells of views of {settings.view_size} px; online sees them at "
         f"{settings.localizer_size} px."
     )
     print(filled(said, "  "))
-    print(f"Written: {folder / 'agreement'}.json, .png")
+    print(f"Written: {store.folder / 'agreement'}.{', .'.join(files)}")
 
 
 def _views(
     settings: Settings, splits: ImageSplits, count: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
     """Yield (indices, views, placements, objects or None) in batches of at least two images."""
-    placed, images = PlacedViews(build(settings.views)), splits.train
+    placed, images = PlacedViews(transform_of(settings)), splits.train
     order = np.random.default_rng(settings.seed).permutation(len(images))[:count].tolist()
     size = settings.view_size
     starts = range(0, max(1, len(order) - 1), BATCH)

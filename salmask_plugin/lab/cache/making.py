@@ -60,12 +60,14 @@ def make_cache(
         trust: what may be built besides what our configurations name.
 
     Raises:
-        UserError: if the localizer is neither a network nor a mask function, or the folder holds a
-            cache of something else.
+        UserError: if the localizer is neither a network nor a mask function, a number is too small,
+            or the folder holds a cache of something else.
     """
     check_data_is_named(overrides, config_dir=config_dir)
     settings = compose_settings(overrides, config_dir=config_dir, trust=trust)
-    size = size or default_size(settings)
+    if agreement is not None and agreement < 2:
+        raise UserError(f"--agreement {agreement} must be at least 2 images.")
+    size = default_size(settings) if size is None else size
     localizer = localizer_of_whole_images(settings, grid, size)
     splits = build_splits(settings)
     if splits.channels != RGB:

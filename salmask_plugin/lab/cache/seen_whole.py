@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.build import build
-from salmask_plugin.lab.runs.node import as_mistakes
+from salmask_plugin.lab.runs.node import as_mistakes, build
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import MaskFunctionLocalizer, SCDALocalizer
 from salmask_plugin.localizers.shifted import ShiftedLocalizer

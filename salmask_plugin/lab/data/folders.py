@@ -18,7 +18,7 @@ from salmask_plugin.lab.data.folder_walk import (
     subfolders,
 )
 from salmask_plugin.lab.data.mask_files import mask_files
-from salmask_plugin.lab.data.split_folders import split_folders
+from salmask_plugin.lab.data.split_folders import UnlabelledError, split_folders
 from salmask_plugin.lab.data.splits import ImageSplits, limited
 from salmask_plugin.lab.data.text_files import read_text
 
@@ -126,8 +126,9 @@ def list_classes(
         once: the folders whose images are part of the data set already.
 
     Raises:
-        ValueError: if there are fewer than two class folders, one of ``chosen`` is missing, one has
-            no images, or a link leads to images that are read anyway.
+        UnlabelledError: if there are fewer than two class folders.
+        ValueError: if one of ``chosen`` is missing, one has no images, or a link leads to images
+            that are read anyway.
     """
     once = once or FoldersOnce(folder)
     present = subfolders(folder)
@@ -138,7 +139,7 @@ def list_classes(
     if not classes and not has_images(folder):
         raise ValueError(f"There are no images ({', '.join(SUFFIXES)}) below '{folder}'.")
     if len(classes) < 2:
-        raise ValueError(
+        raise UnlabelledError(
             f"'{folder}' has {len(classes)} class folder(s), at least 2 are needed: one sub-folder "
             "per class, with the class' images in it."
         )
@@ -162,19 +163,21 @@ def list_known_classes(
     """Return (files, class indices) of a validation folder, in the training classes' indices.
 
     Raises:
-        ValueError: if it has classes that training lacks (beyond ``chosen``), no images, or a link
-            to images that are read anyway.
+        UnlabelledError: if it has no class folders, or none of a training class.
+        ValueError: if it has other classes too (beyond ``chosen``), no images, or a link to images
+            that are read anyway.
     """
     once = once or FoldersOnce(folder)
     present = [name for name in subfolders(folder) if chosen is None or name in chosen]
     unknown = sorted(set(present) - set(classes))
     if unknown:
-        raise ValueError(f"{some_of(unknown)} of '{folder}' is not among the training classes.")
+        # Folders of which no name is a class are years or places, not a mistake among classes.
+        error = UnlabelledError if len(unknown) == len(present) else ValueError
+        raise error(f"{some_of(unknown)} of '{folder}' is not among the training classes.")
     files = [(path, name) for name in present for path in sorted(images_below(folder / name, once))]
     if not files:
-        raise ValueError(
-            f"There are no images ({', '.join(SUFFIXES)}) in class folders of '{folder}'."
-        )
+        error = ValueError if present else UnlabelledError
+        raise error(f"There are no images ({', '.join(SUFFIXES)}) in class folders of '{folder}'.")
     index = {name: label for label, name in enumerate(classes)}
     return [path for path, _ in files], [index[name] for _, name in files]
 

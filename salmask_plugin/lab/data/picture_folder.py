@@ -9,7 +9,7 @@ from salmask_plugin.lab.data.channels import RGB, ChannelsError, chosen_channels
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
 from salmask_plugin.lab.data.mask_files import mask_files
-from salmask_plugin.lab.data.split_folders import split_folders
+from salmask_plugin.lab.data.split_folders import UnlabelledError, split_folders
 from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, limited
 
 
@@ -28,9 +28,9 @@ def picture_folder(
 ) -> ImageSplits:
     """Read the pictures below a folder, in any layout: nested, flat, one class or none.
 
-    Labels are read where there is a layout that :func:`image_folder` reads. Else every picture
-    below the folder is one to learn from, or, where it has a split ``train``, every picture below
-    that one; the splits then say why there are no labels.
+    Labels are read where there is a layout that :func:`image_folder` reads; a mistake in such a
+    layout is told. Else every picture below the folder is one to learn from, or, where it has a
+    split ``train``, every picture below that one; the splits then say why there are no labels.
 
     Args:
         root: the folder.
@@ -53,7 +53,7 @@ def picture_folder(
             pictures that are read anyway, a picture has no mask, or an argument is out of range.
     """
     folder = existing_folder(root)
-    learned, _ = split_folders(folder)
+    learned, held_out = split_folders(folder)
     try:
         splits = image_folder(
             folder,
@@ -66,10 +66,10 @@ def picture_folder(
             mean=mean,
             std=std,
         )
-    except ChannelsError:
-        raise
     except ValueError as error:
-        if val_share is not None:
+        # Where nothing is held out there are no labels, whatever the folders below are.
+        labelled = held_out is not None and not isinstance(error, UnlabelledError)
+        if labelled or val_share is not None or isinstance(error, ChannelsError):
             raise
         train, has_masks = _all_pictures(folder, learned, on_unreadable, masks, channels)
         splits = ImageSplits(

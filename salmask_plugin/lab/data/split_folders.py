@@ -13,6 +13,10 @@ _LIKE_A_SPLIT = re.compile(
 )
 
 
+class UnlabelledError(ValueError):
+    """The folders are no layout with classes, so their pictures have no labels."""
+
+
 def split_folders(root: Path, classes: Collection[str] = ()) -> tuple[Path, Path | None]:
     """Return the folders of the training and the validation classes.
 

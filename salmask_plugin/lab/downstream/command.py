@@ -9,6 +9,7 @@ from typing import Any
 from salmask_plugin.encoders import load_backbone
 from salmask_plugin.lab.downstream.folders import say, train_once
 from salmask_plugin.lab.downstream.kind import Downstream
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.launcher import check_world
 from salmask_plugin.lab.runs.progress import check_schedule_alone
 from salmask_plugin.lab.runs.refusals import check_trainer
@@ -38,12 +39,13 @@ def train_from_checkpoint(
     say(f"{kind.part.capitalize()}: {backbone}", flush=True)
     plan = kind.plan(settings[kind.name], settings.trainer, settings)
     kind.build(plan, backbone)  # what cannot be built should leave no folder behind
+    pictures = LatePictures()
     train_once(
         kind.name,
         settings,
         source,
         backbone,
-        lambda folder: kind.train_and_test(plan, backbone, folder),
-        picture=kind.picture,
+        lambda folder: kind.train_and_test(plan, backbone, folder, pictures),
+        pictures=pictures,
         digits=kind.digits,
     )

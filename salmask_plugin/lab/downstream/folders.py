@@ -18,6 +18,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation, read_record
 from salmask_plugin.lab.results.codec import decode
 from salmask_plugin.lab.results.environment import environment
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.results.store import (
     NAMES_IN_EVALUATION,
     RECORD_NAME,
@@ -43,7 +44,7 @@ def train_once(
     backbone: PretrainedBackbone,
     work: Callable[[Path], Evaluation],
     *,
-    picture: str,
+    pictures: LatePictures,
     digits: int,
 ) -> None:
     """Do the work in its folder unless its result is there; write and print the result.
@@ -54,7 +55,7 @@ def train_once(
         source: the checkpoint, or the run whose record gets the result.
         backbone: of the source.
         work: folder -> result; every process does it.
-        picture: its file in the folder.
+        pictures: of the result, drawn when it is written.
         digits: of the printed numbers.
 
     Raises:
@@ -62,7 +63,7 @@ def train_once(
     """
     folder = folder_of(kind, settings, source)
     with alone_in(folder):
-        _train_once(kind, settings, source, backbone, folder, work, picture, digits)
+        _train_once(kind, settings, source, backbone, folder, work, pictures, digits)
 
 
 def _train_once(
@@ -72,7 +73,7 @@ def _train_once(
     backbone: PretrainedBackbone,
     folder: Path,
     work: Callable[[Path], Evaluation],
-    picture: str,
+    pictures: LatePictures,
     digits: int,
 ) -> None:
     if is_first_process():
@@ -92,7 +93,7 @@ def _train_once(
     _write(kind, name, settings[kind], evaluation, backbone, folder, source)
     numbers = (f"{key} {value:.{digits}f}" for key, value in evaluation.metrics.items())
     print(f"{name}: {'  '.join(numbers)}")
-    print(f"Written: {folder / RESULT}, {picture}")
+    print(f"Written: {', '.join([str(folder / RESULT), *(path.name for path in pictures.draw())])}")
 
 
 def folder_of(kind: str, settings: Settings, source: Path) -> Path:
@@ -122,7 +123,7 @@ def _write(
     folder: Path,
     source: Path,
 ) -> None:
-    """Write the result beside its picture, then into the run's record where there is one."""
+    """Write the result into its folder, then into the run's record where there is one."""
     content = {
         "metrics": dict(evaluation.metrics),
         "protocol": dict(evaluation.protocol),

@@ -11,6 +11,7 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.downstream.training import Plan
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.settings.settings import Settings
 
 P = TypeVar("P", bound=Plan)
@@ -28,8 +29,8 @@ class Downstream(Generic[P]):
         keys: of a choice of ``configs/NAME``.
         read: node, and what :class:`Plan` names -> plan; raises ValueError for what cannot work.
         build: plan and backbone -> the network, on a copy of the backbone's.
-        train_and_test: plan, backbone and folder -> result; goes on where the folder stands.
-        picture: its file in the folder.
+        train_and_test: plan, backbone, folder and pictures -> result; goes on where the folder
+            stands, and leaves its picture to be drawn.
         digits: of printed numbers.
     """
 
@@ -40,8 +41,7 @@ class Downstream(Generic[P]):
     keys: frozenset[str]
     read: Callable[..., P]
     build: Callable[[P, PretrainedBackbone], Any]
-    train_and_test: Callable[[P, PretrainedBackbone, Path], Evaluation]
-    picture: str
+    train_and_test: Callable[[P, PretrainedBackbone, Path, LatePictures], Evaluation]
     digits: int
 
     def plan(self, node: dict[str, Any], trainer: dict[str, Any], settings: Settings) -> P:

@@ -37,7 +37,7 @@ def run(
     plan = _plan(kind, request)
     folder = task_folder(request, kind.name, backbone, plan.trainer)
     with alone_in(folder):
-        return kind.train_and_test(plan, backbone, folder)
+        return kind.train_and_test(plan, backbone, folder, request.pictures)
 
 
 def _plan(kind: Downstream[Any], request: EvaluationRequest) -> Any:

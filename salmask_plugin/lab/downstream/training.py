@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
@@ -18,7 +18,6 @@ from torch import nn
 from salmask_plugin.encoders import PretrainedBackbone, fingerprint
 from salmask_plugin.lab.downstream.folders import say
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
@@ -32,10 +31,12 @@ from salmask_plugin.lab.runs.folder import CHECKPOINTS
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import check_processes
 from salmask_plugin.lab.runs.metrics_log import MetricsLog
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
 
 KEPT = 2
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,22 @@ class Plan:
     workers: int
 
 
-def network_around(backbone: PretrainedBackbone, plan: Plan, **known: Any) -> Any:
+def network_around(backbone: PretrainedBackbone, plan: Plan, kind: type[N], **known: Any) -> N:
     """Return the plan's network on a copy of the backbone's, initialised from the seed alone.
 
     Args:
         backbone: stays as it is.
         plan: names the network and the seed.
+        kind: of the network.
         known: further arguments of the network.
 
     Raises:
         ValueError: if the backbone does not fit, or an argument is out of range.
+        UserError: if the plan's network is of another kind.
     """
     pl.seed_everything(plan.seed, verbose=False)
     own = replace(backbone, network=copy.deepcopy(backbone.network).cpu())
-    return build(plan.model, backbone=own, **known)
+    return build(plan.model, kind, backbone=own, **known)
 
 
 def train_rounds(
@@ -154,8 +157,9 @@ def _trainer(
 ) -> pl.Trainer:
     bar = sys.stderr.isatty()
     checkpoints = checkpoint_callback(folder / CHECKPOINTS, keep=KEPT, every_n_epochs=1)
-    trainer: pl.Trainer = build(
+    return build(
         {**plan.trainer, "max_epochs": rounds, **more},
+        pl.Trainer,
         callbacks=[*callbacks, checkpoints, *([TQDMProgressBar(leave=False)] if bar else [])],
         plugins=[AtomicCheckpointIO()],
         logger=MetricsLog(folder / "metrics"),
@@ -167,4 +171,3 @@ def _trainer(
         # Tested once, after training: the last round's weights count.
         check_val_every_n_epoch=rounds + 1,
     )
-    return trainer

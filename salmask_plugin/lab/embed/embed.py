@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,17 @@ from salmask_plugin.lab.data.two_view import OneViewDataset, Transform
 from salmask_plugin.lab.data.worker_loader import worker_loader
 from salmask_plugin.lab.embed.neighbours import draw_neighbours
 from salmask_plugin.lab.embed.picture import draw_embedding
-from salmask_plugin.lab.embed.projection import Method, Projection, project
+from salmask_plugin.lab.embed.projection import Method, Projection, chosen_method, project
 from salmask_plugin.lab.embed.shown_images import ShownImages
 from salmask_plugin.lab.embed.tables import write_tables
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.encoder_channels import channels_of_encoder
 from salmask_plugin.lab.probes.transfer import run_of, side_of_views
 from salmask_plugin.lab.results.escaping import shown
+from salmask_plugin.lab.results.late_pictures import is_drawn
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.results.terminal import filled
+from salmask_plugin.lab.runs.writable import check_writable
 
 BATCH = 64
 LEAST = 3
@@ -80,14 +83,16 @@ def embed(
         workers: processes that read pictures.
 
     Raises:
-        UserError: if ``out`` is not empty, there are fewer than three pictures, or the encoder
-            cannot take views of that size.
+        UserError: if ``out`` is not empty or cannot be written, there are fewer than three
+            pictures, or the encoder cannot take views of that size.
         FileNotFoundError, ValueError: if the encoder or the folder cannot be read.
+        ImportError: for UMAP without umap-learn, before any picture is looked at.
         OSError: if the disk refuses; ``out`` is then as it was.
     """
     clear_unfinished(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder; embeddings do not mix.")
+    check_writable(out)
     paths = list_images(folder)
     backbone = load_backbone(source, architecture=architecture, part=part)
     own = run_of(source)
@@ -96,6 +101,7 @@ def embed(
     images = ImageFiles(paths, [0] * len(paths), "skip", channels=channels.count)
     if len(images) < LEAST:
         raise UserError(f"{folder} has {len(images)} pictures; an embedding needs {LEAST}.")
+    chosen_method(projection, len(images))
     features = _features(backbone, images, evaluation_transform(size, channels), workers)
     to_show = ShownImages(images, channels)
     found = project(features, projection)
@@ -105,13 +111,20 @@ def embed(
         written = write_tables(unfinished, names, features, found, backbone.fingerprint)
         title = f"{backbone.architecture}, {len(images):,} pictures: {found.words}"
         pictures = {
-            "embedding.png": draw_embedding(to_show, names, found.points, title),
-            "neighbours.png": draw_neighbours(to_show, names, features),
+            "embedding.png": partial(draw_embedding, to_show, names, found.points, title),
+            "neighbours.png": partial(draw_neighbours, to_show, names, features),
         }
-        for name, content in pictures.items():
-            write_atomically(unfinished / name, content)
-    files = tuple(out / name for name in (*pictures, *written))
+        drawn = [
+            name
+            for name, draw in pictures.items()
+            if is_drawn(out / name, partial(_written, unfinished / name, draw))
+        ]
+    files = tuple(out / name for name in (*drawn, *written))
     return Embedded(backbone, len(images), images.unreadable, found, files)
+
+
+def _written(path: Path, draw: Callable[[], bytes]) -> None:
+    write_atomically(path, draw())
 
 
 def _features(

@@ -53,17 +53,33 @@ def project(features: NDArray[Any], method: Method = "auto") -> Projection:
         ValueError: for an unknown method, or UMAP of too few pictures.
         ImportError: for UMAP without umap-learn.
     """
+    chosen = _pca if chosen_method(method, len(features)) == "pca" else _umap
+    return chosen(unit_rows(features))
+
+
+def chosen_method(method: Method, count: int) -> Literal["pca", "umap"]:
+    """Return what projects the features of ``count`` pictures; what it needs is there.
+
+    Args:
+        method: see :func:`project`.
+        count: of pictures.
+
+    Raises:
+        ValueError: for an unknown method, or UMAP of too few pictures.
+        ImportError: for UMAP without umap-learn, or one that cannot be imported.
+    """
     if method not in get_args(Method):
         raise ValueError(f"projection={method!r} must be one of {get_args(Method)}.")
     there = importlib.util.find_spec("umap") is not None
-    enough = len(features) >= ENOUGH
+    enough = count >= ENOUGH
     if method == "pca" or (method == "auto" and not (there and enough)):
-        return _pca(unit_rows(features))
+        return "pca"
     if not there:
         raise ImportError("projection=umap needs umap-learn: pip install umap-learn.")
     if not enough:
-        raise ValueError(f"projection=umap needs {ENOUGH} pictures, not {len(features)}; use pca.")
-    return _umap(unit_rows(features))
+        raise ValueError(f"projection=umap needs {ENOUGH} pictures, not {count}; use pca.")
+    importlib.import_module("umap")
+    return "umap"
 
 
 def _pca(unit: NDArray[np.float64]) -> Projection:

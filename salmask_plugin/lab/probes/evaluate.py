@@ -22,10 +22,11 @@ from salmask_plugin.lab.probes.classification import keep_data_of
 from salmask_plugin.lab.probes.pictures import checked_data
 from salmask_plugin.lab.probes.tasks import TASKS, check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
+from salmask_plugin.lab.results.late_pictures import is_drawn
 from salmask_plugin.lab.results.record import is_share
 from salmask_plugin.lab.results.store import RECORD_NAME, shortened
 from salmask_plugin.lab.results.terminal import filled
-from salmask_plugin.lab.runs.build import build, build_masking, memory_format
+from salmask_plugin.lab.runs.build import build_backbone, build_masking, memory_format
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.data_of_run import keep_data
 from salmask_plugin.lab.runs.example_views import can_be_shown, write_gallery
@@ -72,7 +73,7 @@ def evaluate_run(
 def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) -> RunRecord:
     """Evaluate the last checkpoint of a finished run and add the results to its record.
 
-    Each result is written as soon as it is there.
+    Each result is written as soon as it is there, and its picture drawn after that.
 
     Args:
         settings: of the run, and of the evaluation.
@@ -101,13 +102,14 @@ def evaluate(settings: Settings, folder: Path, *, only_missing: bool = False) ->
             record = keep_result(folder, record, "supervised", own)
         for task in wanted:
             record = keep_result(folder, record, task.name, evaluated(task, backbone, shared))
+            task.pictures.draw()
     newest = {key: settings.values[key] for key in MAY_CHANGE if key in settings.values}
     if "compare" in newest:
         # A plan is what was fixed before the run: one of later is none.
         newest["compare"] = {**newest["compare"], "plan": record.study.get("plan") or {}}
     record = change_record(folder, lambda there: replace(there, config={**there.config, **newest}))
     if not (only_missing and (folder / GALLERY).is_file()):
-        _show(settings, folder, record)
+        is_drawn(folder / GALLERY, lambda: _show(settings, folder, record))
     return record
 
 
@@ -153,7 +155,7 @@ def keep_result(folder: Path, record: RunRecord, name: str, found: Evaluation) -
 
 def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dict[str, Any]]:
     """The run's backbone on its device, and what its preparation adds to the protocol."""
-    backbone = load_backbone(final_checkpoint(folder), network=build(settings.backbone))
+    backbone = load_backbone(final_checkpoint(folder), network=build_backbone(settings))
     backbone.network.to(memory_format=memory_format(settings)).to(device_for(settings))
     check_takes_views(backbone.filtered(), settings.view_size)
     shared = _reestimated(settings, folder, backbone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from salmask_plugin.adapters.lightly.evaluation import occlusion_evaluation
@@ -16,9 +17,10 @@ from salmask_plugin.lab.probes.features import features_of, probe_of
 from salmask_plugin.lab.probes.guesses import write_guesses
 from salmask_plugin.lab.probes.pictures import SHARE, splits_of, whole_pictures
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.paper_values import HIDDEN
 from salmask_plugin.localizers.needs import Needs, needs_of
 from salmask_plugin.masks import foreground
 
@@ -63,7 +65,8 @@ def _needs_of(node: dict[str, Any]) -> Needs:
 def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluation:
     """Fit classifiers on whole pictures and read them on partly hidden ones.
 
-    The metrics are those of the middle share; the curves run over all shares, from none on.
+    The metrics are those of the middle share; the curves run over all shares, from none on. The
+    picture waits for the result to be written.
     """
     splits = splits_of(request)
     train = features_of(request, backbone, "train")
@@ -90,7 +93,9 @@ def occlusion(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evalu
         probe=probe_of(request, backbone),
         **{**options, "grid": tuple(options["grid"])},
     )
-    write_guesses(request, backbone, val, splits, result, foreground_of)
+    if request.folder is not None:
+        draw = partial(write_guesses, request, backbone, val, splits, result, foreground_of)
+        request.pictures.add(request.folder / HIDDEN, draw)
     shares = sorted(options["shares"])
     middle = shares[len(shares) // 2]
     metrics, curves = {}, {}

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from salmask_plugin.lab.data import ImageSplits, evaluation_loaders, labelled_share
-from salmask_plugin.lab.runs.build import build, checked_splits
+from salmask_plugin.lab.runs.build import checked_splits
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 
 SHARE = "label_share"
@@ -41,7 +42,7 @@ def checked_data(node: dict[str, Any], *, labelled: bool = True) -> ImageSplits:
 
 @lru_cache(maxsize=4)
 def _built(node: str) -> ImageSplits:
-    splits: ImageSplits = build(json.loads(node))
+    splits = build(json.loads(node), ImageSplits)
     if splits.unlabelled:
         return splits
     for name, images in (("training", splits.train), ("validation", splits.val)):

@@ -15,7 +15,7 @@ from salmask_plugin.encoders.checkpoint_files import is_final
 from salmask_plugin.encoders.convnets import image_channels
 from salmask_plugin.file_names import safe_name
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.json_files import COUNT
+from salmask_plugin.json_files import COUNT, FILTER
 from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import keep_data_of
@@ -78,6 +78,7 @@ def transfer(
         for task in wanted:
             found = evaluated(replace(task, folder=folder), backbone)
             record = keep_result(folder, record, task.name, found)
+            task.pictures.draw()
     return folder / RECORD_NAME
 
 
@@ -161,7 +162,10 @@ def asked_filter(value: Any) -> HighPassFilter | Literal["auto"] | None:
         return "auto" if value else None
     if not isinstance(value, list) or len(value) != 2:
         raise UserError(f"filter={value!r} must be auto, null or [taps, sigma].")
-    return HighPassFilter(int(value[0]), float(value[1]))
+    for (name, kind), entry in zip(FILTER.items(), value, strict=True):
+        if not kind.fits(entry):
+            raise UserError(f"filter={value!r}: {name}={entry!r} must be {kind.words}.")
+    return HighPassFilter(value[0], float(value[1]))
 
 
 def _name(path: Path, settings: Settings) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.data.band_views import LEFT_OUT, BandViews
 from salmask_plugin.lab.data.channels import RGB, Channels
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
+from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.runs.node import SPEAKING, as_mistakes, build
 from salmask_plugin.lab.settings.settings import Settings
 
 
@@ -51,6 +56,29 @@ def views_said(settings: Settings) -> list[str]:
     if channels == RGB.count:
         return []
     return [f"Views of {channels} channel{'s' * (channels > 1)}: {LEFT_OUT}."]
+
+
+def transform_of(settings: Settings) -> Any:
+    """Return what makes views of a picture for the method, tried on a blank one.
+
+    Nothing is drawn from the global generators.
+
+    Raises:
+        UserError: if it does not make two views, or the one that a method with labels trains on.
+    """
+    transform = build(settings.views)
+    target = settings.views["_target_"]
+    fault = f"{target} cannot make views of a picture"
+    try:
+        with seeded_draws(0, 0, 0), as_mistakes(fault):
+            found = transform(Image.new("RGB", (64, 64)))
+    except SPEAKING as error:
+        raise UserError(str(error) if fault in str(error) else f"{fault}: {error}") from error
+    one = settings.is_supervised
+    views = [found] if one else found if isinstance(found, list | tuple) else []
+    if len(views) < (1 if one else 2) or not all(isinstance(view, Tensor) for view in views):
+        raise UserError(f"{target} must make {'one view' if one else 'two views'} of a picture.")
+    return transform
 
 
 def views_of(transform: Any, channels: Channels, *, placements: bool = False) -> Any:

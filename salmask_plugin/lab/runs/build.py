@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from salmask_plugin.adapters.lightly.cached_maps import MapsOfViews, cached_localizer
 from salmask_plugin.crops import GuidedCrops
@@ -20,32 +21,15 @@ from salmask_plugin.lab.data import (
 )
 from salmask_plugin.lab.data.device.lightly_recipe import recipe_of
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.band_channels import channels_asked, views_of
+from salmask_plugin.lab.runs.band_channels import channels_asked, transform_of, views_of
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.guided_crops import build_crops
-from salmask_plugin.lab.runs.node import as_mistakes, built
+from salmask_plugin.lab.runs.node import as_mistakes, build
 from salmask_plugin.lab.settings.input_path import check_input
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
-
-
-def build(node: dict[str, Any], **arguments: Any) -> Any:
-    """Build the object that a configuration node describes; ``arguments`` are added as they are.
-
-    Raises:
-        UserError: with the message of whatever a part of the node refuses, if it is no node, or if
-            it sets one of ``arguments``: it would be lost.
-    """
-    # A text would be read as YAML, and a node come out of it that nobody has checked.
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise UserError(f"{node!r:.200} must be a node with a _target_, which says what is built.")
-    for key in sorted(arguments.keys() & node.keys()):
-        raise UserError(
-            f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
-        )
-    return built(node, arguments)
 
 
 @dataclass(frozen=True)
@@ -93,7 +77,7 @@ def build_splits(settings: Settings) -> ImageSplits:
         UserError: if there is only one class, which nothing can be evaluated on, or a method that
             trains on labels has none.
     """
-    splits: ImageSplits = build(settings.data)
+    splits = build(settings.data, ImageSplits)
     return splits if splits.unlabelled and not settings.is_supervised else checked_splits(splits)
 
 
@@ -129,7 +113,7 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
         return None
     tried = "the masking cannot work on blank views"
     with torch.random.fork_rng(devices=[]), as_mistakes(tried):
-        masking: SaliencyMasking = build(node)
+        masking = build(node, SaliencyMasking)
         size = settings.view_size
         blank = torch.zeros(2, channels_asked(settings), size, size)
         if needs_of(masking.localizer) == "views":
@@ -140,15 +124,31 @@ def build_masking(settings: Settings) -> SaliencyMasking | None:
     return masking
 
 
+def build_backbone(settings: Settings) -> tuple[nn.Module, int]:
+    """Return the run's encoder, randomly initialised, and the dimension of its features.
+
+    Raises:
+        UserError: if the node builds anything else.
+    """
+    found = build(settings.backbone, tuple)
+    if len(found) != 2 or not isinstance(found[0], nn.Module) or not isinstance(found[1], int):
+        raise UserError(
+            f"{settings.backbone['_target_']} must build an encoder and the dimension of its "
+            "features."
+        )
+    return found
+
+
 def build_module(
     settings: Settings, splits: ImageSplits, masking: SaliencyMasking | None
 ) -> pl.LightningModule:
     """Return the method's module with its encoder, initialised from the seed alone."""
     pl.seed_everything(settings.seed, verbose=False)
-    backbone, feature_dim = build(settings.backbone)
+    backbone, feature_dim = build_backbone(settings)
     labels = {"num_classes": len(splits.classes)} if settings.is_supervised else {}
-    module: pl.LightningModule = build(
+    module = build(
         settings.method,
+        pl.LightningModule,
         backbone=backbone,
         feature_dim=feature_dim,
         masking=masking,
@@ -194,7 +194,7 @@ def build_data(
             raise UserError("method=supervised needs loader.input=host: it trains on one view.")
         return OneViewData(
             splits=splits,
-            transform=build(settings.views),
+            transform=transform_of(settings),
             batch_size=settings.loader.batch_size,
             seed=settings.seed,
             workers=settings.workers,
@@ -204,7 +204,7 @@ def build_data(
     if check_input(settings) == "device":
         return device_view_data(
             splits.train,
-            recipe_of(build(settings.views)),
+            recipe_of(transform_of(settings)),
             placements=cached is not None,
             masks=masks,
             crops=crops,
@@ -214,7 +214,7 @@ def build_data(
     return TwoViewData(
         splits=splits,
         transform=views_of(
-            build(settings.views),
+            transform_of(settings),
             splits.channels,
             placements=(masks or cached is not None) and crops is None,
         ),

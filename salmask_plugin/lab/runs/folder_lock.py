@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from salmask_plugin.file_names import refuse_link_out
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.trace import trace_kept
+from salmask_plugin.lab.runs.writable import check_writable
 
 LOCK_NAME = ".lock"
 RECORD_LOCK = ".record.lock"
@@ -38,13 +39,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     whoever left it and on which machine, holds nothing.
 
     Raises:
-        UserError: if another command holds the folder: both would write the same files; if a folder
-            in it is a link that leads out of it; or if the lock is no plain file.
+        UserError: if nothing can be written there; if another command holds the folder: both would
+            write the same files; if a folder in it is a link that leads out of it; or if the lock
+            is no plain file.
     """
     if not is_first_process():
         with trace_kept(folder):
             yield
         return
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_links(folder)
     _refuse_strange(folder / LOCK_NAME)

@@ -6,7 +6,7 @@ from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
-from salmask_plugin.lab.runs.node import as_mistakes, built
+from salmask_plugin.lab.runs.node import as_mistakes, build
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer
@@ -34,7 +34,7 @@ def build_crops(settings: Settings, splits: ImageSplits) -> GuidedCrops | None:
             "localizer=given (object masks)."
         )
     with as_mistakes("the crops cannot be chosen"):
-        crops: GuidedCrops = built(node, {})
+        crops = build(node, GuidedCrops)
     if isinstance(crops.localizer, CachedLocalizer):
         check_cached(crops.localizer, splits)
     elif not splits.has_masks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from hydra.errors import InstantiationException
@@ -20,26 +20,50 @@ SPEAKING = (UserError, ValueError, OSError, ImportError, MisconfigurationExcepti
 """Errors that say what is wrong themselves."""
 LONGEST = 400
 """Characters of another library's error."""
+T = TypeVar("T")
 
 
-def built(node: dict[str, Any], arguments: dict[str, Any]) -> Any:
-    """Return the object of a node whose targets are allowed.
+@overload
+def build(node: dict[str, Any], /, **arguments: Any) -> Any: ...
+
+
+@overload
+def build(node: dict[str, Any], kind: type[T], /, **arguments: Any) -> T: ...
+
+
+def build(node: dict[str, Any], kind: type[Any] = object, /, **arguments: Any) -> Any:
+    """Build the object that a configuration node describes.
 
     Args:
-        node: with a ``_target_``.
+        node: with a ``_target_``; its targets are allowed.
+        kind: of the object: a target that is allowed elsewhere may build another one.
         arguments: added as they are.
 
     Raises:
-        UserError: naming the argument, if the constructor takes no such, or of another type; with
-            the error's words for whatever else it raises.
+        UserError: if it is no node, sets one of ``arguments``, which would be lost, or builds an
+            object of another kind; naming the argument, if the constructor takes no such, or of
+            another type; with the error's words for whatever else it raises.
     """
+    # A text would be read as YAML, and a node come out of it that nobody has checked.
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{node!r:.200} must be a node with a _target_, which says what is built.")
+    for key in sorted(arguments.keys() & node.keys()):
+        raise UserError(
+            f"{key}={node[key]!r} of {node['_target_']} would be lost: the command sets it."
+        )
     for fault in judge_node(node):
         raise UserError(f"{node['_target_']}: {fault.message}")
     # As a partial: merged into the node, arguments that are dataclasses would become
     # configuration themselves.
     with as_mistakes(f"{node['_target_']} cannot be built"):
         factory = instantiate(OmegaConf.create(node), _convert_="all", _partial_=True)
-        return factory(**arguments)
+        found = factory(**arguments)
+    if not isinstance(found, kind):
+        raise UserError(
+            f"{node['_target_']} builds an object of type {type(found).__name__}; in its place one "
+            f"of type {kind.__name__} is needed."
+        )
+    return found
 
 
 @contextmanager

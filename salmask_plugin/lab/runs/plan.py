@@ -17,9 +17,10 @@ import torch
 
 from salmask_plugin.lab.durations import in_words
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.build import PretrainData, build, build_parts
+from salmask_plugin.lab.runs.build import PretrainData, build_parts
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.launcher import check_world
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer, refused_in_words
 from salmask_plugin.lab.settings.allowed_targets import Trust
@@ -51,6 +52,7 @@ def plan(
     with tempfile.TemporaryDirectory() as folder, expected_warnings(), refused_in_words():
         trainer = build(
             {**settings.trainer, "max_steps": WARM_UP + max(TIMED, period)},
+            pl.Trainer,
             callbacks=[clock],
             logger=False,
             default_root_dir=folder,

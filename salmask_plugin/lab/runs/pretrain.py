@@ -19,7 +19,7 @@ from salmask_plugin.lab.errors import RunStopped, UserError
 from salmask_plugin.lab.results.store import RECORD_NAME, read_record, write_record
 from salmask_plugin.lab.results.terminal import filled_lines
 from salmask_plugin.lab.runs.band_channels import views_said
-from salmask_plugin.lab.runs.build import PretrainData, build, build_parts, build_splits
+from salmask_plugin.lab.runs.build import PretrainData, build_parts, build_splits
 from salmask_plugin.lab.runs.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callback,
@@ -33,6 +33,7 @@ from salmask_plugin.lab.runs.folder import CHECKPOINTS, keep_settings
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import check_processes, of_a_comparison
 from salmask_plugin.lab.runs.metrics_log import MetricsLog
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
@@ -129,8 +130,9 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
     if bar:
         callbacks.append(TQDMProgressBar(leave=False))
     with expected_warnings():
-        trainer: pl.Trainer = build(
+        return build(
             settings.trainer,
+            pl.Trainer,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=_logger(settings, folder),
@@ -141,7 +143,6 @@ def _trainer(settings: Settings, folder: Path, collecting: list[pl.Callback]) ->
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-    return trainer
 
 
 def _logger(settings: Settings, folder: Path) -> Logger:

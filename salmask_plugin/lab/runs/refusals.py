@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytorch_lightning as pl
 from hydra.utils import get_object
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.band_channels import check_channels
-from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
+from salmask_plugin.lab.runs.node import build
 from salmask_plugin.lab.settings.settings import Settings
 
 OWN_OPTIMIZATION = (ADIOSMoCoV2, ADIOSSimCLR)
@@ -48,6 +49,7 @@ def check_trainer(settings: Settings) -> None:
         with expected_warnings(), refused_in_words():
             build(
                 node,
+                pl.Trainer,
                 logger=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from salmask_plugin.lab.errors import UserError
@@ -90,6 +90,13 @@ FETCHING = ("download", "pretrained")
 """Arguments that have something fetched from the network."""
 UNASKED = {"salmask_plugin.localizers.pretrained.timm_network": "pretrained"}
 """Objects of the list that fetch something by default -> the argument that says no."""
+WITHOUT_A_FILE = {
+    "salmask_plugin.localizers.pretrained.coco_fasterrcnn_resnet50": "weights_file",
+    "salmask_plugin.localizers.pretrained.torchvision_resnet50": "weights_file",
+}
+"""Objects of the list that fetch their weights -> the argument that names a file instead."""
+UNBUILT = "localizer"
+"""A setting of every run, the paper's localizer by default: what uses it holds a copy."""
 _ADDRESS = re.compile(r"^[A-Za-z][\w+.-]+:|://")
 """A URL, or a source of timm's such as ``hf-hub:``; no Windows path, whose drive is one letter."""
 
@@ -103,7 +110,7 @@ def check_targets(node: Any, *, trust: Trust = False, foreign: bool = False) -> 
     a text.
 
     Args:
-        node: plain containers, every interpolation resolved.
+        node: the settings, plain containers, every interpolation resolved.
         trust: what the user allows.
         foreign: whether it may come from somebody else; then nothing may be fetched.
     """
@@ -112,7 +119,7 @@ def check_targets(node: Any, *, trust: Trust = False, foreign: bool = False) -> 
     allowed = trust or frozenset()
     _check(node, "", ALLOWED | allowed, inside=False)
     if foreign:
-        for word in fetches(node):
+        for word in fetched_by_run(node):
             if word not in allowed:
                 raise UserError(
                     f"the settings hold {word!r}, which fetches something from the network; a run "
@@ -120,8 +127,13 @@ def check_targets(node: Any, *, trust: Trust = False, foreign: bool = False) -> 
                 )
 
 
+def fetched_by_run(settings: Mapping[str, Any]) -> list[str]:
+    """Return what has something fetched when the parts of a run with these settings are built."""
+    return fetches({key: value for key, value in settings.items() if key != UNBUILT})
+
+
 def fetches(node: Any) -> list[str]:
-    """Return what has something fetched: names of arguments that are set, and addresses."""
+    """Return what has something fetched: names of arguments that are set, of objects, addresses."""
     return list(dict.fromkeys(_fetches(node, inside=False)))
 
 
@@ -158,7 +170,10 @@ def _check_text(value: Any, path: str) -> None:
 def _fetches(node: Any, *, inside: bool) -> Iterator[str]:
     if isinstance(node, dict):
         inside = inside or "_target_" in node
-        unasked = UNASKED.get(str(node.get("_target_")))
+        target = str(node.get("_target_"))
+        if target in WITHOUT_A_FILE and not node.get(WITHOUT_A_FILE[target]):
+            yield target
+        unasked = UNASKED.get(target)
         asked = {**node, unasked: node.get(unasked, True)} if unasked else node
         yield from (key for key in FETCHING if inside and asked.get(key))
         for value in node.values():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.settings.settings import Settings
 
 
@@ -22,6 +23,7 @@ class EvaluationRequest:
         is_transfer: whether the data are not the run's own.
         settings: of the whole run, for its views, loader, seed and device.
         folder: where results and a task's own checkpoints go; None before it is known.
+        pictures: of the result; whoever writes the result draws them afterwards.
     """
 
     name: str
@@ -31,6 +33,7 @@ class EvaluationRequest:
     is_transfer: bool
     settings: Settings
     folder: Path | None = None
+    pictures: LatePictures = field(default_factory=LatePictures, compare=False, repr=False)
 
     @property
     def asked_data(self) -> str:

@@ -15,7 +15,7 @@ from salmask_plugin.lab.runs.launcher import alone, check_world
 from salmask_plugin.lab.runs.pretrain import pretrain
 from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
-from salmask_plugin.lab.settings.allowed_targets import Trust
+from salmask_plugin.lab.settings.allowed_targets import Trust, fetched_by_run
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named
 from salmask_plugin.lab.settings.unused import refuse_unused
@@ -56,6 +56,17 @@ def run_one(
             with alone():
                 evaluate(settings, folder, only_missing=True)
     return folder
+
+
+def fetched_again(folder: Path) -> list[str]:
+    """Return the flags by which another command may fetch what a run has been allowed to.
+
+    Args:
+        folder: of the run.
+    """
+    if not (folder / RECORD_NAME).is_file():
+        return []
+    return [f"--allow={word}" for word in fetched_by_run(read_record(folder).config)]
 
 
 def unlabelled_pictures(folder: Path) -> str | None:

@@ -221,6 +221,7 @@ def test_a_changed_image_is_named_and_its_chunk_redone(tmp_path, capsys):
         ((), [*DATA, "localizer=momentum", "localizer.layer=x"], "has no maps of whole images"),
         (("--size", "100"), CACHE, "a multiple of 32, such as 96"),
         (("--size", "8"), CACHE, "--size 8 must be at least 32"),
+        (("--size", "0"), CACHE, "--size 0 must be at least 32"),
         (("--grid", "1"), CACHE, "--grid 1 must be at least 2"),
         (("--agreement", "1"), CACHE, "--agreement 1 must be at least 2"),
     ],
@@ -228,6 +229,9 @@ def test_a_changed_image_is_named_and_its_chunk_redone(tmp_path, capsys):
 def test_mistakes_are_said_in_a_line(folder, capsys, flags, settings, message):
     assert run_cache(folder, *flags, settings=settings) == 2
     assert message in capsys.readouterr().err
+    new = folder.parent / "new"
+    assert run_cache(new, *flags, settings=settings) == 2
+    assert not new.exists()  # said before hours of maps, not after them
 
 
 def test_a_cache_that_is_not_there(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Any folder of pictures: what is read, when it has labels, and what is said where it has none."""
 
+import shutil
+
 import pytest
 
 from salmask_plugin.lab.data import picture_folder
@@ -132,3 +134,55 @@ def test_a_split_without_images_names_the_other(tmp_path, save_picture):
     assert images_of(splits, "train") is splits.train
     with pytest.raises(ValueError, match="data folder has no val images; use --split train"):
         images_of(splits, "val")
+
+
+def test_a_mistake_in_a_layout_with_labels_is_told(tmp_path, make_classes, save_picture):
+    """Such folders were read as pictures without labels, and nobody said so."""
+    make_classes(tmp_path / "set" / "train", {"a": 2, "b": 2})
+    make_classes(tmp_path / "set" / "val", {"a": 1, "b": 1})
+    assert picture_folder(tmp_path / "set").unlabelled is None
+
+    def refused(words, change, **given):
+        root = tmp_path / words.split()[0].strip("'")
+        shutil.copytree(tmp_path / "set", root, symlinks=True)
+        change(root)
+        with pytest.raises(ValueError, match=words):
+            picture_folder(root, **given)
+
+    def masked(root):
+        shutil.copytree(root, tmp_path / "masks")
+        next((tmp_path / "masks" / "val" / "b").iterdir()).unlink()
+
+    def linked(root):
+        shutil.rmtree(root / "val")
+        (root / "val").symlink_to(root / "train")
+
+    def emptied(root):
+        shutil.rmtree(root / "train" / "b")
+        (root / "train" / "b").mkdir()
+
+    refused("1 of 2 pictures have no mask", masked, masks=tmp_path / "masks")
+    refused("one folder, linked", linked)
+    refused("no images .* in 'b'", emptied)
+    refused(
+        "'c' of .* is not among the training", lambda root: make_classes(root / "val", {"c": 1})
+    )
+
+
+def test_folders_that_are_no_classes_of_the_other_split_are_no_labels(
+    tmp_path, make_classes, save_picture, reds
+):
+    make_classes(tmp_path / "train", {"2019": 2, "2020": 1})
+    make_classes(tmp_path / "val", {"2021": 1})
+    splits = picture_folder(tmp_path)
+    assert (len(splits.train), len(splits.val)) == (3, 0)
+    assert "'2021' of" in splits.unlabelled
+    shutil.rmtree(tmp_path / "val")
+    save_picture(tmp_path / "val" / "x.png", 7)
+    assert len(picture_folder(tmp_path).train) == 3
+
+
+def test_an_empty_folder_among_photographs_is_no_mistake(tmp_path, make_classes):
+    make_classes(tmp_path, {"a": 2, "b": 1})
+    (tmp_path / "c").mkdir()
+    assert len(picture_folder(tmp_path).train) == 3

@@ -8,6 +8,7 @@ from salmask_plugin.lab.downstream import training
 from salmask_plugin.lab.downstream.depth.training import DEPTH
 from salmask_plugin.lab.downstream.detection.training import DETECTION
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.folder import CHECKPOINTS
 from salmask_plugin.lab.settings.compose import compose_settings
 
@@ -32,7 +33,7 @@ def start(kind, folder, *given):
     root = "detect" if kind is DETECTION else "depth"
     settings = compose_settings([*given, *SMALL], root=root)
     plan = kind.plan(settings[kind.name], settings["trainer"], settings)
-    kind.train_and_test(plan, narrow_backbone(), folder)
+    kind.train_and_test(plan, narrow_backbone(), folder, LatePictures())
 
 
 def begun(folder):

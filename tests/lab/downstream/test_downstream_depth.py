@@ -19,6 +19,7 @@ from salmask_plugin.lab.downstream.depth.generated_sequences import generated_se
 from salmask_plugin.lab.downstream.depth.training import DEPTH, plan_of, train_and_test
 from salmask_plugin.lab.probes.tasks import requested_tasks
 from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_record
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.metrics_log import METRICS_NAME, read_rows
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -84,12 +85,12 @@ def plan_and_backbone(*changes, view_filter=None):
 def test_a_resumed_depth_is_the_uninterrupted_one(tmp_path):
     plan, backbone = plan_and_backbone("trainer.log_every_n_steps=1")
     before = copy.deepcopy(backbone.network.state_dict())
-    whole = train_and_test(plan, backbone, tmp_path)
+    whole = train_and_test(plan, backbone, tmp_path, LatePictures())
     last = newest_checkpoint(tmp_path / "checkpoints")
     expected = torch.load(last, weights_only=True)["state_dict"]
     log = read_rows(tmp_path / "metrics" / METRICS_NAME)
     last.unlink()
-    resumed = train_and_test(plan, backbone, tmp_path)
+    resumed = train_and_test(plan, backbone, tmp_path, LatePictures())
     found = torch.load(newest_checkpoint(tmp_path / "checkpoints"), weights_only=True)
     assert all(torch.equal(found["state_dict"][key], value) for key, value in expected.items())
     assert resumed.metrics == whole.metrics
@@ -110,7 +111,7 @@ def test_a_filter_and_fine_tuning_are_in_the_protocol(tmp_path):
         "depth.schedule.epochs=1",
         view_filter=HighPassFilter(5, 2.0),
     )
-    protocol = train_and_test(plan, backbone, tmp_path).protocol
+    protocol = train_and_test(plan, backbone, tmp_path, LatePictures()).protocol
     assert protocol["encoder"] == "fine-tuned"
     assert "HighPassFilter" in protocol["view_filter"]
 
@@ -130,7 +131,7 @@ def test_a_frozen_encoder_that_changed_is_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "model_of", leaky)
     with pytest.raises(RuntimeError, match="weights or statistics changed"):
-        train_and_test(plan, backbone, tmp_path)
+        train_and_test(plan, backbone, tmp_path, LatePictures())
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from salmask_plugin.lab.downstream.folders import ASKED
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import TASKS, is_done
 from salmask_plugin.lab.results import DataSet, RunRecord, read_record, write_record
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.build import build
 from salmask_plugin.lab.runs.checkpoints import newest_checkpoint
 from salmask_plugin.lab.runs.folder import some_settings
@@ -112,12 +113,12 @@ def plan_and_backbone(*changes):
 def test_a_resumed_detector_is_the_uninterrupted_one(tmp_path):
     plan, backbone = plan_and_backbone("trainer.log_every_n_steps=1")
     before = copy.deepcopy(backbone.network.state_dict())
-    whole = train_and_test(plan, backbone, tmp_path)
+    whole = train_and_test(plan, backbone, tmp_path, LatePictures())
     last = newest_checkpoint(tmp_path / "checkpoints")
     expected = torch.load(last, weights_only=True)
     log = read_rows(tmp_path / "metrics" / METRICS_NAME)
     last.unlink()
-    resumed = train_and_test(plan, backbone, tmp_path)
+    resumed = train_and_test(plan, backbone, tmp_path, LatePictures())
     found = torch.load(newest_checkpoint(tmp_path / "checkpoints"), weights_only=True)
     assert found["global_step"] == expected["global_step"] == 2
     assert all(
@@ -136,7 +137,7 @@ def test_a_frozen_backbone_ends_as_it_began(tmp_path):
     plan, backbone = plan_and_backbone(
         "detection.model.freeze_backbone=true", "detection.model.masks=false"
     )
-    result = train_and_test(plan, backbone, tmp_path)
+    result = train_and_test(plan, backbone, tmp_path, LatePictures())
     assert result.protocol["backbone"] == "frozen, with its BatchNorm"
     assert "mask_ap" not in result.metrics
     state = torch.load(newest_checkpoint(tmp_path / "checkpoints"), weights_only=True)["state_dict"]
@@ -253,7 +254,7 @@ def test_a_detector_learns_to_find_drawn_objects(tmp_path):
     given = ["detection=quick", "trainer.accelerator=cpu", *(f"detection.{c}" for c in changes)]
     settings = compose_settings(given, root="detect")
     plan = plan_of(settings["detection"], trainer=settings["trainer"], seed=0, workers=0)
-    metrics = train_and_test(plan, narrow_backbone(), tmp_path).metrics
+    metrics = train_and_test(plan, narrow_backbone(), tmp_path, LatePictures()).metrics
     assert metrics["box_ap50"] > 50
     assert metrics["mask_ap50"] > 50
 

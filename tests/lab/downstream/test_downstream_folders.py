@@ -1,12 +1,14 @@
 """A task's result and the record beside it, when one of the two was lost or is somebody else's."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 from salmask_plugin.lab.downstream.folders import train_once
 from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, read_record, write_record
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.settings.settings import Settings
 
 FOUND = Evaluation({"abs_rel": 0.25}, {"crop": "garg"}, {"loss": (2.0, 1.5)})
@@ -21,10 +23,12 @@ def run(tmp_path):
     return tmp_path
 
 
-def train(run, work):
+def train(run, work, pictures=None):
     settings = Settings({"name": None, "seed": 0, "depth": {"epochs": 1}}, {"depth": "quick"}, ())
     backbone = SimpleNamespace(fingerprint="f" * 64, source="a test")
-    train_once("depth", settings, run, backbone, work, picture="depth.png", digits=3)
+    train_once(
+        "depth", settings, run, backbone, work, pictures=pictures or LatePictures(), digits=3
+    )
     return read_record(run).evaluations
 
 
@@ -35,6 +39,33 @@ def test_a_result_that_the_record_lacks_is_brought_back(run, capsys):
     assert train(run, None)["quick"] == first
     assert "missing" in capsys.readouterr().out
     assert (first.metrics, first.curves) == (FOUND.metrics, FOUND.curves)
+
+
+@pytest.mark.parametrize("fails", [OSError("full"), ValueError("a picture has gone"), None])
+def test_a_picture_is_drawn_when_its_result_is_written(fails, run, capsys):
+    """It came first: a disk without room for it lost a training of days."""
+    folder = run / "depth" / "quick-seed0"
+    seen = []
+
+    def draw():
+        seen.append((json.loads((folder / "result.json").read_text()), read_record(run)))
+        if fails:
+            raise fails
+
+    def work(folder):
+        pictures.add(folder / "depth.png", draw)
+        return FOUND
+
+    pictures = LatePictures()
+    told = pytest.warns(UserWarning, match=rf"depth\.png could not be drawn .*{fails}")
+    with told if fails else nullcontext():
+        train(run, work, pictures)
+    ((result, record),) = seen
+    assert result["metrics"] == record.evaluations["quick"].metrics == FOUND.metrics
+    said = capsys.readouterr().out
+    assert "abs_rel 0.250" in said
+    assert (f"{folder / 'result.json'}, depth.png" in said) is (fails is None)
+    assert pictures.draw() == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from PIL import Image
 from salmask_plugin.cli.main import main
 from salmask_plugin.encoders import load_backbone, small_convnet
 from salmask_plugin.lab.data import evaluation_transform, read_image
+from salmask_plugin.lab.embed import embed as embed_module
 from salmask_plugin.lab.embed.neighbours import nearest
 from salmask_plugin.lab.embed.picture import APART, in_unit_square, spread_out, thumbnail
 from salmask_plugin.lab.embed.projection import project
@@ -127,6 +128,43 @@ def test_projections_that_cannot_be(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install umap-learn"):
         project(np.ones((20, 3)), "umap")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [(["--projection", "umap"], "pip install umap-learn"), ([], "out cannot be written")],
+)
+def test_what_cannot_be_is_said_before_any_picture_is_looked_at(
+    given, words, tmp_path, checkpoint, save_picture, monkeypatch, capsys
+):
+    for value in range(20):
+        save_picture(tmp_path / "photos" / f"{value}.png", value)
+    monkeypatch.setattr(embed_module, "_features", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    if not given:
+        (tmp_path / "file").touch()
+    out = tmp_path / ("out" if given else "file/out")
+    arguments = [str(checkpoint), str(tmp_path / "photos"), str(out), "--view-size", "32"]
+    assert main(["embed", *arguments, *given]) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_features(
+    tmp_path, checkpoint, save_picture, monkeypatch
+):
+    def gone(*given):
+        raise OSError("x.png has gone")
+
+    for value in range(3):
+        save_picture(tmp_path / "photos" / f"{value}.png", value)
+    monkeypatch.setattr(embed_module, "draw_embedding", gone)
+    with pytest.warns(UserWarning, match=r"embedding\.png could not be drawn .*has gone"):
+        found = embed_module.embed(checkpoint, tmp_path / "photos", tmp_path / "out", view_size=32)
+    assert sorted(path.name for path in found.files) == sorted([*FILES, "neighbours.png"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        path.name for path in found.files
+    )
 
 
 def test_neighbours_are_the_largest_cosines():

@@ -1,5 +1,6 @@
 """`logistic` and `occlusion` as tasks of the command, from settings to record."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,9 +16,10 @@ from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data.channels import RGB
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes import classification_check, features, guesses
+from salmask_plugin.lab.probes.evaluate import evaluate_run
 from salmask_plugin.lab.probes.tasks import TASKS as TASKS_BY_KIND
 from salmask_plugin.lab.probes.tasks import check_tasks, requested_tasks
-from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results import read_record, write_record
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.guess_gallery import GuessRow, draw_guesses
 from salmask_plugin.lab.results.report_files import png_of
@@ -231,6 +233,19 @@ def test_the_picture_says_what_was_guessed_of_each(monkeypatch, tmp_path):
         assert (black == 0).all(2).mean() == 0.25  # 30 % of 4 cells: one
     assert any(row.guesses[0] != row.label for row in rows)
     assert (tmp_path / HIDDEN).read_bytes() == b"PNG"
+
+
+def test_a_picture_that_cannot_be_written_loses_no_result(run, record, tmp_path, capsys):
+    there = tmp_path / "run"
+    shutil.copytree(run, there)
+    (there / HIDDEN).unlink()
+    (there / HIDDEN).mkdir()
+    write_record(there, replace(record, evaluations={}))
+    with pytest.warns(UserWarning, match=rf"{HIDDEN} could not be drawn"):
+        found = evaluate_run(there, ["evaluation.tasks=[occlusion]"]).evaluations["occlusion"]
+    assert found.metrics == record.evaluations["occlusion"].metrics
+    assert read_record(there).evaluations["occlusion"].metrics == found.metrics
+    assert "top1_linear" in capsys.readouterr().out
 
 
 def test_object_masks_of_the_data_say_where_the_object_is(tmp_path):

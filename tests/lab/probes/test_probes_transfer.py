@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torchvision
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.encoders import load_backbone
+from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes.transfer import asked_filter
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs import folder_lock
 
@@ -117,6 +121,7 @@ def test_results_of_two_encoders_do_not_mix(evaluated, tmp_path, capsys):
         (["evaluation.reestimate_batch_norm=true"], "a setting of `salmask evaluate`"),
         (["architecture=resnet50"], "does not fit ResNet"),
         (["filter=[4]"], "must be auto, null or [taps, sigma]"),
+        (["filter=[inf,1]"], "kernel_size=inf must be an odd number of taps"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_computed(
@@ -125,3 +130,24 @@ def test_bad_input_is_refused_before_anything_is_computed(
     assert transfer(checkpoint, tmp_path / "out", *overrides) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([9.9, 2], "kernel_size=9.9 must be an odd number of taps"),
+        ([9.0, 2], "kernel_size=9.0 must be an odd number of taps"),
+        ([8, 2], "kernel_size=8 must be an odd number of taps"),
+        ([True, 2], "kernel_size=True must be an odd number of taps"),
+        ([float("nan"), 2], "kernel_size=nan must be an odd number of taps"),
+        ([9, float("inf")], "sigma=inf must be a number above 0"),
+        ([9, 0], "sigma=0 must be a number above 0"),
+        ([9, None], "sigma=None must be a number above 0"),
+    ],
+)
+def test_a_filter_is_taken_as_it_is_typed_or_refused(value, words):
+    """Taps of 9.9 were 9."""
+    with pytest.raises(UserError, match=re.escape(words)):
+        asked_filter(value)
+    found = asked_filter([9, 2])
+    assert (found.kernel_size, found.sigma) == (9, 2.0)

@@ -19,7 +19,8 @@ SECOND = ["+data@evaluation.data.other=generated", "evaluation.tasks=[knn,other/
 
 
 def row_of(tmp_path, *more):
-    overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study", *more]
+    overrides = ["data=generated", "localizer=uniform", "compare.only=[mean]", f"out={tmp_path}"]
+    overrides += ["name=study", *more]
     (row,) = plan_rows(compose_settings(overrides), overrides)
     return row
 
@@ -115,8 +116,8 @@ def test_finished_runs_of_other_settings_are_no_rows_of_the_comparison(tmp_path)
     row = row_of(tmp_path)
     keep_settings(row.folder, row.settings)
     record(row)
-    overrides = ["data=generated", "compare.only=[mean]", f"out={tmp_path}", "name=study"]
-    changed = [*overrides, "method.learning_rate=0.5"]
+    overrides = ["data=generated", "localizer=uniform", "compare.only=[mean]", f"out={tmp_path}"]
+    changed = [*overrides, "name=study", "method.learning_rate=0.5"]
     assert row_of(tmp_path, changed[-1]).folder == row.folder
     with pytest.raises(
         UserError, match=r"other settings \(method\.learning_rate: 0\.015 there, 0\.5"

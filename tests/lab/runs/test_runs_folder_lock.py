@@ -5,14 +5,17 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes import evaluate as evaluation
 from salmask_plugin.lab.runs import folder_lock
 from salmask_plugin.lab.runs.folder_lock import LOCK_NAME, alone_in
+from salmask_plugin.lab.runs.writable import check_writable
 
 HOLDS = """
 import sys, time
@@ -80,6 +83,46 @@ def test_a_file_system_without_locks_is_said_and_no_obstacle(tmp_path, monkeypat
     monkeypatch.setattr(FileLock, "acquire", refused)
     with alone_in(tmp_path):
         assert "cannot be locked against other commands: [Errno" in capsys.readouterr().out
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """No file can be made anywhere, whoever tries; root may write where modes forbid it."""
+    opened = Path.open
+
+    def refused(self, mode="r", *rest, **named):
+        if "x" in mode:
+            raise OSError(errno.EROFS, "Read-only file system", str(self))
+        return opened(self, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", refused)
+
+
+@pytest.mark.parametrize("place", [".", "not/there"])
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(place, tmp_path, read_only):
+    """The lock alone was missed; the results of hours were then lost when they were written."""
+    words = r"cannot be written, and results go there: .*Read-only"
+    with pytest.raises(UserError, match=words), alone_in(tmp_path / place):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluations_look_first_whether_results_can_be_written(tmp_path, read_only, monkeypatch):
+    monkeypatch.setattr(evaluation, "read_settings", lambda folder, trust: None)
+    monkeypatch.setattr(evaluation, "apply_overrides", lambda *given, trust: None)
+    monkeypatch.setattr(evaluation, "check_run", lambda *given: None)
+    monkeypatch.setattr(evaluation, "evaluate", None)
+    with pytest.raises(UserError, match="cannot be written, and results go there"):
+        evaluation.evaluate_run(tmp_path)
+
+
+def test_asking_leaves_nothing_behind(tmp_path):
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "there")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/below cannot be written"):
+        check_writable(tmp_path / "file" / "below")
 
 
 def test_other_processes_of_the_same_command_do_not_wait_for_the_first(tmp_path, monkeypatch):

@@ -8,11 +8,24 @@ from contextlib import suppress
 
 import pytest
 import torch
+from oracles.narrow_resnet import narrow_backbone
 
 from salmask_plugin.cli.main import main
+from salmask_plugin.lab.downstream.depth.training import DEPTH
+from salmask_plugin.lab.downstream.detection.training import DETECTION
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.build import build, build_masking, memory_format
-from salmask_plugin.lab.runs.node import as_mistakes, check_takes_views
+from salmask_plugin.lab.probes.pictures import checked_data
+from salmask_plugin.lab.runs.band_channels import transform_of
+from salmask_plugin.lab.runs.build import (
+    build_backbone,
+    build_masking,
+    build_module,
+    build_splits,
+    memory_format,
+)
+from salmask_plugin.lab.runs.node import as_mistakes, build, check_takes_views
+from salmask_plugin.lab.runs.refusals import check_trainer
+from salmask_plugin.lab.runs.trained import load_module
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -120,6 +133,63 @@ def test_views_that_no_masking_can_work_on_are_one_sentence(size):
     settings = with_wrong(["view_size"], size)
     with suppress(UserError, ValueError):
         build_masking(settings)
+
+
+FILL = {"_target_": "salmask_plugin.MeanFill"}
+
+
+@pytest.mark.parametrize(
+    ("place", "start", "wanted"),
+    [
+        ("data", build_splits, "type MeanFill; .* of type ImageSplits is needed"),
+        ("data", lambda settings: checked_data(settings.data), "of type ImageSplits"),
+        ("masking", build_masking, "of type SaliencyMasking"),
+        ("backbone", build_backbone, "of type tuple"),
+        ("method", lambda settings: build_module(settings, None, None), "MeanFill"),
+        ("views", transform_of, "MeanFill cannot make views of a picture"),
+        ("trainer", check_trainer, "MeanFill"),
+    ],
+)
+def test_a_node_that_builds_something_else_is_one_sentence(place, start, wanted):
+    with pytest.raises(UserError, match=wanted):
+        start(with_wrong([place], FILL))
+
+
+@pytest.mark.parametrize("name", ["data", "schedule", "test", "model"])
+@pytest.mark.parametrize("root", ["detect", "depth"])
+def test_a_part_of_a_downstream_task_that_builds_something_else_is_one_sentence(name, root):
+    kind = {"detect": DETECTION, "depth": DEPTH}[root]
+    few = [f"depth.data.{name}" for name in ("train_sequences=1", "test_sequences=1", "height=32")]
+    few += ["depth.data.width=48", "depth.schedule.batch_size=2"]
+    few = ["detection.data.train_images=4"] if root == "detect" else few
+    settings = compose_settings([f"{kind.name}=quick", *few], root=root)
+    node = settings[kind.name]
+    if name not in node:
+        return
+    other = {**node, name: {**FILL, "masks": False} if name == "model" else FILL}
+    with pytest.raises(UserError, match="MeanFill"):
+        kind.build(kind.plan(other, settings.trainer, settings), narrow_backbone())
+
+
+def test_features_are_of_a_network_with_a_dimension():
+    with pytest.raises(UserError, match="an encoder and the dimension of its features"):
+        build_backbone(with_wrong(["backbone"], PAIR))
+
+
+PAIR = {"_target_": "salmask_plugin.filters.kernel_for_view", "kernel_size": 3, "sigma": 1.0}
+PAIR["view_size"] = 32
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"epoch": 1}, {"state_dict": 3}, [1], {"state_dict": {1: 2}}]
+)
+def test_a_checkpoint_without_weights_is_one_sentence(content, tmp_path):
+    torch.save(content, tmp_path / "epoch-0000.ckpt")
+    settings = tiny()
+    with pytest.raises(
+        UserError, match=r"epoch-0000\.ckpt (is no checkpoint of a run|does not fit)"
+    ):
+        load_module(settings, build_splits(settings), None, tmp_path / "epoch-0000.ckpt")
 
 
 @pytest.fixture(scope="module")

@@ -202,6 +202,15 @@ def test_descriptions_of_weights_of_another_form_are_one_sentence(name, content,
     assert all(str(tmp_path) in text or name in text for text in refused)
 
 
+@pytest.mark.parametrize("file", ["sub/b.pt", "./b.pt", "b.pt/", "C:b.pt", "sub\\\\b.pt", "..", ""])
+def test_an_export_names_a_file_beside_its_description(file, tmp_path):
+    (tmp_path / "b.pt").write_bytes(b"")
+    (tmp_path / "backbone.json").write_text(json.dumps({"salmask": {**EXPORT, "file": file}}))
+    for place in (tmp_path, tmp_path / "b.pt"):
+        with pytest.raises(ValueError, match=r"salmask\.file must be the name of a file beside it"):
+            find_source(place)
+
+
 @pytest.mark.parametrize("epochs", [..., None, "x", -1, [1], 10**400, float("inf"), float("nan")])
 def test_a_record_without_its_epochs_is_one_sentence(epochs, tmp_path):
     (tmp_path / "record.json").write_text(json.dumps(changed({"epochs": 1}, ["epochs"], epochs)))

@@ -275,7 +275,7 @@ def test_what_a_schedule_decides_is_refused(command, setting, capsys, tmp_path):
 def test_the_lists_of_what_is_set_are_those_of_the_code(monkeypatch, tmp_path):
     seen = {}
 
-    def recorded(node, **arguments):
+    def recorded(node, kind=None, /, **arguments):
         seen[node["_target_"].rpartition(".")[2]] = set(arguments)
         return (torch.nn.Identity(), 1) if "name" in node else torch.nn.Identity()
 

@@ -18,6 +18,7 @@ from salmask_plugin.lab.settings.allowed_targets import (
     ALLOWED,
     FETCHING,
     UNASKED,
+    WITHOUT_A_FILE,
     check_targets,
     fetches,
 )
@@ -155,6 +156,7 @@ def test_a_foreign_run_folder_runs_nothing(command, place, tmp_path, capsys):
 
 
 TIMM = "salmask_plugin.localizers.pretrained.timm_network"
+RESNET50 = "salmask_plugin.localizers.pretrained.torchvision_resnet50"
 FETCHED = [
     ({"download": True}, "download"),
     ({"network": {"_target_": "salmask_plugin.MeanFill", "pretrained": True}}, "pretrained"),
@@ -162,6 +164,8 @@ FETCHED = [
     ({"root": "hf-hub:someone/network"}, "hf-hub:someone/network"),
     ({"root": " s3://bucket/x"}, " s3://bucket/x"),
     ({"network": {"_target_": TIMM, "name": "resnet18"}}, "pretrained"),
+    ({"network": {"_target_": RESNET50, "weights_file": None}}, RESNET50),
+    ({"network": {"_target_": RESNET50}}, RESNET50),
 ]
 
 
@@ -190,6 +194,32 @@ def test_what_fetches_by_default_is_known():
     }
     assert {name: word for (name, word), given in defaults.items() if given} == UNASKED
     assert not fetches({"_target_": TIMM, "name": "resnet18", "pretrained": False})
+    # What asks torchvision for an address does so where no file is named.
+    own = [get_object(name) for name in ALLOWED if ".localizers." in name]
+    assert {
+        f"{made.__module__}.{made.__name__}"
+        for made in own
+        if "_resolve(" in inspect.getsource(made)
+    } == WITHOUT_A_FILE.keys()
+    for name, argument in WITHOUT_A_FILE.items():
+        assert inspect.signature(get_object(name)).parameters[argument].default is None
+        assert not fetches({"_target_": name, argument: "mine.pth"})
+
+
+def test_a_localizer_that_nothing_of_a_run_uses_is_not_judged_for_what_it_fetches(tmp_path):
+    """Every run has one, the paper's by default; what uses it holds a copy."""
+    written(tmp_path, localizer={"_target_": "salmask_plugin.SCDALocalizer", "network": NETWORK})
+    read_settings(tmp_path)
+    masking = {**demo().masking, "localizer": {"network": NETWORK}}
+    written(tmp_path, masking=masking)
+    with pytest.raises(UserError, match=f"--allow {RESNET50}"):
+        read_settings(tmp_path)
+    written(tmp_path, localizer={"_target_": "os.mkdir"})
+    with pytest.raises(UserError, match="not allowed"):
+        read_settings(tmp_path)
+
+
+NETWORK = {"_target_": RESNET50, "weights_file": None}
 
 
 def test_arguments_without_names_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from salmask_plugin.lab.downstream.training import (
 )
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import asked_processes
+from salmask_plugin.lab.runs.node import build
 
 PICTURE = "depth.png"
 
@@ -50,9 +52,9 @@ def plan_of(node: dict[str, Any], *, trainer: dict[str, Any], seed: int, workers
         UserError: if settings and data do not fit each other.
         ValueError: whatever the data refuse.
     """
-    schedule: DepthSchedule = build(node["schedule"])
-    test: DepthTest = build(node["test"])
-    splits: DepthSplits = build(node["data"])
+    schedule = build(node["schedule"], DepthSchedule)
+    test = build(node["test"], DepthTest)
+    splits = build(node["data"], DepthSplits)
     if len(splits.train) < schedule.batch_size:
         raise UserError(
             f"schedule.batch_size={schedule.batch_size} is larger than the {len(splits.train)} "
@@ -74,15 +76,16 @@ def model_of(plan: DepthPlan, backbone: PretrainedBackbone) -> Monodepth:
         ValueError: if the backbone is no ResNet with the standard stem, or an argument of the model
             is out of range.
     """
-    model: Monodepth = network_around(backbone, plan)
-    return model
+    return network_around(backbone, plan, Monodepth)
 
 
-def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) -> Evaluation:
+def train_and_test(
+    plan: DepthPlan, backbone: PretrainedBackbone, folder: Path, pictures: LatePictures
+) -> Evaluation:
     """Train depth around a copy of the backbone's network, and return the seven numbers.
 
-    Checkpoints, logs and the picture go into ``folder``; a checkpoint there is where training goes
-    on.
+    Checkpoints and logs go into ``folder``; a checkpoint there is where training goes on. The
+    picture is added to ``pictures``, which are drawn once the result is written.
 
     Raises:
         ValueError: if the backbone is none that has the five maps.
@@ -115,7 +118,8 @@ def train_and_test(plan: DepthPlan, backbone: PretrainedBackbone, folder: Path) 
     metrics = tested.metrics()
     if trainer.is_global_zero:
         title = f"{plan.splits.name}, {plan.schedule.epochs} epochs, {backbone.source}"
-        tested.write_picture(folder / PICTURE, title=title)
+        picture = folder / PICTURE
+        pictures.add(picture, partial(tested.write_picture, picture, title=title))
     protocol = _protocol(plan, backbone, model)
     return Evaluation(metrics, protocol, history.curves, history.seconds)
 
@@ -154,6 +158,5 @@ DEPTH = Downstream(
     read=plan_of,
     build=model_of,
     train_and_test=train_and_test,
-    picture=PICTURE,
     digits=3,
 )

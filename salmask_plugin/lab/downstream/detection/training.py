@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from salmask_plugin.lab.downstream.training import (
 )
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.launcher import asked_processes
+from salmask_plugin.lab.runs.node import build
 
 PICTURE = "detections.png"
 
@@ -56,8 +58,8 @@ def plan_of(
         UserError: if settings and data do not fit each other.
         ValueError: whatever the data refuse.
     """
-    schedule: Schedule = build(node["schedule"])
-    splits: InstanceSplits = build(node["data"])
+    schedule = build(node["schedule"], Schedule)
+    splits = build(node["data"], InstanceSplits)
     if node["model"]["masks"] and not splits.has_outlines:
         raise UserError(
             f"model.masks=true needs outlines; {splits.name} has objects with boxes alone."
@@ -78,15 +80,16 @@ def detector_of(plan: DetectionPlan, backbone: PretrainedBackbone) -> C4Detector
     Raises:
         ValueError: if the backbone has no C4 map, or an argument of the model is out of range.
     """
-    detector: C4Detector = network_around(backbone, plan, num_classes=len(plan.splits.classes))
-    return detector
+    return network_around(backbone, plan, C4Detector, num_classes=len(plan.splits.classes))
 
 
-def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Path) -> Evaluation:
+def train_and_test(
+    plan: DetectionPlan, backbone: PretrainedBackbone, folder: Path, pictures: LatePictures
+) -> Evaluation:
     """Train a detector on a copy of the backbone's network, and return the benchmark's numbers.
 
-    Checkpoints, logs and the picture go into ``folder``; a checkpoint there is where training goes
-    on.
+    Checkpoints and logs go into ``folder``; a checkpoint there is where training goes on. The
+    picture is added to ``pictures``, which are drawn once the result is written.
 
     Raises:
         ValueError: if the backbone is none that has a C4 map.
@@ -119,7 +122,9 @@ def train_and_test(plan: DetectionPlan, backbone: PretrainedBackbone, folder: Pa
     metrics, words = metrics_of(tested.found, plan.splits, masks=detector.roi_heads.has_mask())
     if trainer.is_global_zero:
         title = f"{plan.splits.name}, {plan.schedule.steps} steps, {backbone.source}"
-        write_picture(folder / PICTURE, tested.found, plan.splits, title=title)
+        picture = folder / PICTURE
+        draw = partial(write_picture, picture, tested.found, plan.splits, title=title)
+        pictures.add(picture, draw)
     protocol = _protocol(plan, backbone, detector, trainer, tested.batches)
     return Evaluation(metrics, {**protocol, "metric": words}, history.curves, history.seconds)
 
@@ -179,6 +184,5 @@ DETECTION = Downstream(
     read=plan_of,
     build=detector_of,
     train_and_test=train_and_test,
-    picture=PICTURE,
     digits=2,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,11 +32,12 @@ from salmask_plugin.lab.measures.recipes import (
     with_embedded_localizer,
 )
 from salmask_plugin.lab.results.environment import environment
+from salmask_plugin.lab.results.late_pictures import files_written
 from salmask_plugin.lab.results.statistics import estimate
-from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.example_views import can_be_shown
 from salmask_plugin.lab.runs.folder import below_out
+from salmask_plugin.lab.runs.writable import check_writable
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.seeding import step_generator
@@ -57,7 +58,7 @@ class Audit:
     Attributes:
         rows: a recipe and kind of view each.
         protocol: what was measured, and how.
-        files: suffix -> file that was written.
+        files: suffix -> file that was written; a figure that could not be drawn is none.
     """
 
     rows: list[CoverageRow]
@@ -98,6 +99,7 @@ def audit(
     asked.check(splits)
     name = settings.name or safe_name(f"{splits.name}-{settings.choices['localizer']}")
     target = below_out(settings, name, "audit")
+    check_writable(target.parent)
     results = [row for kind in KINDS for row in measure_rows(rows, settings, splits, kind, asked)]
     return written(results, settings, splits, asked, overrides, target)
 
@@ -134,15 +136,12 @@ def written(
         "interval": "1.96 standard errors over images",
         "environment": environment(),
     }
-    files = {
-        "csv": coverage_csv(results).encode(),
-        "json": coverage_json(results, protocol).encode(),
-        "png": draw_coverage(results),
+    files: dict[str, Callable[[], bytes]] = {
+        "csv": lambda: coverage_csv(results).encode(),
+        "json": lambda: coverage_json(results, protocol).encode(),
+        "png": lambda: draw_coverage(results),
     }
-    paths = {suffix: target.with_name(f"{target.name}.{suffix}") for suffix in files}
-    for suffix, content in files.items():
-        write_atomically(paths[suffix], content)
-    return Audit(results, protocol, paths)
+    return Audit(results, protocol, files_written(target, files))
 
 
 def audit_rows(

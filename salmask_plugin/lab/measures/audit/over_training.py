@@ -29,6 +29,7 @@ from salmask_plugin.lab.runs.build import build_masking, build_module, build_spl
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.runs.trained import device_for, load_module
+from salmask_plugin.lab.runs.writable import check_writable
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.override_text import quoted
@@ -82,6 +83,8 @@ def audit_run(
     splits = build_splits(row.settings if named else settings)
     asked = Asked(images, split, object_share)
     asked.check(splits)
+    target = folder / f"audit-{safe_name(splits.name)}"
+    check_writable(folder)
     results = []
     for epochs, encoder in _encoders(settings, splits, checkpoints):
         when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
@@ -89,7 +92,6 @@ def audit_run(
         for kind in KINDS:
             results += measure_rows([bound], settings, splits, kind, asked)
     results.sort(key=lambda found: KINDS.index(found.views))  # stable: epochs stay in order
-    target = folder / f"audit-{safe_name(splits.name)}"
     return written(results, settings, splits, asked, overrides, target)
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from salmask_plugin.lab.data import ImageSplits, TwoViewDataset, WholeViews
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import worker_loader
-from salmask_plugin.lab.runs.band_channels import views_of
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.band_channels import transform_of, views_of
 from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -37,7 +36,7 @@ def measured_views(
     crops = kind == KINDS[0]
     channels = splits.channels
     transform: Any = (
-        views_of(build(settings.views), channels, placements=True)
+        views_of(transform_of(settings), channels, placements=True)
         if crops
         else WholeViews(settings.view_size, channels)
     )

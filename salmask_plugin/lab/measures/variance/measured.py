@@ -14,8 +14,7 @@ from salmask_plugin.lab.data import ImageSplits, TwoViewDataset
 from salmask_plugin.lab.data.splits import images_of
 from salmask_plugin.lab.data.worker_loader import batches_loader
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.runs.band_channels import views_of
-from salmask_plugin.lab.runs.build import build
+from salmask_plugin.lab.runs.band_channels import transform_of, views_of
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.running_statistics import frozen_running_statistics
 
@@ -88,7 +87,7 @@ def image_groups(
         if len(group) == size
         for epoch in range(epochs)
     ]
-    transform = views_of(build(settings.views), splits.channels)
+    transform = views_of(transform_of(settings), splits.channels)
     samples = TwoViewDataset(images, transform, seed=settings.seed)
     loader = batches_loader(samples, keys, workers=settings.workers, seed=settings.seed)
     views: list[Tensor] = []

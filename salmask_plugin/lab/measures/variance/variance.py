@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,14 @@ from salmask_plugin.lab.measures.variance.measured import (
 from salmask_plugin.lab.measures.variance.tables import VarianceRow, draw_variance, variance_json
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.results.environment import environment
+from salmask_plugin.lab.results.late_pictures import files_written
 from salmask_plugin.lab.results.statistics import estimate
-from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.band_channels import channels_asked
 from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
 from salmask_plugin.lab.runs.folder import read_settings
 from salmask_plugin.lab.runs.trained import load_module
+from salmask_plugin.lab.runs.writable import check_writable
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
@@ -60,7 +61,7 @@ class Variance:
         rows: a recipe each.
         protocol: what was measured, and how.
         words: the same in a line.
-        files: suffix -> file that was written.
+        files: suffix -> file that was written; a figure that could not be drawn is none.
     """
 
     rows: list[VarianceRow]
@@ -100,6 +101,7 @@ def variance(
         FileNotFoundError, ValueError: if the run has no last checkpoint that is whole.
     """
     measured = measured or Measured()
+    check_writable(folder)
     settings = read_settings(folder, trust=trust)
     checkpoint = final_checkpoint(folder)
     if measured.views < 2:
@@ -137,14 +139,11 @@ def variance(
         f"{count} images of {splits.name} {measured.split}, BN {measured.batch_norm}"
     )
     path = folder / f"variance-{measured.layer}-{measured.batch_norm}"
-    files = {
-        "json": variance_json(results, protocol).encode(),
-        "png": draw_variance(results, words.replace("; ", "\n")),
+    files: dict[str, Callable[[], bytes]] = {
+        "json": lambda: variance_json(results, protocol).encode(),
+        "png": lambda: draw_variance(results, words.replace("; ", "\n")),
     }
-    paths = {suffix: path.with_suffix(f".{suffix}") for suffix in files}
-    for suffix, content in files.items():
-        write_atomically(paths[suffix], content)
-    return Variance(results, protocol, words, paths)
+    return Variance(results, protocol, words, files_written(path, files))
 
 
 def variance_rows(
