@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import checkpoint
 
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.sparse.layers import HANDLERS
+from salmask_plugin.sparse.layers import HANDLERS, OF_ONE_PLACE
 from salmask_plugin.sparse.places import VisiblePlaces
+from salmask_plugin.sparse.rules import call
 from salmask_plugin.types import PixelMask
 
 
@@ -27,9 +30,12 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
     the plain encoder's, bit for bit.
 
     Works for ConvNets of convolutions, BatchNorm, pooling and functions of one place, as are
-    torchvision's and timm's: whatever else mixes places is refused. A place of a smaller map is
-    hidden where all its pixels are. No value is read back from the device, and autocast and any
-    memory format stay.
+    torchvision's and timm's. Any other function of torch on a map that is not pooled is refused,
+    whatever it does, unless it is known to keep places apart; so is activation checkpointing by
+    ``torch.utils.checkpoint``. Not noticed is what torch does not tell: compiled or scripted code,
+    an ``autograd.Function`` or an extension that mixes places by itself, values taken out of torch,
+    a checkpointing of another library. A place of a smaller map is hidden where all its pixels are.
+    No value is read back from the device, and autocast and any memory format stay.
 
     Args:
         encoder: the network that will be called inside, or the one that contains it.
@@ -38,7 +44,8 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
 
     Raises:
         ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
-            or normalises across processes, and inside, if it mixes places by another function.
+            or normalises across processes, and inside, if it mixes places by another function, or
+            checkpoints its activations.
 
     References:
         The idea, for masked image modelling: Tian et al., SparK, ICLR 2023,
@@ -61,6 +68,7 @@ class _VisibleOnly(TorchFunctionMode):
     def __init__(self, places: VisiblePlaces) -> None:
         super().__init__()
         self._places = places
+        self._trains, self._checkpoints = torch.is_grad_enabled(), _checkpoints()
 
     def __torch_function__(
         self,
@@ -72,10 +80,16 @@ class _VisibleOnly(TorchFunctionMode):
         named = dict(kwargs or {})
         handler = HANDLERS.get(func)
         if handler is None:
-            return func(*args, **named)
+            return call(self._places, func, args, named)
         maps, rest = (args[0], args[1:]) if args else (named.pop("input", None), ())
         if not self._is_map(maps):
-            return func(*args, **(kwargs or {}))
+            return call(self._places, func, args, kwargs or {})
+        if func not in OF_ONE_PLACE and self._trains and _checkpoints() > self._checkpoints:
+            raise ValueError(
+                "the encoder checkpoints its activations, and what is computed again in the "
+                "backward pass would see hidden places: the fill 'not seen' needs them kept "
+                "(grad_checkpointing=False; in timm, encoder.set_grad_checkpointing(False))."
+            )
         return handler(self._places, func, maps, *rest, **named)
 
     def _is_map(self, maps: Any) -> bool:
@@ -83,6 +97,15 @@ class _VisibleOnly(TorchFunctionMode):
         if not isinstance(maps, Tensor) or maps.ndim != 4 or isinstance(maps, nn.Parameter):
             return False
         return self._places.batch % max(1, len(maps)) == 0
+
+
+def _checkpoints() -> int:
+    """Return how many calls of torch's activation checkpointing this one is inside of."""
+    count, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        count += frame.f_code.co_filename == checkpoint.__file__
+    return count
 
 
 def _check(encoder: nn.Module) -> None:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.overrides import resolve_name
 
 from salmask_plugin.precision import in_float
+from salmask_plugin.sparse.axes import MAPS, after_dropping, from_the_end, tensors
 from salmask_plugin.sparse.batch_norm import visible_batch_norm
 from salmask_plugin.sparse.places import VisiblePlaces
 
 Function = Callable[..., Any]
 
 
+def _of_maps(handler: Function) -> Function:
+    """Let a function see maps (B, C, h, w) alone, and note the places of the one it makes."""
+
+    @wraps(handler)
+    def checked(
+        places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+    ) -> Any:
+        axes = places.axes(maps)
+        groups = function is functional.batch_norm
+        if axes is not None and (axes != MAPS or (len(maps) != places.batch and not groups)):
+            return refuse(places, function)
+        found = handler(places, function, maps, *rest, **named)
+        return places.note(found, MAPS) if isinstance(found, Tensor) and found.ndim == 4 else found
+
+    return checked
+
+
+@_of_maps
 def convolve(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
@@ -23,6 +44,7 @@ def convolve(
     return places.hide(function(places.shown(maps), *rest, **named))
 
 
+@_of_maps
 def normalise(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
@@ -30,6 +52,7 @@ def normalise(
     return visible_batch_norm(places, maps, *rest, **named)
 
 
+@_of_maps
 def largest(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
@@ -43,6 +66,7 @@ def largest(
     return places.mark(found.masked_fill(places.hidden(found) | (found == lowest), 0))
 
 
+@_of_maps
 def average(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
@@ -71,6 +95,7 @@ def keep(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **
     """A function of each place alone that leaves 0 at 0, or zeros around the map."""
     clean = places.is_clean(maps)  # asked first: it may be in place
     found = function(maps, *rest, **named)
+    spread(places, function, (maps, *rest, *named.values()), found)
     return places.mark(found) if clean else found
 
 
@@ -79,22 +104,44 @@ def add(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **n
     other = rest[0] if rest else named.get("other")
     clean = places.is_clean(maps) and isinstance(other, Tensor) and places.is_clean(other)
     found = function(maps, *rest, **named)
+    spread(places, function, (maps, *rest, *named.values()), found)
     return places.mark(found) if clean else found
 
 
+@_of_maps
 def pad(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
     """Zeros around the visible places, for a convolution that reads them at once."""
     return places.mark(function(places.shown(maps), *rest, **named))
 
 
-def refuse(
-    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
-) -> Any:
-    """A function that mixes places in a way that has no visible form here."""
+def spread(places: VisiblePlaces, function: Function, given: Iterable[Any], found: Any) -> None:
+    """Note the places of what a function of one place makes of its arguments, broadcast.
+
+    Raises:
+        ValueError: if the arguments' places are not on the same axes, or are not the result's.
+    """
+    of_places = {}
+    for value in tensors(given):
+        axes = places.axes(value)
+        if axes is not None:
+            size = value.shape[axes[0]], value.shape[axes[1]]
+            of_places[from_the_end(axes, value.ndim, 0)] = size
+    if len(of_places) > 1:
+        refuse(places, function)
+    for ends, size in of_places.items():
+        for part in tensors([found]):
+            if -min(ends) > part.ndim or size != (part.shape[ends[0]], part.shape[ends[1]]):
+                refuse(places, function)
+            places.note(part, from_the_end(ends, 0, part.ndim))
+
+
+def refuse(places: VisiblePlaces, function: Function, *given: Any, **named: Any) -> Any:
+    """A function that mixes places in a way that has no visible form here, or may."""
     raise ValueError(
-        f"the encoder calls {getattr(function, '__name__', function)}, which would mix the hidden "
-        "places with the visible ones: the fill 'not seen' needs convolutions, BatchNorm and "
-        "pooling. Use another fill, such as the mean, for this encoder."
+        f"the encoder calls {resolve_name(function) or function} on a map that is not pooled, "
+        "where it would mix hidden places with visible ones, or is not known to keep them apart: "
+        "the fill 'not seen' needs convolutions, BatchNorm and pooling. Use another fill, such as "
+        "the mean, for this encoder."
     )
 
 
@@ -107,12 +154,14 @@ def _over_places(
     **named: Any,
 ) -> Any:
     given = rest[0] if rest else named.get("dim")
-    axes = {axis % 4 for axis in ([given] if isinstance(given, int) else given or range(4))}
-    if axes == {1}:
-        return function(maps, *rest, **named)
-    if axes == {2, 3}:
+    taken = {axis % 4 for axis in ([given] if isinstance(given, int) else given or range(4))}
+    axes = places.axes(maps)
+    if not taken & set(axes or MAPS):
+        found = function(maps, *rest, **named)
+        return found if axes is None else places.note(found, after_dropping(axes, taken, found, 4))
+    if taken == set(MAPS):
         return visible(places, function, maps, *rest, **named)
-    return refuse(places, function, maps)
+    return refuse(places, function)
 
 
 HANDLERS: dict[Any, Callable[..., Any]] = {
@@ -128,28 +177,30 @@ HANDLERS: dict[Any, Callable[..., Any]] = {
     torch.amax: maximum,
     torch.Tensor.amax: maximum,
 }
-HANDLERS |= dict.fromkeys(
-    (
-        functional.relu,
-        torch.relu,
-        torch.relu_,
-        torch.Tensor.relu,
-        torch.Tensor.relu_,
-        functional.relu6,
-        functional.leaky_relu,
-        functional.gelu,
-        functional.silu,
-        functional.hardswish,
-        functional.elu,
-        functional.mish,
-        functional.dropout,
-    ),
-    keep,
+KEEPING = (
+    functional.relu,
+    torch.relu,
+    torch.relu_,
+    torch.Tensor.relu,
+    torch.Tensor.relu_,
+    functional.relu6,
+    functional.leaky_relu,
+    functional.gelu,
+    functional.silu,
+    functional.hardswish,
+    functional.elu,
+    functional.mish,
+    functional.dropout,
 )
-HANDLERS |= dict.fromkeys(
-    (torch.add, torch.Tensor.add, torch.Tensor.add_, torch.Tensor.__add__, torch.Tensor.__iadd__),
-    add,
+ADDING = (
+    torch.add,
+    torch.Tensor.add,
+    torch.Tensor.add_,
+    torch.Tensor.__add__,
+    torch.Tensor.__iadd__,
 )
+OF_ONE_PLACE = (*KEEPING, *ADDING)
+HANDLERS |= dict.fromkeys(KEEPING, keep) | dict.fromkeys(ADDING, add)
 HANDLERS |= dict.fromkeys(
     (
         torch.conv_transpose2d,

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from salmask_plugin.sparse.axes import MAPS, Axes
 from salmask_plugin.types import PixelMask
 
+AXES = "salmask_axes_of_places"
+"""Attribute of a tensor that has places: which of its axes they are."""
 MARK = "salmask_shows_visible_places_only"
 """Attribute of a map whose hidden places are known to be zero."""
 
@@ -32,15 +35,32 @@ class VisiblePlaces:
         self.batch = len(hidden)
         self._full = (~hidden).float()
         self._visible: dict[tuple[Any, ...], Tensor] = {}
+        self._sizes = {tuple(hidden.shape[-2:])}
 
-    def is_map(self, value: Any) -> bool:
-        """Whether ``value`` is (B, C, h, w); weights are not."""
-        return (
-            isinstance(value, Tensor)
-            and value.ndim == 4
-            and not isinstance(value, nn.Parameter)
-            and len(value) == self.batch
-        )
+    def axes(self, value: Any) -> Axes | None:
+        """Return the axes of places, or None where there are none: weights, what is pooled.
+
+        They are what was noted. Who lost the note is known by the batch and the size of its map.
+        """
+        if not isinstance(value, Tensor) or isinstance(value, nn.Parameter):
+            return None
+        noted = getattr(value, AXES, None)
+        if noted is not None and noted[0] is self:
+            axes: Axes = noted[1]
+            return axes
+        size = tuple(value.shape[2:])
+        known = value.ndim == 4 and len(value) == self.batch and size in self._sizes
+        return MAPS if known and size != (1, 1) else None
+
+    def note(self, found: Any, axes: Axes) -> Any:
+        """Note the axes of places of a result, unless it has but one place, and return it."""
+        if isinstance(found, Tensor):
+            size = found.shape[axes[0]], found.shape[axes[1]]
+            if size != (1, 1):
+                setattr(found, AXES, (self, axes))
+                if axes == MAPS and found.ndim == 4:
+                    self._sizes.add(size)
+        return found
 
     def visible(self, maps: Tensor) -> Tensor:
         """Return 1 for visible and 0 for hidden places, (B, 1, h, w) in the maps' dtype."""

@@ -111,7 +111,13 @@ def group_count(batch_size: int, group_size: int | None) -> int:
 
 
 def describe_groups(
-    batch_size: int, group_size: int | None, *, devices: int, layers: int, whole: int = 0
+    batch_size: int,
+    group_size: int | None,
+    *,
+    devices: int,
+    layers: int,
+    whole: int = 0,
+    synchronised: bool = False,
 ) -> str:
     """Say in words how a training batch of ``batch_size`` per device is normalised.
 
@@ -121,9 +127,12 @@ def describe_groups(
         devices: that train.
         layers: of BatchNorm, all of them.
         whole: those of a kind that is not split.
+        synchronised: whether they normalise the images of all devices together.
     """
     if layers == 0:
         return "BatchNorm: the backbone has none."
+    if devices > 1 and synchronised:
+        return f"BatchNorm: {devices} devices normalise {devices * batch_size} images together."
     if devices > 1:
         return f"BatchNorm: each of {devices} devices normalises its own {batch_size} images."
     groups = group_count(batch_size, group_size)
@@ -160,10 +169,14 @@ class GroupsNotice:
             return
         self._said = True
         layers = [part for part in backbone.modules() if isinstance(part, _BatchNorm)]
-        whole = sum(not isinstance(layer, GroupedBatchNorm) for layer in layers)
         rank_zero_info(
             describe_groups(
-                batch_size, self._group_size, devices=devices, layers=len(layers), whole=whole
+                batch_size,
+                self._group_size,
+                devices=devices,
+                layers=len(layers),
+                whole=sum(not isinstance(layer, GroupedBatchNorm) for layer in layers),
+                synchronised=all(isinstance(layer, nn.SyncBatchNorm) for layer in layers),
             )
         )
 

@@ -74,7 +74,8 @@ class MaskedMoCoV2(LightningModule):
         warmup_epochs: 0 in the released code; the paper's text says 10.
         split_batch_size: on one device, BatchNorm groups of that many images with shuffled keys
             (the paper's 4 x 32); a batch that is no multiple is normalised whole, which is logged.
-            On several devices each normalises its own batch, and keys are shuffled among them.
+            On several devices each normalises its own batch, and keys are shuffled among them;
+            ``Trainer(sync_batchnorm=True)`` normalises all together, which is not MoCo's.
             None keeps plain BatchNorm.
 
     References:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, GroupedBatchNormAct
+
+KEPT = (_BatchNorm.forward, nn.SyncBatchNorm.forward, GroupedBatchNorm.forward)
+"""What torch's SyncBatchNorm does in the place of such a layer, among the devices."""
 
 
 def check_module(module: LightningModule) -> None:
     """Refuse what no method can be trained as, where a training begins.
 
     Raises:
-        ValueError: if the whole module is compiled; in the first step, if its backbone has another
-            number of features than it was told.
+        ValueError: if the whole module is compiled, or ``sync_batchnorm`` would lose an activation;
+            in the first step, if its backbone has another number of features than it was told.
     """
     refuse_compiled(module)
+    refuse_lost_activations(module)
     expect_features(module.projection_head)
 
 
@@ -50,6 +58,25 @@ def refuse_compiled(module: LightningModule) -> None:
             f"torch.compile({type(module).__name__}) is not supported: a step draws masks. Compile "
             "its networks in place: model.backbone.compile(), and the same for its other parts."
         )
+
+
+def refuse_lost_activations(module: LightningModule) -> None:
+    """Raise ValueError if ``Trainer(sync_batchnorm=True)`` would lose what a layer does besides.
+
+    Lightning lets torch put its SyncBatchNorm in the place of every BatchNorm, of any kind, at the
+    start and again plain layers at the end. Neither calls the activation that timm's layers carry.
+    """
+    if type(getattr(module.trainer.strategy, "_layer_sync", None)) is not TorchSyncBatchNorm:
+        return
+    for name, part in module.named_modules():
+        if isinstance(part, _BatchNorm) and type(part).forward not in KEPT:
+            kind = part.kind if isinstance(part, GroupedBatchNormAct) else type(part)
+            raise ValueError(
+                f"trainer.sync_batchnorm=true would lose a part of {kind.__name__} ({name}): torch "
+                "puts its SyncBatchNorm there, which normalises and does not activate. Use "
+                "trainer.sync_batchnorm=false, where each device normalises its own images, or a "
+                "backbone of plain BatchNorm, such as resnet50."
+            )
 
 
 def check_momentum_moves(module: LightningModule, momentum: float) -> None:

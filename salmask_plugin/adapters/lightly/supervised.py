@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
 from salmask_plugin.adapters.lightly.logs import StepLog
-from salmask_plugin.adapters.lightly.refusals import expect_features
+from salmask_plugin.adapters.lightly.refusals import expect_features, refuse_lost_activations
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.types import MaskedViews
 
@@ -75,6 +75,10 @@ class SupervisedClassifier(LightningModule):
         self.classifier = nn.Linear(feature_dim, num_classes)
         expect_features(self.classifier)
         self.step_log = StepLog(masking)
+
+    def setup(self, stage: str) -> None:
+        """Refuse what would train another network."""
+        refuse_lost_activations(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, feature_dim)."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
+import lightly_toy as toy
 import pytest
 import timm
 import torch
 from lightly.models.batchnorm import SplitBatchNorm
 from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import SyncBatchNormAct
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from salmask_plugin.adapters.lightly import (
+    MaskedSimCLR,
+    SupervisedClassifier,
     frozen_running_statistics,
     plain_batch_norm,
     resnet,
@@ -74,6 +79,14 @@ def test_the_split_is_said_in_words(
     batch: int, group: int, devices: int, whole: int, text: str
 ) -> None:
     assert text in describe_groups(batch, group, devices=devices, layers=20, whole=whole)
+
+
+def test_synchronised_layers_are_said_to_see_all_devices(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        GroupsNotice(32)(32, nn.Sequential(nn.SyncBatchNorm(3)), devices=4)
+    assert "4 devices normalise 128 images together." in caplog.text
 
 
 def test_a_backbone_without_batch_norm_is_said_to_have_none() -> None:
@@ -186,6 +199,39 @@ def test_frozen_statistics_come_back_after_an_error_and_spare_eval_layers() -> N
     evaluated = nn.BatchNorm2d(3).eval()
     with frozen_running_statistics(evaluated):
         torch.testing.assert_close(evaluated(images(4)), images(4) / (1 + 1e-5) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(3),
+        nn.SyncBatchNorm(3),
+        GroupedBatchNorm(3, 4),
+        BatchNormAct2d(3),
+        GroupedBatchNormAct(BatchNormAct2d(3), 4),
+        SyncBatchNormAct(3),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_sync_batchnorm_is_refused_where_torchs_conversion_changes_the_function(
+    layer: nn.Module,
+) -> None:
+    if isinstance(layer, SyncBatchNormAct):
+        layer.act = nn.ReLU()
+    plain = copy.deepcopy(layer).eval()
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
+    same = torch.equal(plain(images(4)), converted(images(4)))
+    assert same == (not hasattr(layer, "act"))
+    several = toy.trainer(devices=2, strategy="ddp", sync_batchnorm=True)
+    for method in (MaskedSimCLR, SupervisedClassifier):
+        options: dict[str, Any] = {"num_classes": 2} if method is SupervisedClassifier else {}
+        module = method(nn.Sequential(layer), feature_dim=3, masking=None, **options)
+        module.trainer = several
+        words = r"sync_batchnorm=true would lose a part of \w*Act\w* \(backbone.0\)"
+        with nullcontext() if same else pytest.raises(ValueError, match=words):
+            module.setup("fit")
+        module.trainer = toy.trainer(sync_batchnorm=True)  # one device converts nothing
+        module.setup("fit")
 
 
 def test_bad_arguments_are_named() -> None:
