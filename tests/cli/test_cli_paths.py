@@ -143,7 +143,7 @@ def test_a_cache_is_mended_in_its_folder_alone(name, tmp_path):
 def test_files_named_by_files_are_beside_them(name, tmp_path):
     described = {"file": name, "architecture": "resnet18", "view_filter": None}
     (tmp_path / "backbone.json").write_text(json.dumps({"salmask": described}))
-    with pytest.raises(ValueError, match="must be a place below"):
+    with pytest.raises(ValueError, match="must be the name of a file beside it"):
         find_source(tmp_path)
 
 

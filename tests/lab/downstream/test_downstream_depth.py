@@ -167,7 +167,10 @@ def test_depth_is_a_task(tmp_path):
     wanted = type(wanted)(**{**vars(wanted), "folder": tmp_path})
     found = task.run(DEPTH, wanted, narrow_backbone())
     assert list(found.metrics) == SEVEN
-    assert (tmp_path / "depth" / "quick-seed0" / "depth.png").is_file()
+    picture = tmp_path / "depth" / "quick-seed0" / "depth.png"
+    assert not picture.exists()  # until the result is written
+    assert wanted.pictures.draw() == [picture]
+    assert picture.is_file()
     with pytest.raises(ValueError, match="data set of its own"):
         task.check(DEPTH, type(wanted)(**{**vars(wanted), "is_transfer": True}))
 

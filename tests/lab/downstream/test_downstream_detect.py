@@ -219,7 +219,10 @@ def test_as_a_task_it_goes_below_the_runs_folder_on_one_device(tmp_path):
     TASKS["detection"].check(wanted)
     found = TASKS["detection"].run(wanted, narrow_backbone())
     assert found.protocol["batch_norm"] == "per process of 2 images"
-    assert (tmp_path / "detection" / "box-seed0" / "detections.png").is_file()
+    picture = tmp_path / "detection" / "box-seed0" / "detections.png"
+    assert not picture.exists()  # until the result is written
+    assert wanted.pictures.draw() == [picture]
+    assert picture.is_file()
     with pytest.raises(ValueError, match="a data set of its own"):
         TASKS["detection"].check(replace(wanted, is_transfer=True, name="cifar10/box"))
     other = {**options, "schedule": {**options["schedule"], "learning_rate": 1.0}}
