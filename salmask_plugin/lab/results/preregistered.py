@@ -36,7 +36,8 @@ EXPLAINED = (
     "Primary comparisons were registered before the runs. Difference: mean over paired seeds, in "
     "percentage points for shares; interval and p: Student's t over these pairs; p (Holm): "
     "adjusted for the number of primary comparisons, and the verdict is by it; smallest shown: "
-    "half the width of the interval, the smallest difference that these seeds could have shown."
+    "half the width of the interval, the smallest difference that these seeds could have shown. "
+    "Until all seeds that the study was asked for are paired, it is interim: no p, no verdict."
 )
 
 
@@ -50,6 +51,7 @@ class Primary:
         found: over the paired seeds; None where nothing can be compared.
         adjusted: p by Holm over all primary comparisons of the plan.
         flag: why it is not readable, or what is missing; empty if neither.
+        seeds: that the study was asked for; before all are paired there is no verdict.
     """
 
     name: str
@@ -57,12 +59,20 @@ class Primary:
     found: Difference | None
     adjusted: float | None = None
     flag: str = ""
+    seeds: int = 0
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether seeds are missing: who looks early and stops where it suits has no test."""
+        return self.found is not None and len(self.found.pairs) < self.seeds
 
     @property
     def verdict(self) -> str:
-        """One of above, below, undecided, or the flag."""
+        """One of above, below, undecided, interim with the number of seeds, or the flag."""
         if self.flag or self.found is None:
             return self.flag
+        if self.is_interim:
+            return f"interim: {len(self.found.pairs)} of {self.seeds} seeds"
         if self.adjusted is None or not self.adjusted < 1 - CONFIDENCE:
             return "undecided"
         return "above" if self.found.mean > 0 else "below"
@@ -138,10 +148,11 @@ def _registered(
     gate = judge(base, all_records, asked_gate(records)) if base else None
     flag = BELOW_GATE if gate is not None and not gate.passed else ""
     primaries = [_primary(name, planned, rows, flag) for name, planned in plan.items()]
+    seeds = len({seed for record in records for seed in Study.of(record).seeds})
     known = [1.0 if p.found is None or p.found.p is None else p.found.p for p in primaries]
     return Registered(
         tuple(
-            primary if primary.found is None else replace(primary, adjusted=adjusted)
+            primary if primary.found is None else replace(primary, adjusted=adjusted, seeds=seeds)
             for primary, adjusted in zip(primaries, holm(known), strict=True)
         )
     )
@@ -192,7 +203,8 @@ def _texts(primary: Primary) -> list[str]:
     if width is not None and found.p is not None and primary.adjusted is not None:
         low, high = mean - width * scale, mean + width * scale
         texts[1] = f"{format(low, f'+{form}')} to {format(high, f'+{form}')}"
-        texts[2:4] = (f"{found.p:.3g}", f"{primary.adjusted:.3g}")
+        if not primary.is_interim:
+            texts[2:4] = (f"{found.p:.3g}", f"{primary.adjusted:.3g}")
         texts[4] = format(width * scale, form)
     return [*first, str(len(found.pairs)), *texts, *last]
 

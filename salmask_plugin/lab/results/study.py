@@ -60,6 +60,7 @@ class Study:
         left_out: row -> why it is not run.
         plan: name -> primary comparison.
         gate: see ``GATE``.
+        seeds: that the study was asked for when the run began.
     """
 
     row: Text | None = None
@@ -69,6 +70,7 @@ class Study:
     left_out: Mapping[str, Text] = field(default_factory=dict)
     plan: Mapping[str, Planned] = field(default_factory=dict)
     gate: Number = GATE
+    seeds: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, record: RunRecord) -> Study:
@@ -99,7 +101,12 @@ class Study:
             read.left_out,
             given.get("plan", {}),
             points,
+            _seeds_of(given.get("seeds")),
         )
+
+
+def _seeds_of(value: Any) -> tuple[int, ...]:
+    return tuple(seed for seed in value if type(seed) is int) if isinstance(value, list) else ()
 
 
 def plan_of(value: Any, where: str = "compare.plan") -> dict[str, Planned]:

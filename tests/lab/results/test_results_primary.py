@@ -176,6 +176,27 @@ def test_the_gate_is_asked_of_untrained_runs_of_another_study_too(study, make_re
     assert plan.primaries[0].verdict == "below the gate"
 
 
+def test_before_all_seeds_are_there_nothing_is_decided(study, tmp_path):
+    early = study(seeds=(0, 1))
+    for count, verdict in ((3, "interim: 2 of 3 seeds"), (2, "undecided")):
+        asked = [with_seeds(record, list(range(count))) for record in early]
+        (plan,) = registered(asked, "none")
+        assert plan.primaries[0].verdict == verdict
+        text, _ = study_results(asked, "block", baseline="none")
+        row = next(line for line in text.splitlines() if line.startswith("| masking"))
+        assert "+3.10" in row
+        assert (f"{plan.primaries[0].found.p:.3g}" in row) == (count == 2)
+    # A study may be run seed by seed.
+    parts = [with_seeds(record, [record.seed]) for record in study()]
+    assert registered(parts, "none")[0].primaries[0].verdict == "above"
+    assert registered(parts[:2] + parts[3:5], "none")[0].primaries[0].verdict == "undecided"
+
+
+def with_seeds(record, seeds):
+    compare = {**record.config["compare"], "seeds": seeds}
+    return replace(record, config={**record.config, "compare": compare})
+
+
 GOOD = PLAN["masking"]
 
 
