@@ -8,6 +8,7 @@ from pathlib import Path
 from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.measures.preview import preview
 from salmask_plugin.lab.measures.recipes import MASKING, RecipeRow, with_embedded_localizer
+from salmask_plugin.lab.study.compare import flags_for_children
 
 
 def run(options: argparse.Namespace) -> None:
@@ -31,6 +32,4 @@ def _settings_of_training(options: argparse.Namespace, row: RecipeRow) -> list[s
         words = with_embedded_localizer(words)
     if options.config_dir:
         words += ["--config-dir", options.config_dir]
-    if options.trust is True:
-        return [*words, "--trust"]
-    return words + [f"--allow={name}" for name in sorted(options.trust or ())]
+    return words + flags_for_children(options.trust)
