@@ -17,6 +17,7 @@ from salmask_plugin.lab.data.augment import to_normalised
 from salmask_plugin.lab.data.channels import FIRST_THREE, RGB, Channels, shown_bands
 from salmask_plugin.lab.results import GalleryRow, display_filtered, display_view, draw_gallery
 from salmask_plugin.lab.results.store import write_atomically
+from salmask_plugin.localizers import UniformLocalizer
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
@@ -45,7 +46,8 @@ def gallery_rows(
 ) -> list[GalleryRow]:
     """Return one row per view (B, C, H, W): image, saliency, foreground, query, key, negative.
 
-    Of other channels than three, those are shown that the localizer sees, or the first three.
+    Of other channels than three, those are shown that the localizer sees, or the first three. Where
+    masks fall anywhere there is no saliency to show.
     """
     masked = masking(views, views, step_generator(seed, 0, 0, views.device))
     filtered = masking.view_filter is not None
@@ -53,12 +55,13 @@ def gallery_rows(
     objects = partial(foreground, tolerance=foreground_tolerance(masking))
     bands = shown_bands(views.shape[1], getattr(masking.localizer, "bands", FIRST_THREE))
 
+    maps = None if isinstance(masking.localizer, UniformLocalizer) else masked.saliency
+
     def seen(view: Tensor) -> NDArray[Any]:
         return view[bands].cpu().numpy()
 
     rows = []
     for index, label in enumerate(labels):
-        maps = masked.saliency
         negatives = masked.negatives
         rows.append(
             GalleryRow(

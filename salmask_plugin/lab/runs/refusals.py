@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_object
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR
@@ -15,6 +14,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.band_channels import check_channels
 from salmask_plugin.lab.runs.expected_warnings import expected_warnings
 from salmask_plugin.lab.runs.node import build
+from salmask_plugin.lab.settings.nodes import target_of
 from salmask_plugin.lab.settings.settings import Settings
 
 OWN_OPTIMIZATION = (ADIOSMoCoV2, ADIOSSimCLR)
@@ -63,7 +63,7 @@ def check_trainer(settings: Settings) -> None:
 def _check_method(trainer: dict[str, Any], method: dict[str, Any]) -> None:
     if "_target_" not in method:
         return
-    target = get_object(method["_target_"])
+    target = target_of(method)
     if not (isinstance(target, type) and issubclass(target, OWN_OPTIMIZATION)):
         return
     for key, nothing in AUTOMATIC.items():

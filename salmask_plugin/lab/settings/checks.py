@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints, is_typeddict
 
-from hydra.utils import get_object
-
 from salmask_plugin.lab.settings.groups import GROUPS, required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
-from salmask_plugin.lab.settings.nodes import NO_FOLDER, TARGET
+from salmask_plugin.lab.settings.nodes import NO_FOLDER, TARGET, target_of
 from salmask_plugin.lab.settings.reserved_arguments import SET_BY_US
 from salmask_plugin.lab.settings.shorthand import SHORT_NAMES
 from salmask_plugin.lab.settings.unknown_keys import joined, unknown_setting
@@ -165,7 +163,7 @@ def _built(
     no_folder: bool = False,
 ) -> dict[str, Any]:
     """A node whose keys are its constructor's arguments."""
-    target = _target(node)
+    target = target_of(node)
     if target is None:
         return node
     parameters, hints = _signature(target)
@@ -188,13 +186,6 @@ def _built(
             own = [name for name in parameters if name not in SET_BY_US.get(path, {})]
             faults.append(Fault(place, unknown_setting(place, own, known, str(node["_target_"]))))
     return found
-
-
-def _target(node: dict[str, Any]) -> Any:
-    try:
-        return get_object(str(node["_target_"]))
-    except Exception:  # whatever an import raises: building the node says what it is
-        return None
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Annotated, Any
 
 PATH = "path"
@@ -27,3 +28,16 @@ def built_by(node: Mapping[str, Any] | None) -> str:
     The name alone, without its module: where it stands has changed and may change again.
     """
     return str((node or {}).get("_target_", "")).rpartition(".")[2]
+
+
+def target_of(node: Mapping[str, Any]) -> Any:
+    """Return what a node with a ``_target_`` calls, or None where that cannot be imported."""
+    path, *parts = str(node["_target_"]).split(".")
+    try:  # not by Hydra, which logs what it does not find
+        found: Any = import_module(path)
+        for part in parts:
+            path = f"{path}.{part}"
+            found = getattr(found, part) if hasattr(found, part) else import_module(path)
+    except Exception:  # whatever an import raises: building the node says what it is
+        return None
+    return found

@@ -23,6 +23,7 @@ from salmask_plugin.lab.settings.allowed_targets import (
     fetches,
 )
 from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
+from salmask_plugin.lab.settings.nodes import target_of
 from salmask_plugin.lab.study.compare import flags_for_children
 
 RECORDS = Path(__file__).resolve().parents[3] / "docs" / "results"
@@ -43,6 +44,15 @@ def test_the_list_is_what_the_configurations_name():
     assert set(named([yaml.safe_load(path.read_text()) for path in files])) == ALLOWED
     for name in ALLOWED:
         assert callable(get_object(name))
+        assert target_of({"_target_": name}) is get_object(name)
+
+
+def test_what_cannot_be_imported_is_no_target_and_leaves_no_log(tmp_path, monkeypatch, caplog):
+    (tmp_path / "broken_at_import.py").write_text("import a_module_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("broken_at_import.Localizer", "not_there.at_all", "torch.nn.NotThere", "", "."):
+        assert target_of({"_target_": name}) is None
+    assert not caplog.records
 
 
 def test_every_kept_record_names_what_is_on_the_list():
