@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, cast
+
+from omegaconf import OmegaConf
 
 from salmask_plugin.lab.settings.choice_names import (
     backbone_name,
@@ -10,8 +15,9 @@ from salmask_plugin.lab.settings.choice_names import (
     localizer_name,
     placed_by_chance,
 )
+from salmask_plugin.lab.settings.compose import CONFIGS
 from salmask_plugin.lab.settings.input_path import made_on_the_device
-from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.nodes import built_by, target_of
 from salmask_plugin.lab.settings.settings import Settings
 
 PAPER: dict[str, Any] = {
@@ -24,31 +30,21 @@ PAPER: dict[str, Any] = {
     "masking.negative_source": "key",
     "masking.branch": "query",
     "masking.probability": 1.0,
-    "method.rho": 2.0,
-    "method.temperature": 0.2,
-    "method.hard_negative_bias": 0.0,
-    "method.queue_size": 65536,
-    "method.momentum": 0.999,
-    "method.learning_rate": 0.015,
-    "method.weight_decay": 1e-4,
-    "method.warm_up": None,
-    "method.negative_encoding": None,
 }
-"""The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared."""
-SIMCLR = {"loader.batch_size": 256, "method.learning_rate": 0.3}
-SUPERVISED = {
-    "loader.batch_size": 256,
-    "method.learning_rate": 0.1,
-    "method.decay_every": 30,
-    "trainer.max_epochs": 100,
-}
+"""The paper's MoCo v2 settings by key; keys that a configuration lacks are not compared.
+
+Those of ``method`` and ``views`` are in the method's own file.
+"""
+BATCH_OF_256 = {"loader.batch_size": 256}
+SUPERVISED = {**BATCH_OF_256, "trainer.max_epochs": 100}
 PAPER_LOCALIZER = "resnet50"
 
 
 def departures_from_paper(settings: Settings) -> list[str]:
     """Return one sentence per setting that differs from the paper's."""
-    own = {"simclr": SIMCLR, "supervised": SUPERVISED}
+    own = {"simclr": BATCH_OF_256, "supervised": SUPERVISED}
     paper = PAPER | own.get(settings.choices["method"].split("_")[0], {})
+    paper |= dict(_of_the_method(settings))
     found = []
     for key, expected in paper.items():
         value = _lookup(settings.values, key)
@@ -70,10 +66,35 @@ def departures_from_paper(settings: Settings) -> list[str]:
     return found
 
 
+def _of_the_method(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of the method and its views, and what they are by default."""
+    leaf = _paper_file(settings.choices["method"])
+    for part in ("method", "views"):
+        for key, value in leaf[part].items():
+            if not (isinstance(value, str) and "${" in value):
+                yield f"{part}.{key}", value
+    views = settings.values.get("views") or {}
+    if views.get("_target_") == leaf["views"]["_target_"]:
+        parameters = inspect.signature(target_of(views)).parameters
+        for key in sorted(views.keys() - leaf["views"].keys() & parameters.keys()):
+            yield f"views.{key}", parameters[key].default
+
+
+@cache
+def _paper_file(method: str) -> dict[str, Any]:
+    """The file of a method as the paper has it, MoCo v2's for a user's own method."""
+    folder = CONFIGS / "method"
+    path = folder / f"{method.removesuffix('_quick').removesuffix('_tuned')}.yaml"
+    found = OmegaConf.load(path if path.is_file() else folder / "mocov2.yaml")
+    return cast(dict[str, Any], OmegaConf.to_container(found, resolve=False))
+
+
 def _written(value: Any) -> str:
     """A value as a person reads it; what is built as a call of its class."""
     if value is None:
         return "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if isinstance(value, dict) and "_target_" in value:
         parts = ", ".join(f"{key}={part}" for key, part in value.items() if key[0] != "_")
         return f"{built_by(value)}({parts})"
