@@ -23,8 +23,8 @@ install: $(VENV)/.installed  ## Make .venv with everything that development need
 demo: install  ## The main job, small: an encoder that learns, three recipes, on drawn pictures; a report
 	$(BIN)/salmask compare experiment=demo
 
-test: install  ## Fast tests
-	$(BIN)/python -m pytest
+test: install  ## Fast tests, side by side on up to four cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 torture: install  ## Faults from outside: kills, full disks, bad files, hostile input; at most 20 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture -m ''
