@@ -83,9 +83,9 @@ def _of_the_method(settings: Settings) -> Iterator[tuple[str, Any]]:
 @cache
 def _paper_file(method: str) -> dict[str, Any]:
     """The file of a method as the paper has it, MoCo v2's for a user's own method."""
-    folder = CONFIGS / "method"
-    path = folder / f"{method.removesuffix('_quick').removesuffix('_tuned')}.yaml"
-    found = OmegaConf.load(path if path.is_file() else folder / "mocov2.yaml")
+    files = {path.stem: path for path in (CONFIGS / "method").glob("*.yaml")}
+    name = method.removesuffix("_quick").removesuffix("_tuned")
+    found = OmegaConf.load(files.get(name, files["mocov2"]))  # a name of a foreign run is no path
     return cast(dict[str, Any], OmegaConf.to_container(found, resolve=False))
 
 

@@ -1,5 +1,7 @@
 """What departs from the paper is said: whatever a method's file or its views' class sets."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -47,6 +49,15 @@ def test_no_setting_of_a_method_departs_in_silence(method, key, value):
 def test_views_are_held_against_their_class(method, default):
     chosen = [f"method={method}", "views.min_scale=0.5"]
     assert of_the_method(chosen) == [f"views.min_scale is 0.5; the paper's is {default}"]
+
+
+def test_a_name_that_leads_elsewhere_is_no_path(tmp_path):
+    (tmp_path / "other.yaml").write_text("method: {momentum: 7}")
+    settings = compose_settings([*GIVEN, "method.momentum=0.5"])
+    for name in (str(tmp_path / "other"), "../backbone/small", "of my own"):
+        changed = replace(settings, choices=settings.choices | {"method": name})
+        said = departures_from_paper(changed)
+        assert "method.momentum is 0.5; the paper's is 0.999" in said
 
 
 def test_a_quick_method_is_held_against_the_papers():
