@@ -59,8 +59,9 @@ class _VisibleNorm(torch.autograd.Function):
         mean (1 + e) m    and    variance v + e (v - (1 + e) m^2).
 
     The gradient of torch's layer has sums over all h + n places divided by h + n, which must be n:
-    (1 + e) times that gradient, less e times its first term. So every correction is a product with
-    e: where nothing is hidden, the result and its gradient are torch's, bit for bit.
+    (1 + e) times that gradient, less e times its first term; the layer's weight takes the factor.
+    So every correction is a product with e: where nothing is hidden, the result and its gradient
+    are torch's, bit for bit.
     """
 
     @staticmethod
@@ -107,19 +108,19 @@ class _VisibleNorm(torch.autograd.Function):
             shown, weight, visible, mean + excess * mean, inverse * scale, excess, reserve
         )
         ctx.kind, ctx.eps = kind, eps
-        moved = plain * _by_channel(scale) + _by_channel(shift)
-        return moved.to(plain.dtype).mul_(visible)
+        return _by_channel(plain, scale, shift).mul_(visible)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         shown, weight, visible, mean, inverse, excess, reserve = ctx.saved_tensors
         gradient = gradients[0] * visible
         needed = [ctx.needs_input_grad[index] for index in range(3)]
+        factor = (1 + excess).expand_as(mean)
         images, of_weight, of_bias = torch.ops.aten._batch_norm_impl_index_backward(
             ctx.kind,
             shown,
             gradient,
-            weight,
+            factor if weight is None else factor * weight,
             None,
             None,
             mean,
@@ -131,13 +132,14 @@ class _VisibleNorm(torch.autograd.Function):
         )
         if needed[0]:
             first = excess * inverse if weight is None else excess * inverse * weight
-            images = images * _by_channel(1 + excess) - gradient * _by_channel(first)
-            images = images.to(shown.dtype)
+            images = images.addcmul_(gradient, first[:, None, None].to(images.dtype), value=-1)
         return images, of_weight, of_bias, None, None, None, None, None, None
 
 
-def _by_channel(values: Tensor) -> Tensor:
-    return values[:, None, None]
+def _by_channel(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return ``maps * scale + shift`` in one pass: a BatchNorm whose mean is 0 and variance 1."""
+    nothing, one = torch.zeros_like(scale), torch.ones_like(scale)
+    return functional.batch_norm(maps, nothing, one, scale, shift, False, 0.0, 0.0)
 
 
 def _unbiased(count: Tensor) -> Tensor:

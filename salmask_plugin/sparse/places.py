@@ -73,9 +73,13 @@ class VisiblePlaces:
             self._visible[key] = found.to(maps.dtype)
         return self._visible[key]
 
-    def hidden(self, maps: Tensor) -> Tensor:
-        """Return True for hidden places, (B, 1, h, w)."""
-        return self.visible(maps) == 0
+    def floor(self, maps: Tensor) -> Tensor:
+        """Return 0 for visible places, the dtype's lowest number for hidden ones, (B, 1, h, w)."""
+        key = (*maps.shape[-2:], maps.dtype, "floor")
+        if key not in self._visible:
+            lowest = torch.finfo(maps.dtype).min
+            self._visible[key] = (1 - self.visible(maps)) * lowest
+        return self._visible[key]
 
     def shown(self, maps: Tensor) -> Tensor:
         """Return the maps (B, C, h, w) with zeros in hidden places."""

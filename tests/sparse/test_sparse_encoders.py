@@ -94,11 +94,24 @@ def test_bf16_and_channels_last_stay_near(images, hidden):
         found = trained(last, images, hidden)
     similarity = nn.functional.cosine_similarity(found[0].float(), expected[0])
     assert similarity.min() > 0.99
-    kept = []
-    last.layer1.register_forward_hook(lambda _, __, output: kept.append(output))
+
+
+def test_every_map_stays_channels_last(encoder, images, hidden):
+    """A layer that answers in another format makes each one after it convert its input."""
+    last = encoder.to(memory_format=torch.channels_last)
+    wrong, seen = [], []
+
+    def look(layer, given, _):
+        if isinstance(layer, nn.Conv2d):
+            seen.append(layer)
+            wrong.extend([layer] * (not given[0].is_contiguous(memory_format=torch.channels_last)))
+
+    for layer in last.modules():
+        layer.register_forward_hook(look)
     with visible_only(last, hidden):
-        last(images)
-    assert kept[0].is_contiguous(memory_format=torch.channels_last)
+        last(images.to(memory_format=torch.channels_last))
+    assert len(seen) > 3
+    assert not wrong
 
 
 def test_groups_are_normalised_apart(images, hidden):
