@@ -33,8 +33,9 @@ class NegativeEncoding:
         side: share of the views' side, in (0, 1]; sides are rounded to whole pixels.
         every: steps from one with negatives to the next, >= 1; the first step has them. Steps of
             the optimizer: batches that share one are treated alike.
-        share: part of the batch, in (0, 1]; rounded, at least one image. It is the batch's first
-            images: a part drawn at random where batches are shuffled.
+        share: part of the batch, in (0, 1]; rounded, at least two images, since a single one has no
+            statistics for the head's BatchNorm. It is the batch's first images: a part drawn at
+            random where batches are shuffled.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -100,4 +101,4 @@ class NegativeEncoding:
         return f"{side}, {step}, {part}"
 
     def _count(self, batch: int) -> int:
-        return min(batch, max(1, round(self.share * batch)))
+        return min(batch, max(2, round(self.share * batch)))

@@ -79,9 +79,17 @@ class LengthOfTraining(Protocol):
     def num_training_batches(self) -> int | float:
         """Batches of an epoch."""
 
+    @property
+    def max_steps(self) -> int:
+        """Steps of the optimizer in all; -1: as many as the epochs have."""
+
+    @property
+    def accumulate_grad_batches(self) -> int:
+        """Batches of a step."""
+
 
 def training_batches(trainer: LengthOfTraining) -> int:
-    """Return how many batches a process sees in the whole training.
+    """Return how many batches a process sees in the whole training, to its last epoch or step.
 
     Raises:
         ValueError: if training has no end, or the loader no length.
@@ -92,4 +100,6 @@ def training_batches(trainer: LengthOfTraining) -> int:
             "warm_up needs to know how long training is: trainer.max_epochs must be at least 1, "
             "and the loader must have a length."
         )
-    return int(batches) * epochs
+    total = int(batches) * epochs
+    steps = trainer.max_steps
+    return total if steps < 1 else min(total, steps * trainer.accumulate_grad_batches)

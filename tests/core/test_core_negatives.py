@@ -16,6 +16,9 @@ FORMS = {
 }
 
 
+PARTS = [(0.5, 8, 4), (0.3, 8, 2), (0.01, 8, 2), (1.0, 8, 8), (0.5, 2, 2), (0.5, 3, 2), (0.5, 1, 1)]
+
+
 @pytest.fixture(params=FORMS.values(), ids=FORMS)
 def form(request):
     return request.param
@@ -54,6 +57,17 @@ def test_shapes_and_owners_belong_together(form, channels):
     torch.testing.assert_close(chosen[:, :, -1:], last)  # a channel comes from that channel alone
 
 
+@pytest.mark.parametrize(("share", "batch", "count"), PARTS)
+def test_a_small_batch_keeps_two_for_the_statistics_of_batch_norm(share, batch, count):
+    part = NegativeEncoding(share=share)
+    chosen = part.chosen(negatives(batch=batch, copies=1))
+    assert len(chosen) == count
+    owners = part.owners(batch, "cpu")
+    assert count == (batch if owners is None else len(owners))
+    if batch > 1:
+        torch.nn.BatchNorm1d(3)(chosen.mean((1, 3, 4)))  # one value has no variance
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 def test_dtype_stays_and_constants_stay(form, dtype):
     given = torch.full((4, 1, 3, 8, 8), 0.5, dtype=dtype)
@@ -83,11 +97,6 @@ def test_steps_and_passes():
     every = NegativeEncoding(every=3)
     assert [step for step in range(9) if every.falls_on(step)] == [0, 3, 6]
     assert [form.passes for form in FORMS.values()] == pytest.approx([0.25, 0.5, 0.5, 0.075])
-
-
-@pytest.mark.parametrize(("share", "count"), [(0.5, 4), (0.01, 1), (0.3, 2), (1.0, 8)])
-def test_part_of_a_batch_is_never_empty(share, count):
-    assert len(NegativeEncoding(share=share).chosen(negatives(batch=8))) == count
 
 
 def test_it_is_a_value(form):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from salmask_plugin import MomentumLocalizer, SaliencyMasking, UniformLocalizer, info_nce
 from salmask_plugin.adapters.lightly import MaskedMoCoV2, MaskedSimCLR, SaliencyWarmUp
 from salmask_plugin.seeding import step_generator
+from salmask_plugin.warm_up import training_batches
 
 # With 24 keys they do; test_lightly_logs.py is about it.
 pytestmark = pytest.mark.filterwarnings("ignore:The hard negatives dominate")
@@ -130,11 +131,35 @@ def test_steps_before_and_after_the_switch(make: Any, monkeypatch: pytest.Monkey
     assert localized == [16] * 7
 
 
+@pytest.mark.parametrize(
+    ("epochs", "steps", "accumulated", "batches"),
+    [(4, -1, 1, 12), (4, 5, 1, 5), (4, 5, 2, 10), (4, 7, 2, 12)],
+)
+def test_training_ends_with_its_last_epoch_or_step(
+    epochs: int, steps: int, accumulated: int, batches: int
+) -> None:
+    its = pl.Trainer(
+        max_epochs=epochs,
+        max_steps=steps,
+        accumulate_grad_batches=accumulated,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+    )
+    length = SimpleNamespace(
+        max_epochs=its.max_epochs,
+        num_training_batches=3,
+        max_steps=its.max_steps,
+        accumulate_grad_batches=its.accumulate_grad_batches,
+    )
+    assert training_batches(length) == batches
+
+
 @pytest.mark.parametrize("make", [moco, simclr])
 def test_label_free_masks_come_from_the_modules_encoder_after_the_warm_up(make: Any) -> None:
     module = make(masking=masking(negative=None))
     step_masking = module.step_masking
-    step_masking.start(SimpleNamespace(max_epochs=EPOCHS, num_training_batches=3))
+    step_masking.start(SimpleNamespace(max_epochs=EPOCHS, num_training_batches=3, max_steps=-1))
     encoder = getattr(module, "key_backbone", module.backbone)
     own = toy.masking(localizer=MomentumLocalizer(encoder, "3"), negative=None)
     anywhere = toy.masking(localizer=UniformLocalizer((4, 3)), negative=None)

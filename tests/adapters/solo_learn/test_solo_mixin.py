@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -149,7 +150,7 @@ def test_both_views_of_a_momentum_method(batch, branch, online, momentum):
 
 def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch):
     model = make(MomentumHost, "label_free", localizer="momentum", momentum_layer="conv1")
-    model.trainer = type("Trainer", (), {"max_epochs": 2, "num_training_batches": 10})()
+    model.trainer = SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1)
     model.on_train_start()
     recipe = Masking(GridMask(), MeanFill())
     own = SaliencyMasking(MomentumLocalizer(model.momentum_backbone, "conv1"), recipe)
@@ -164,7 +165,7 @@ def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch
 
 def test_rho_rises_after_a_warm_up(batch):
     model = make(MomentumHost, warm_up={"uniform": 0.2, "ramp": 0.4})
-    model.trainer = type("Trainer", (), {"max_epochs": 1, "num_training_batches": 10})()
+    model.trainer = SimpleNamespace(max_epochs=1, num_training_batches=10, max_steps=-1)
     with pytest.raises(RuntimeError, match="on_train_start"):
         model.step_settings()
     model.on_train_start()

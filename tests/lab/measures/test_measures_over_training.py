@@ -107,6 +107,39 @@ def test_the_protocol_says_that_crops_lie_anywhere(crops, said, tmp_path):
     assert audit.protocol["crops"] == said
 
 
+@pytest.mark.parametrize(
+    ("trained", "recipe", "filtered"),
+    [
+        (["masking=highpass", "localizer=center"], [f"masking.localizer.layer={LAYER}"], True),
+        (
+            ["masking=mean", "localizer=center"],
+            ["masking=highpass", f"localizer.layer={LAYER}"],
+            False,
+        ),
+    ],
+)
+def test_the_encoder_sees_what_it_was_trained_on(trained, recipe, filtered, tmp_path, monkeypatch):
+    """The run's filter, whatever the recipe has: the encoder has never seen other views."""
+    settings = compose_settings([*TINY, *trained])
+    keep_settings(tmp_path, settings)
+    masking = build_masking(settings)
+    module = build_module(settings, build_splits(settings), masking)
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "checkpoints" / "epoch-0000.ckpt")
+    seen = []
+    ask = MomentumLocalizer.__call__
+
+    def look(localizer, images):
+        seen.append(localizer.view_filter)
+        return ask(localizer, images)
+
+    monkeypatch.setattr(MomentumLocalizer, "__call__", look)
+    audit_run(tmp_path, recipe, images=2, object_share=(0.0001, 1.0))
+    assert seen
+    assert {repr(found) for found in seen} == {repr(masking.view_filter)}
+    assert (masking.view_filter is not None) == filtered
+
+
 def test_what_cannot_be_audited_is_named(run, tmp_path, capsys):
     folder = run[0]
     for arguments, words in (

@@ -58,7 +58,7 @@ def test_label_free_masks_come_from_the_key_encoder_after_the_warm_up():
     with torch.random.fork_rng():
         parts = build_parts(settings)
     step_masking = parts.module.step_masking
-    step_masking.start(SimpleNamespace(max_epochs=2, num_training_batches=10))
+    step_masking.start(SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1))
     query = parts.masking.query
     own = MomentumLocalizer(parts.module.key_backbone, settings.masking["localizer"]["layer"])
     draws = torch.Generator().manual_seed(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,7 @@ from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.override_text import quoted
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers.needs import needs_of
+from salmask_plugin.masking import SaliencyMasking
 
 RECIPE = f"{MASKING}label_free"
 OWN = f"{LOCALIZER}momentum"
@@ -56,7 +58,8 @@ def audit_run(
 
     The recipe is the one that is named, ``label_free`` by default; its localizer reads the run's
     key encoder (SimCLR: its encoder) at the layer that the run's own localizer reads, where it has
-    one. The views, their size and the seed are the run's, so is the data set unless one is named.
+    one, behind the filter that the run trains it on. The views, their size and the seed are the
+    run's, so is the data set unless one is named.
     The files are written into the run's folder.
 
     Args:
@@ -86,9 +89,10 @@ def audit_run(
     target = folder / f"audit-{safe_name(splits.name)}"
     check_writable(folder)
     results = []
+    masking = _filtered_as_in_training(row.masking, settings)
     for epochs, encoder in _encoders(settings, splits, checkpoints):
         when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
-        bound = replace(row, name=f"{when}, {row.name}", masking=bind_encoder(row.masking, encoder))
+        bound = replace(row, name=f"{when}, {row.name}", masking=bind_encoder(masking, encoder))
         for kind in KINDS:
             results += measure_rows([bound], settings, splits, kind, asked)
     results.sort(key=lambda found: KINDS.index(found.views))  # stable: epochs stay in order
@@ -118,6 +122,18 @@ def _recipe(
             "audited."
         )
     return row
+
+
+def _filtered_as_in_training(
+    masking: SaliencyMasking | None, settings: Settings
+) -> SaliencyMasking | None:
+    """The recipe, its localizer looking at what the run's encoder is trained on."""
+    waiting = masking and masking.localizer
+    if masking is None or not isinstance(waiting, partial) or "view_filter" in waiting.keywords:
+        return masking
+    own = build_masking(without_cache(settings))
+    view_filter = None if own is None else own.view_filter
+    return replace(masking, localizer=partial(waiting, view_filter=view_filter))
 
 
 def _own_layer(settings: Settings) -> str | None:
