@@ -93,15 +93,21 @@ class GuidedCrops:
         seen = maps > 0.5 if self.takes_object_masks else foreground(maps, self.tolerance)
         shares = foreground_shares(seen, boxes)
         if self.rule == "most":
-            return shares.argmax(-1)
+            return _first_of_the_best(shares)
         poorer = torch.minimum(shares[:, 0, :, None], shares[:, 1, None, :])
         wanted = self.enough * seen.to(shares.dtype).mean((1, 2))[:, None, None]
         # Above 1 where both have enough; below it, by the poorer one's foreground.
         good = (poorer >= wanted * (1 - 1e-9)) & (poorer > 0)
         value = torch.where(good, 2 - overlaps(boxes[:, 0], boxes[:, 1]), poorer / 2)
-        best = value.flatten(1).argmax(-1)
+        best = _first_of_the_best(value.flatten(1))
         count = boxes.shape[2]
         return torch.stack((best // count, best % count), -1)
+
+
+def _first_of_the_best(values: Tensor) -> Tensor:
+    """Return the first place along the last axis whose value is the largest, but for rounding."""
+    best = values >= values.amax(-1, keepdim=True) * (1 - 1e-9)
+    return best.to(torch.int64).argmax(-1)
 
 
 def taken(boxes: Tensor, places: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from salmask_plugin.sparse.places import VisiblePlaces
@@ -111,6 +112,7 @@ class _VisibleNorm(torch.autograd.Function):
         return _by_channel(plain, scale, shift).mul_(visible)
 
     @staticmethod
+    @once_differentiable  # what it keeps does not depend on the input for a second derivative
     def backward(ctx: Any, *gradients: Any) -> Any:
         shown, weight, visible, mean, inverse, excess, reserve = ctx.saved_tensors
         gradient = gradients[0] * visible

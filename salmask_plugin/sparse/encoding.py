@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import checkpoint
 
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.sparse.layers import HANDLERS, OF_ONE_PLACE
+from salmask_plugin.sparse.layers import HANDLERS, OF_IMAGES, OF_ONE_PLACE
 from salmask_plugin.sparse.places import VisiblePlaces
 from salmask_plugin.sparse.rules import call
 from salmask_plugin.types import PixelMask
@@ -43,7 +43,7 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
             (``MaskedViews.query_unseen``); None does nothing.
 
     Raises:
-        ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
+        ValueError: if the mask is drawn per channel or is of another number of images, if the encoder is compiled, filters its input,
             or normalises across processes, and inside, if it mixes places by another function, or
             checkpoints its activations.
 
@@ -83,6 +83,8 @@ class _VisibleOnly(TorchFunctionMode):
             return call(self._places, func, args, named)
         maps, rest = (args[0], args[1:]) if args else (named.pop("input", None), ())
         if not self._is_map(maps):
+            if func in OF_IMAGES and self._places.axes(maps) is None:
+                self._places.check_images(maps)
             return call(self._places, func, args, kwargs or {})
         if func not in OF_ONE_PLACE and self._trains and _checkpoints() > self._checkpoints:
             raise ValueError(

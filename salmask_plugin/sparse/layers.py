@@ -26,8 +26,10 @@ def _of_maps(handler: Function) -> Function:
     def checked(
         places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
     ) -> Any:
-        axes = places.axes(maps)
         groups = function is functional.batch_norm
+        axes = places.axes(maps)
+        if axes is None and function in OF_IMAGES:
+            places.check_images(maps)
         if axes is not None and (axes != MAPS or (len(maps) != places.batch and not groups)):
             return refuse(places, function)
         found = handler(places, function, maps, *rest, **named)
@@ -112,8 +114,11 @@ def add(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **n
 
 @_of_maps
 def pad(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
-    """Zeros around the visible places, for a convolution that reads them at once."""
-    return places.mark(function(places.shown(maps), *rest, **named))
+    """Places around the map that are not visible, for a layer that reads them at once."""
+    seen = in_float(places.visible(maps))
+    reach = {name: value for name, value in named.items() if name != "value"}
+    found = function(places.shown(maps), *rest, **named)
+    return places.show(places.mark(found), function(seen, *rest[:2], **reach))
 
 
 def spread(places: VisiblePlaces, function: Function, given: Iterable[Any], found: Any) -> None:
@@ -179,6 +184,14 @@ HANDLERS: dict[Any, Callable[..., Any]] = {
     torch.amax: maximum,
     torch.Tensor.amax: maximum,
 }
+OF_IMAGES = (
+    torch.conv2d,
+    functional.max_pool2d,
+    functional.adaptive_max_pool2d,
+    functional.avg_pool2d,
+    functional.adaptive_avg_pool2d,
+)
+"""Functions whose maps are those of the batch; others may be of weights."""
 KEEPING = (
     functional.relu,
     torch.relu,

@@ -17,6 +17,10 @@ MARK = "salmask_shows_visible_places_only"
 """Attribute of a map whose hidden places are known to be zero."""
 
 
+SEEN = "salmask_visible_places"
+"""Attribute of a map whose visible places do not follow from its size: a padded one."""
+
+
 class VisiblePlaces:
     """The visible places of one batch of views.
 
@@ -64,6 +68,10 @@ class VisiblePlaces:
 
     def visible(self, maps: Tensor) -> Tensor:
         """Return 1 for visible and 0 for hidden places, (B, 1, h, w) in the maps' dtype."""
+        own = getattr(maps, SEEN, None)
+        if own is not None and own[0] is self:
+            seen: Tensor = own[1].to(maps.dtype)
+            return seen
         size = maps.shape[-2:]
         key = (*size, maps.dtype)
         if key not in self._visible:
@@ -75,11 +83,21 @@ class VisiblePlaces:
 
     def floor(self, maps: Tensor) -> Tensor:
         """Return 0 for visible places, the dtype's lowest number for hidden ones, (B, 1, h, w)."""
-        key = (*maps.shape[-2:], maps.dtype, "floor")
-        if key not in self._visible:
-            lowest = torch.finfo(maps.dtype).min
-            self._visible[key] = (1 - self.visible(maps)) * lowest
-        return self._visible[key]
+        return (1 - self.visible(maps)) * torch.finfo(maps.dtype).min
+
+    def show(self, maps: Tensor, visible: Tensor) -> Tensor:
+        """Note which places of the maps are visible, 1 or 0 (B, 1, h, w), and return them."""
+        setattr(maps, SEEN, (self, visible))
+        return maps
+
+    def check_images(self, maps: Any) -> None:
+        """Raise ValueError if maps (N, C, h, w) are of other images than the mask."""
+        are_maps = isinstance(maps, Tensor) and maps.ndim == 4
+        if are_maps and not isinstance(maps, nn.Parameter) and len(maps) != self.batch:
+            raise ValueError(
+                f"the mask is of {self.batch} images, and the encoder is called on "
+                f"{len(maps)}: inside, call it on the batch that the mask is of."
+            )
 
     def shown(self, maps: Tensor) -> Tensor:
         """Return the maps (B, C, h, w) with zeros in hidden places."""

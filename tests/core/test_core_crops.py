@@ -86,6 +86,19 @@ def test_most_is_the_first_of_the_best_in_loops(masks, pixels):
     assert found[-1].tolist() == [0, 0]  # nothing to prefer: the host's boxes
 
 
+@pytest.mark.parametrize("rule", ["most", "apart"])
+def test_boxes_that_differ_by_rounding_are_equals(rule, generator):
+    """Where all is foreground no box has more of it; of the same two boxes, each pair is as far."""
+    corners = torch.rand((200, 2, 1, 4), generator=generator)
+    low, high = 0.5 * corners[..., :2], 0.5 + 0.5 * corners[..., 2:]
+    boxes = torch.cat((low, high), -1).double()
+    shrinks = torch.linspace(1, 0.6, K, dtype=torch.float64)[:, None]
+    inner = 0.5 + (boxes - 0.5) * shrinks
+    boxes = inner if rule == "most" else boxes.expand(-1, -1, K, -1)
+    places = GuidedCrops(GIVEN, K, rule).places(torch.ones(200, 23, 17), boxes)
+    assert (places == 0).all()
+
+
 @pytest.mark.parametrize("enough", [0.3, 1.0])
 def test_apart_in_loops(masks, pixels, enough):
     found = GuidedCrops(GIVEN, K, "apart", enough).places(masks, shares_of(pixels))

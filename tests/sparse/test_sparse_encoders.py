@@ -195,6 +195,27 @@ def test_masks_that_hide_no_place_are_refused(wrong):
         pass
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)])
+def test_another_number_of_images_than_the_mask_has_is_named(count, layer, generator):
+    hidden = torch.rand((4, 1, 8, 8), generator=generator) < 0.3
+    with (
+        pytest.raises(ValueError, match=f"mask is of 4 images.* called on {count}"),
+        visible_only(layer, hidden),
+    ):
+        layer(torch.randn((count, 3, 8, 8), generator=generator))
+
+
+def test_a_second_derivative_is_refused(images, hidden):
+    norm = nn.BatchNorm2d(3)
+    images.requires_grad_()
+    with visible_only(norm, hidden):
+        found = norm(images)
+    (gradient,) = torch.autograd.grad(found.square().sum(), images, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
 def test_no_value_is_read_back():
     """On the meta device there are none."""
     encoder = MADE["small"]().to("meta")

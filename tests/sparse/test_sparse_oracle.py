@@ -121,6 +121,26 @@ def test_averages_are_those_of_visible_places(hidden, generator):
     np.testing.assert_allclose(smaller[0, :, 0, 0], block.numpy()[:, shown].mean(1), atol=1e-7)
 
 
+@pytest.mark.parametrize("value", [0.0, float("-inf")])
+def test_pooling_behind_a_pad_pools_visible_places_alone(value, hidden, generator):
+    """As TensorFlow pads: a row and a column more at the end; values below 0, so that 0 shows."""
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64) - 5
+    seen = ~hidden[:, 0].numpy()
+    with visible_only(nn.Identity(), hidden):
+        padded = nn.functional.pad(images, (0, 1, 0, 1), value=value)
+        found = nn.functional.max_pool2d(padded, 3, 2).numpy()
+    checked = 0
+    for b, c, y, x in np.ndindex(found.shape):
+        window = slice(2 * y, 2 * y + 3), slice(2 * x, 2 * x + 3)
+        values = images.numpy()[b, c][window][seen[b][window]]
+        if seen[b, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].any():  # the place itself is visible
+            assert found[b, c, y, x] == values.max()
+            checked += 1
+        else:
+            assert found[b, c, y, x] == 0
+    assert checked > 100
+
+
 ADD = {
     "clean + unknown": lambda clean, unknown: clean + unknown,
     "unknown + clean": lambda clean, unknown: unknown + clean,
