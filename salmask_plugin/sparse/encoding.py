@@ -43,9 +43,9 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
             (``MaskedViews.query_unseen``); None does nothing.
 
     Raises:
-        ValueError: if the mask is drawn per channel or is of another number of images, if the encoder is compiled, filters its input,
-            or normalises across processes, and inside, if it mixes places by another function, or
-            checkpoints its activations.
+        ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
+            or normalises across processes, and inside, if it is called on another number of images
+            than the mask has, mixes places by another function, or checkpoints its activations.
 
     References:
         The idea, for masked image modelling: Tian et al., SparK, ICLR 2023,
