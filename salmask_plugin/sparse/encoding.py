@@ -82,9 +82,9 @@ class _VisibleOnly(TorchFunctionMode):
         if handler is None:
             return call(self._places, func, args, named)
         maps, rest = (args[0], args[1:]) if args else (named.pop("input", None), ())
+        if func in OF_IMAGES and self._places.axes(maps) is None:
+            self._places.check_images(maps)
         if not self._is_map(maps):
-            if func in OF_IMAGES and self._places.axes(maps) is None:
-                self._places.check_images(maps)
             return call(self._places, func, args, kwargs or {})
         if func not in OF_ONE_PLACE and self._trains and _checkpoints() > self._checkpoints:
             raise ValueError(

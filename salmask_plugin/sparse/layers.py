@@ -26,10 +26,8 @@ def _of_maps(handler: Function) -> Function:
     def checked(
         places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
     ) -> Any:
-        groups = function is functional.batch_norm
         axes = places.axes(maps)
-        if axes is None and function in OF_IMAGES:
-            places.check_images(maps)
+        groups = function is functional.batch_norm
         if axes is not None and (axes != MAPS or (len(maps) != places.batch and not groups)):
             return refuse(places, function)
         found = handler(places, function, maps, *rest, **named)

@@ -89,8 +89,9 @@ def audit_run(
     target = folder / f"audit-{safe_name(splits.name)}"
     check_writable(folder)
     results = []
-    masking = _filtered_as_in_training(row.masking, settings)
-    for epochs, encoder in _encoders(settings, splits, checkpoints):
+    own = build_masking(without_cache(settings))
+    masking = _filtered_as_in_training(row.masking, own)
+    for epochs, encoder in _encoders(settings, splits, own, checkpoints):
         when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
         bound = replace(row, name=f"{when}, {row.name}", masking=bind_encoder(masking, encoder))
         for kind in KINDS:
@@ -125,13 +126,12 @@ def _recipe(
 
 
 def _filtered_as_in_training(
-    masking: SaliencyMasking | None, settings: Settings
+    masking: SaliencyMasking | None, own: SaliencyMasking | None
 ) -> SaliencyMasking | None:
-    """The recipe, its localizer looking at what the run's encoder is trained on."""
+    """The recipe, its localizer looking at what the run's encoder is trained on, by its own."""
     waiting = masking and masking.localizer
     if masking is None or not isinstance(waiting, partial) or "view_filter" in waiting.keywords:
         return masking
-    own = build_masking(without_cache(settings))
     view_filter = None if own is None else own.view_filter
     return replace(masking, localizer=partial(waiting, view_filter=view_filter))
 
@@ -149,10 +149,12 @@ def _own_layer(settings: Settings) -> str | None:
 
 
 def _encoders(
-    settings: Settings, splits: ImageSplits, checkpoints: Sequence[Path]
+    settings: Settings,
+    splits: ImageSplits,
+    masking: SaliencyMasking | None,
+    checkpoints: Sequence[Path],
 ) -> Iterator[tuple[int, nn.Module]]:
     """(epochs, encoder that localizes), one at a time: the untrained one, then the kept ones."""
-    masking = build_masking(without_cache(settings))
     start = build_module(settings, splits, masking).to(device_for(settings)).eval()
     yield 0, _localizing(start)
     for path in checkpoints:
