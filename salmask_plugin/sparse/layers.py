@@ -58,11 +58,12 @@ def largest(
 ) -> Any:
     """The largest visible value; 0 where there is none."""
     # Sums and products: masked_fill makes a copy that is no longer channels_last, where is slow.
-    floor = places.floor(maps)
+    floor = places.floor(places.visible(maps))
     found = function(places.shown(maps) + floor, *rest, **named)
     if not isinstance(found, Tensor):
         raise ValueError("a query that is not seen whole cannot be pooled with return_indices.")
-    reaches = (function(floor, *rest, **named) == 0).to(found.dtype)
+    inside = places.floor(places.visible(maps) * places.inside(maps))
+    reaches = (function(inside, *rest, **named) == 0).to(found.dtype)
     if found.ndim != 4:
         return found * reaches
     return places.mark(found * (reaches * places.visible(found)))
@@ -72,10 +73,10 @@ def largest(
 def average(
     places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
 ) -> Any:
-    """The mean of the visible values; 0 where there is none."""
-    seen = in_float(places.visible(maps))
-    share = function(seen, *rest, **named)
-    whole = function(torch.ones_like(seen), *rest, **named)
+    """The mean of the visible values; 0 where there is none. Pads count as in the plain encoder."""
+    inside = in_float(places.inside(maps))
+    share = function(in_float(places.visible(maps)) * inside, *rest, **named)
+    whole = function(inside, *rest, **named)
     found = function(places.shown(maps), *rest, **named)
     scale = torch.where(share > 0, whole / share.clamp(min=1e-12), 0)
     return (found * scale).to(found.dtype)
@@ -111,12 +112,31 @@ def add(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **n
 
 
 @_of_maps
-def pad(places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any) -> Any:
-    """Places around the map that are not visible, for a layer that reads them at once."""
-    seen = in_float(places.visible(maps))
-    reach = {name: value for name, value in named.items() if name != "value"}
-    found = function(places.shown(maps), *rest, **named)
-    return places.show(places.mark(found), function(seen, *rest[:2], **reach))
+def interpolate(
+    places: VisiblePlaces, function: Function, maps: Tensor, *rest: Any, **named: Any
+) -> Any:
+    """Upsampling by means: of the visible values, 0 where there is none."""
+    mode = rest[2] if len(rest) > 2 else named.get("mode", "nearest")
+    if mode not in ("nearest", "nearest-exact", "bilinear", "area"):
+        return refuse(places, function)
+    return average(places, function, maps, *rest, **named)
+
+
+@_of_maps
+def pad(
+    places: VisiblePlaces,
+    function: Function,
+    maps: Tensor,
+    pad: Any,
+    mode: str = "constant",
+    value: float | None = None,
+) -> Any:
+    """Places around the map, which are seen as the plain encoder sees them."""
+    found = function(places.shown(maps), pad, mode, value)
+    constant = mode == "constant"
+    seen = function(places.visible(maps), pad, mode, 1.0 if constant else None)
+    inside = function(places.inside(maps), pad, mode, 0.0 if constant else None)
+    return places.show(places.mark(found), seen, inside)
 
 
 def spread(places: VisiblePlaces, function: Function, given: Iterable[Any], found: Any) -> None:
@@ -126,7 +146,8 @@ def spread(places: VisiblePlaces, function: Function, given: Iterable[Any], foun
         ValueError: if the arguments' places are not on the same axes, or are not the result's.
     """
     of_places = {}
-    for value in tensors(given):
+    given = list(tensors(given))
+    for value in given:
         axes = places.axes(value)
         if axes is not None:
             size = value.shape[axes[0]], value.shape[axes[1]]
@@ -138,6 +159,7 @@ def spread(places: VisiblePlaces, function: Function, given: Iterable[Any], foun
             if -min(ends) > part.ndim or size != (part.shape[ends[0]], part.shape[ends[1]]):
                 refuse(places, function)
             places.note(part, from_the_end(ends, 0, part.ndim))
+    places.show_as(given, tensors([found]))
 
 
 def refuse(places: VisiblePlaces, function: Function, *given: Any, **named: Any) -> Any:
@@ -169,26 +191,24 @@ def _over_places(
     return refuse(places, function)
 
 
-HANDLERS: dict[Any, Callable[..., Any]] = {
-    torch.conv2d: convolve,
-    functional.batch_norm: normalise,
+POOLING = {
     functional.max_pool2d: largest,
     functional.adaptive_max_pool2d: largest,
     functional.avg_pool2d: average,
     functional.adaptive_avg_pool2d: average,
+}
+HANDLERS: dict[Any, Callable[..., Any]] = {
+    torch.conv2d: convolve,
+    functional.batch_norm: normalise,
+    **POOLING,
+    functional.interpolate: interpolate,
     functional.pad: pad,
     torch.mean: mean,
-    torch.Tensor.mean: mean,
+    Tensor.mean: mean,
     torch.amax: maximum,
-    torch.Tensor.amax: maximum,
+    Tensor.amax: maximum,
 }
-OF_IMAGES = (
-    torch.conv2d,
-    functional.max_pool2d,
-    functional.adaptive_max_pool2d,
-    functional.avg_pool2d,
-    functional.adaptive_avg_pool2d,
-)
+OF_IMAGES = (torch.conv2d, *POOLING)
 """Functions whose maps are those of the batch; others may be of weights."""
 KEEPING = (
     functional.relu,
@@ -205,13 +225,7 @@ KEEPING = (
     functional.mish,
     functional.dropout,
 )
-ADDING = (
-    torch.add,
-    torch.Tensor.add,
-    torch.Tensor.add_,
-    torch.Tensor.__add__,
-    torch.Tensor.__iadd__,
-)
+ADDING = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__)
 OF_ONE_PLACE = (*KEEPING, *ADDING)
 HANDLERS |= dict.fromkeys(KEEPING, keep) | dict.fromkeys(ADDING, add)
 HANDLERS |= dict.fromkeys(
@@ -219,7 +233,6 @@ HANDLERS |= dict.fromkeys(
         torch.conv_transpose2d,
         functional.group_norm,
         functional.instance_norm,
-        functional.interpolate,
         functional.lp_pool2d,
         functional.max_pool2d_with_indices,
         functional.adaptive_max_pool2d_with_indices,

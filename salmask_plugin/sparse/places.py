@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ MARK = "salmask_shows_visible_places_only"
 
 
 SEEN = "salmask_visible_places"
-"""Attribute of a map whose visible places do not follow from its size: a padded one."""
+"""Attribute of a map whose visible places do not follow from its size, as a padded one's: which
+they are, and which of its places are the map's own."""
 
 
 class VisiblePlaces:
@@ -68,10 +70,9 @@ class VisiblePlaces:
 
     def visible(self, maps: Tensor) -> Tensor:
         """Return 1 for visible and 0 for hidden places, (B, 1, h, w) in the maps' dtype."""
-        own = getattr(maps, SEEN, None)
-        if own is not None and own[0] is self:
-            seen: Tensor = own[1].to(maps.dtype)
-            return seen
+        own = self._own(maps)
+        if own is not None:
+            return own[0].to(maps.dtype)
         size = maps.shape[-2:]
         key = (*size, maps.dtype)
         if key not in self._visible:
@@ -81,14 +82,31 @@ class VisiblePlaces:
             self._visible[key] = found.to(maps.dtype)
         return self._visible[key]
 
-    def floor(self, maps: Tensor) -> Tensor:
-        """Return 0 for visible places, the dtype's lowest number for hidden ones, (B, 1, h, w)."""
-        return (1 - self.visible(maps)) * torch.finfo(maps.dtype).min
+    def inside(self, maps: Tensor) -> Tensor:
+        """Return 1 for the map's own places and 0 for constant ones padded to it, (B, 1, h, w)."""
+        own = self._own(maps)
+        return torch.ones_like(self.visible(maps)) if own is None else own[1].to(maps.dtype)
 
-    def show(self, maps: Tensor, visible: Tensor) -> Tensor:
-        """Note which places of the maps are visible, 1 or 0 (B, 1, h, w), and return them."""
-        setattr(maps, SEEN, (self, visible))
+    def floor(self, visible: Tensor) -> Tensor:
+        """Return 0 for visible places, the dtype's lowest number for hidden ones, (B, 1, h, w)."""
+        return (1 - visible) * torch.finfo(visible.dtype).min
+
+    def show(self, maps: Tensor, visible: Tensor, inside: Tensor) -> Tensor:
+        """Note what :meth:`visible` and :meth:`inside` are to return, and return the maps."""
+        setattr(maps, SEEN, (self, visible, inside))
         return maps
+
+    def show_as(self, given: Iterable[Tensor], found: Iterable[Tensor]) -> None:
+        """Note it of what was made of such maps, place by place."""
+        own = next((own for maps in given if (own := self._own(maps)) is not None), None)
+        if own is not None:
+            for maps in found:
+                if maps.ndim == 4 and maps.shape[-2:] == own[0].shape[-2:]:
+                    self.show(maps, *own)
+
+    def _own(self, maps: Tensor) -> tuple[Tensor, Tensor] | None:
+        own = getattr(maps, SEEN, None)
+        return own[1:] if own is not None and own[0] is self else None
 
     def check_images(self, maps: Any) -> None:
         """Raise ValueError if maps (N, C, h, w) are of other images than the mask."""
@@ -147,11 +165,15 @@ class VisiblePlaces:
         """
         groups = self.batch // len(like)
         key = (*like.shape[-2:], "counts", groups)
-        if key not in self._visible:
+        own = self._own(like) is not None
+        found = None if own else self._visible.get(key)
+        if found is None:
             seen = self.visible(like).view(len(like), groups, -1)
             visible = (seen > 0).sum((0, 2))
-            self._visible[key] = torch.stack((seen.shape[0] * seen.shape[2] - visible, visible))
-        hidden, visible = self._visible[key].unbind()
+            found = torch.stack((seen.shape[0] * seen.shape[2] - visible, visible))
+            if not own:
+                self._visible[key] = found
+        hidden, visible = found.unbind()
         if groups > 1:
             repeats = like.shape[1] // groups
             hidden, visible = (part.repeat_interleave(repeats) for part in (hidden, visible))

@@ -25,7 +25,28 @@ MADE = {
     "resnet10t": lambda: small("resnet10t"),
     "convnext": lambda: small("test_convnext"),
     "efficientnet": lambda: small("test_efficientnet"),
+    "pads": lambda: padded(),
 }
+
+
+def padded():
+    """Pads of every kind, before and behind what pools and normalises; values below 0 too."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=2, padding_mode="reflect"),
+        nn.ZeroPad2d((1, 2, 0, 1)),
+        nn.BatchNorm2d(6),
+        nn.Hardtanh(),
+        nn.ZeroPad2d((0, 1, 1, 0)),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(6, 5, 3, padding=1, padding_mode="replicate"),
+        nn.ZeroPad2d((1, 0, 1, 0)),
+        nn.AvgPool2d(3, 2),
+        nn.Upsample(scale_factor=2),
+        nn.BatchNorm2d(5),
+        nn.Conv2d(5, 4, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
 
 
 @pytest.fixture(params=sorted(MADE))
@@ -110,7 +131,7 @@ def test_every_map_stays_channels_last(encoder, images, hidden):
         layer.register_forward_hook(look)
     with visible_only(last, hidden):
         last(images.to(memory_format=torch.channels_last))
-    assert len(seen) > 3
+    assert len(seen) > 2
     assert not wrong
 
 
@@ -172,7 +193,7 @@ def test_outside_nothing_is_left(images, hidden):
     ("layer", "words"),
     [
         (nn.GroupNorm(1, 3), "group_norm"),
-        (nn.Upsample(scale_factor=2), "interpolate"),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), "interpolate"),
         (HighPassFilter(3, 1.0), "filters its own input"),
     ],
 )

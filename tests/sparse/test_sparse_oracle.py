@@ -122,7 +122,7 @@ def test_averages_are_those_of_visible_places(hidden, generator):
 
 
 @pytest.mark.parametrize("value", [0.0, float("-inf")])
-def test_pooling_behind_a_pad_pools_visible_places_alone(value, hidden, generator):
+def test_the_maximum_behind_a_pad_is_that_of_visible_places_and_the_pad(value, hidden, generator):
     """As TensorFlow pads: a row and a column more at the end; values below 0, so that 0 shows."""
     images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64) - 5
     seen = ~hidden[:, 0].numpy()
@@ -133,12 +133,50 @@ def test_pooling_behind_a_pad_pools_visible_places_alone(value, hidden, generato
     for b, c, y, x in np.ndindex(found.shape):
         window = slice(2 * y, 2 * y + 3), slice(2 * x, 2 * x + 3)
         values = images.numpy()[b, c][window][seen[b][window]]
+        at_the_pad = 2 * y + 3 > 16 or 2 * x + 3 > 8
         if seen[b, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].any():  # the place itself is visible
-            assert found[b, c, y, x] == values.max()
+            assert found[b, c, y, x] == max(values.max(), value if at_the_pad else -np.inf)
             checked += 1
         else:
             assert found[b, c, y, x] == 0
     assert checked > 100
+
+
+@pytest.mark.parametrize("between", [nn.Identity(), nn.ReLU(), nn.Hardtanh()])
+def test_the_mean_behind_a_pad_is_that_of_visible_places_less_for_the_pad(
+    between, hidden, generator
+):
+    """As behind the layer's own padding, whose zeros count: the mean, times the share inside."""
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    seen = ~hidden[:, 0].numpy()
+    with visible_only(nn.Identity(), hidden):
+        padded = between(nn.functional.pad(images, (2, 1, 1, 2)))
+        found = nn.functional.avg_pool2d(padded, 3, 2).numpy()
+        own = nn.functional.avg_pool2d(between(images), 3, 2, padding=1).numpy()
+        ring = nn.functional.avg_pool2d(between(nn.functional.pad(images, (1, 1, 1, 1))), 3, 2)
+    values = between(images).numpy()
+    for b, c, y, x in np.ndindex(found.shape):
+        rows, columns = slice(max(0, 2 * y - 1), 2 * y + 2), slice(max(0, 2 * x - 2), 2 * x + 1)
+        inside, shown = values[b, c][rows, columns], seen[b][rows, columns]
+        expected = inside[shown].mean() * inside.size / 9 if shown.any() else 0
+        np.testing.assert_allclose(found[b, c, y, x], expected, atol=1e-6)
+    np.testing.assert_allclose(ring.numpy(), own, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "area"])
+def test_upsampling_takes_means_of_visible_places(mode, hidden, generator):
+    images = torch.randn((4, 3, 16, 8), generator=generator, dtype=torch.float64)
+    weights = torch.eye(128, dtype=torch.float64).view(128, 1, 16, 8)
+    weights = nn.functional.interpolate(weights, (21, 13), mode=mode).flatten(1).numpy()
+    with visible_only(nn.Identity(), hidden):
+        found = nn.functional.interpolate(images, (21, 13), mode=mode)
+    found = found.flatten(2).numpy()
+    seen = (~hidden[:, 0]).flatten(1).numpy()
+    for b, c in np.ndindex(4, 3):
+        shares = weights[seen[b]].sum(0)
+        sums = images[b, c].flatten().numpy()[seen[b]] @ weights[seen[b]]
+        expected = np.divide(sums, shares, out=np.zeros_like(sums), where=shares > 0)
+        np.testing.assert_allclose(found[b, c], expected, atol=1e-5)
 
 
 ADD = {
