@@ -103,11 +103,6 @@ class SaliencyMaskingCallback(Callback):
                     f"hard negatives are encoded by the module's backbone and projector; it has "
                     f"no {' and no '.join(lacking)}."
                 )
-            if trainer.world_size > 1:
-                raise ValueError(
-                    f"hard negatives on {trainer.world_size} processes: this loss gathers no "
-                    "negatives from the others. Use one process, or negative=None."
-                )
         if self.masking.view_filter is not None:
             rank_zero_warn(UNFILTERED_EVALUATION)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather
 
 from salmask_plugin.losses import join_hard_negatives
 from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
@@ -21,7 +22,8 @@ class HardNegativeNTXentLoss(nn.Module):
     Takes the place of ``stable_pretraining.losses.NTXEntLoss`` in
     ``Module(forward=simclr, simclr_loss=...)``, and is equal to it where no hard negatives are
     expected. The callback hands over their images; they are encoded here, inside the host's step
-    and its autocast, without gradient. One process: negatives of other processes are not gathered.
+    and its autocast, without gradient. On several processes each contrasts its rows with the views
+    of all, as the host's loss does, and with its own images' hard negatives; equal batches.
 
     Args:
         temperature: tau > 0; the host's default.
@@ -79,13 +81,16 @@ class HardNegativeNTXentLoss(nn.Module):
         check_batch(z_i, "z_i")
         count = len(z_i)
         both = torch.cat((z_i, z_j))
-        image = torch.arange(count, device=both.device).repeat(2)
+        everyone, rank = _gather(both)
+        image = torch.arange(len(everyone) // 2, device=both.device)
+        images = torch.cat([own.repeat(2) for own in image.split(count)])
+        first = 2 * count * rank
         rows = nt_xent_rows(
             both,
-            image,
-            both,
-            image,
-            first=0,
+            images[first : first + 2 * count],
+            everyone,
+            images,
+            first=first,
             temperature=self.temperature,
             positive_in_denominator=self.positive_in_denominator,
         )
@@ -107,3 +112,12 @@ class HardNegativeNTXentLoss(nn.Module):
                 bias=self.hard_negative_bias,
             )
             return torch.cat((joined, losses[1 - query_index])).mean()
+
+
+def _gather(rows: Tensor) -> tuple[Tensor, int]:
+    """The rows of all processes in the order of ranks, with their gradient, and this rank."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return rows, 0
+    if distributed.get_world_size() == 1:
+        return rows, 0
+    return torch.cat(all_gather(rows)), distributed.get_rank()

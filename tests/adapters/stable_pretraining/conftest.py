@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import spt_toy as toy
 import torch
 from torch import nn
 
@@ -19,14 +20,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The adapter, on ``lightning.pytorch`` or on its twin under the other name."""
     for name in [name for name in sys.modules if name.startswith(ADAPTER)]:
         monkeypatch.delitem(sys.modules, name)
-    if importlib.util.find_spec("lightning") is None:
-        import pytorch_lightning as twin
-
-        package = ModuleType("lightning")
-        package.pytorch = twin  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "lightning", package)
-        monkeypatch.setitem(sys.modules, "lightning.pytorch", twin)
-        monkeypatch.setitem(sys.modules, "lightning.pytorch.utilities", twin.utilities)
+    for name, module in toy.lightning_by_its_other_name().items():
+        monkeypatch.setitem(sys.modules, name, module)
     adapter = importlib.import_module(ADAPTER)
     lightning = importlib.import_module("lightning.pytorch")
     yield SimpleNamespace(adapter=adapter, lightning=lightning, module=stand_in(lightning))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,6 +16,18 @@ from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, step_ge
 from salmask_plugin.types import Images, Saliency
 
 NEGATIVE = Masking(GridMask(ratio=(0.4, 0.7), background=False), MeanFill())
+
+
+def lightning_by_its_other_name() -> dict[str, ModuleType]:
+    """What ``lightning.pytorch`` is to be where only its twin is installed; else nothing."""
+    if importlib.util.find_spec("lightning") is not None:
+        return {}
+    import pytorch_lightning as twin
+
+    package = ModuleType("lightning")
+    package.pytorch = twin  # type: ignore[attr-defined]
+    names = ("lightning", "lightning.pytorch", "lightning.pytorch.utilities")
+    return dict(zip(names, (package, twin, twin.utilities), strict=True))
 
 
 def corner_localizer(images: Images) -> Saliency:
