@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from salmask_plugin.crops import GuidedCrops
     from salmask_plugin.fills import (
         BlurFill,
+        FillMixture,
         MeanFill,
         NoiseFill,
         OtherImageFill,
@@ -54,6 +55,7 @@ __all__ = [
     "BlurFill",
     "CachedLocalizer",
     "CenterLocalizer",
+    "FillMixture",
     "FocalMask",
     "GivenLocalizer",
     "GridMask",
@@ -88,6 +90,7 @@ _PLACES = {
     "crops": ("GuidedCrops",),
     "fills": (
         "BlurFill",
+        "FillMixture",
         "MeanFill",
         "NoiseFill",
         "OtherImageFill",

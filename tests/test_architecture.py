@@ -17,7 +17,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PAC
 
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
 LEAVES = {"types", "precision", "running_statistics", "seeding", "file_names", "json_files"}
-LEAVES |= {"negatives"}
+LEAVES |= {"negatives", "mixtures"}
 STAGES = {"localizers", "masks", "fills", "filters", "losses"}
 CORE = LEAVES | STAGES | {"masking", "sparse", "warm_up", "crops"}
 ROOMS = {
@@ -28,9 +28,10 @@ ROOMS = {
     "file_names": set(),
     "json_files": set(),
     "negatives": {"precision"},  # what of the hard negatives is encoded, for any host
+    "mixtures": {"types"},  # of mask kinds and of fills
     "filters": {"types", "precision"},
-    "masks": {"types", "precision"},
-    "fills": {"types", "precision", "filters"},
+    "masks": {"types", "precision", "mixtures"},
+    "fills": {"types", "precision", "filters", "mixtures"},
     "losses": {"types", "precision"},
     "localizers": {"types", "precision", "file_names", "json_files"},
     "masking": LEAVES | STAGES,

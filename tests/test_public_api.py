@@ -38,6 +38,7 @@ SURFACE = {
         "NoiseFill",
         "TileFill",
         "OtherImageFill",
+        "FillMixture",
         "UnseenFill",
         "visible_only",
         # where views are cut
@@ -66,6 +67,7 @@ SURFACE = {
         "NoiseFill",
         "TileFill",
         "OtherImageFill",
+        "FillMixture",
         "UnseenFill",
     },
     "salmask_plugin.sparse": {"visible_only"},

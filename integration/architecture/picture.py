@@ -29,6 +29,7 @@ CORE = (
         "masking",
         "sparse",
         "warm_up",
+        "mixtures",
         "negatives",
         "crops",
         "released",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 import torch
 
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
-from salmask_plugin.types import CellMask, MaskSampler, Saliency, check_part
+from salmask_plugin.mixtures import check_kinds, choose
+from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,9 @@ class MaskMixture:
     weights: Sequence[float]
 
     def __post_init__(self) -> None:
-        for name in ("samplers", "weights"):
-            if not isinstance(getattr(self, name), Sequence):
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r:.80} must be a list, one per kind."
-                )
-        object.__setattr__(self, "samplers", tuple(self.samplers))
-        object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
-        for index, sampler in enumerate(self.samplers):
-            check_part(sampler, "sampler", f"samplers[{index}]")
-        if not self.samplers or len(self.samplers) != len(self.weights):
-            raise ValueError(
-                f"weights={self.weights} must have one entry per sampler; "
-                f"there are {len(self.samplers)} samplers."
-            )
-        if min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6:
-            raise ValueError(f"weights={self.weights} must be non-negative and sum to 1.")
+        samplers, weights = check_kinds("sampler", self.samplers, self.weights)
+        object.__setattr__(self, "samplers", samplers)
+        object.__setattr__(self, "weights", weights)
 
     def for_channels(self, channels: int) -> MaskSampler:
         """Return the mixture for views of that many channels."""
@@ -60,11 +47,7 @@ class MaskMixture:
         masks = [sampler(saliency, generator) for sampler in self.samplers]
         height = max(mask.shape[-2] for mask in masks)
         width = max(mask.shape[-1] for mask in masks)
-        *boundaries, _ = accumulate(self.weights)
-        chosen = enlarge(masks[-1], height, width)
-        for mask, boundary in zip(reversed(masks[:-1]), reversed(boundaries), strict=True):
-            chosen = torch.where(draw < boundary, enlarge(mask, height, width), chosen)
-        return chosen
+        return choose(draw, self.weights, [enlarge(mask, height, width) for mask in masks])
 
 
 def enlarge(mask: CellMask, height: int, width: int) -> CellMask:

@@ -12,6 +12,7 @@ from salmask_plugin import (
     BandsLocalizer,
     CachedLocalizer,
     CenterLocalizer,
+    FillMixture,
     FocalMask,
     GridMask,
     HighPassFilter,
@@ -20,6 +21,7 @@ from salmask_plugin import (
     MaskMixture,
     MeanFill,
     MomentumLocalizer,
+    NoiseFill,
     PermutedLocalizer,
     SaliencyMasking,
     SCDALocalizer,
@@ -28,7 +30,15 @@ from salmask_plugin.localizers.frozen import FrozenNetwork
 
 CHANNELS = (1, 3, 4, 13)
 SIDE = 42
-FILLS = ("BlurFill", "MeanFill", "NoiseFill", "OtherImageFill", "TileFill", "UnseenFill")
+FILLS = (
+    "BlurFill",
+    "FillMixture",
+    "MeanFill",
+    "NoiseFill",
+    "OtherImageFill",
+    "TileFill",
+    "UnseenFill",
+)
 SAMPLERS = (
     "BackgroundMask",
     "BlockMask",
@@ -86,6 +96,12 @@ LOCALIZERS = {
 }
 
 
+def fill(name):
+    if name == "FillMixture":
+        return FillMixture((MeanFill(), NoiseFill()), weights=(0.5, 0.5))
+    return getattr(salmask_plugin, name)()
+
+
 def sampler(name):
     if name == "MaskMixture":
         return MaskMixture((FocalMask(), PER_CHANNEL), weights=(0.5, 0.5))
@@ -100,11 +116,11 @@ def test_every_exported_class_is_here():
 @pytest.mark.parametrize("name", FILLS)
 def test_fills(name, channels):
     images = views(channels)
-    content = getattr(salmask_plugin, name)()(images, seeded())
+    content = fill(name)(images, seeded())
     assert torch.broadcast_shapes(content.shape, images.shape) == images.shape
     assert content.isfinite().all()
     if name in ("MeanFill", "BlurFill"):  # a channel's content comes from that channel alone
-        last = getattr(salmask_plugin, name)()(images[:, -1:], seeded())
+        last = fill(name)(images[:, -1:], seeded())
         torch.testing.assert_close(content[:, -1:], last)
 
 

@@ -13,7 +13,9 @@ import salmask_plugin.fills as room
 from salmask_plugin.types import Fill
 
 # Only classes that cannot be built from their defaults need a line here.
-ARGUMENTS: dict[str, dict[str, Any]] = {}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "FillMixture": {"fills": [room.MeanFill(), room.NoiseFill()], "weights": [0.3, 0.7]}
+}
 CLASSES = [getattr(room, name) for name in room.__all__ if inspect.isclass(getattr(room, name))]
 
 

@@ -14,6 +14,7 @@ from torch._dynamo.testing import CompileCounter
 from salmask_plugin import (
     BlurFill,
     CenterLocalizer,
+    FillMixture,
     FocalMask,
     GridMask,
     HighPassFilter,
@@ -45,7 +46,13 @@ SAMPLERS = [
     MatchedMask(pool="background"),
     MaskMixture((FocalMask(), GridMask(), GridMask(per_channel=True)), (0.2, 0.24, 0.56)),
 ]
-FILLS = [MeanFill(), BlurFill(5, 2.0), NoiseFill(), TileFill()]
+FILLS = [
+    MeanFill(),
+    BlurFill(5, 2.0),
+    NoiseFill(),
+    TileFill(),
+    FillMixture((MeanFill(), NoiseFill()), (0.5, 0.5)),
+]
 
 
 def network() -> nn.Sequential:

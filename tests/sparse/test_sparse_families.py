@@ -8,16 +8,49 @@ from salmask_plugin import visible_only
 timm = pytest.importorskip("timm")
 
 pytestmark = pytest.mark.slow
-SEEN = (
-    "convmixer_768_32 convnext_atto cs3darknet_focus_s densenet121 dla46x_c dpn48b efficientnet_b0 "
-    "ese_vovnet19b_slim_dw fasternet_t0 fastvit_t8 focalnet_tiny_srf ghostnet_050 hardcorenas_b "
-    "hgnetv2_b0 hrnet_w18_small inception_next_atto inception_resnet_v2 inception_v3 inception_v4 "
-    "lcnet_035 legacy_seresnet18 legacy_xception mobileone_s0 nasnetalarge nf_regnet_b0 "
-    "pnasnet5large rdnet_tiny regnetx_002 repghostnet_050 repvit_m1 resnest14d resnet10t "
-    "resnetv2_18 rexnet_100 selecsls42 skresnet18 starnet_s050 vgg11 xception41p"
-).split()
+SEEN = [
+    "convmixer_768_32",
+    "convnext_atto",
+    "cs3darknet_focus_s",
+    "densenet121",
+    "dla46x_c",
+    "dpn48b",
+    "efficientnet_b0",
+    "ese_vovnet19b_slim_dw",
+    "fasternet_t0",
+    "fastvit_t8",
+    "focalnet_tiny_srf",
+    "ghostnet_050",
+    "hardcorenas_b",
+    "hgnetv2_b0",
+    "hrnet_w18_small",
+    "inception_next_atto",
+    "inception_resnet_v2",
+    "inception_v3",
+    "inception_v4",
+    "lcnet_035",
+    "legacy_seresnet18",
+    "legacy_xception",
+    "mobileone_s0",
+    "nasnetalarge",
+    "nf_regnet_b0",
+    "pnasnet5large",
+    "rdnet_tiny",
+    "regnetx_002",
+    "repghostnet_050",
+    "repvit_m1",
+    "resnest14d",
+    "resnet10t",
+    "resnetv2_18",
+    "rexnet_100",
+    "selecsls42",
+    "skresnet18",
+    "starnet_s050",
+    "vgg11",
+    "xception41p",
+]
 # They attend over places, or move them to channels.
-REFUSED = "edgenext_xx_small mobilenetv5_base shvit_s1 tresnet_m".split()
+REFUSED = ["edgenext_xx_small", "mobilenetv5_base", "shvit_s1", "tresnet_m"]
 
 
 def made(name):

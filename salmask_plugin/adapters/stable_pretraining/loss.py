@@ -83,7 +83,7 @@ class HardNegativeNTXentLoss(nn.Module):
         both = torch.cat((z_i, z_j))
         everyone, rank = _gather(both)
         image = torch.arange(len(everyone) // 2, device=both.device)
-        images = torch.cat([own.repeat(2) for own in image.split(count)])
+        images = image.view(-1, count).repeat(1, 2).flatten()
         first = 2 * count * rank
         rows = nt_xent_rows(
             both,
@@ -120,4 +120,4 @@ def _gather(rows: Tensor) -> tuple[Tensor, int]:
         return rows, 0
     if distributed.get_world_size() == 1:
         return rows, 0
-    return torch.cat(all_gather(rows)), distributed.get_rank()
+    return torch.cat(all_gather(rows)), distributed.get_rank()  # type: ignore[no-untyped-call]

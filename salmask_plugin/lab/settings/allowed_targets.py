@@ -20,6 +20,7 @@ ALLOWED = frozenset(
         "salmask_plugin.BlockMask",
         "salmask_plugin.BlurFill",
         "salmask_plugin.CenterLocalizer",
+        "salmask_plugin.FillMixture",
         "salmask_plugin.FocalMask",
         "salmask_plugin.GivenLocalizer",
         "salmask_plugin.GuidedCrops",

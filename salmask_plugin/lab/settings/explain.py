@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from salmask_plugin.lab.settings.allowed_targets import Trust
@@ -176,11 +176,7 @@ def _masking(settings: Settings) -> list[str]:
 def _sampler(node: dict[str, Any]) -> str:
     name = built_by(node)
     if name == "MaskMixture":
-        parts = [
-            f"{weight:.0%}: {_sampler(part)}"
-            for weight, part in zip(node["weights"], node["samplers"], strict=True)
-        ]
-        return "one of (" + "; ".join(parts) + ")"
+        return _one_of(node["weights"], map(_sampler, node["samplers"]))
     if name == "FocalMask":
         place = "the inside" if node["inside"] else "everything outside"
         return f"{place} of a random window of {node['size']:.0%} of the side"
@@ -206,4 +202,11 @@ def _sampler(node: dict[str, Any]) -> str:
 
 def _fill(node: dict[str, Any]) -> str:
     name = built_by(node)
+    if name == "FillMixture":
+        return _one_of(node["weights"], map(_fill, node["fills"]))
     return FILLS.get(name, name)
+
+
+def _one_of(weights: Sequence[float], kinds: Iterable[str]) -> str:
+    parts = [f"{weight:.0%}: {kind}" for weight, kind in zip(weights, kinds, strict=True)]
+    return "one of (" + "; ".join(parts) + ")"
