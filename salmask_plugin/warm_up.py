@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -88,18 +89,36 @@ class LengthOfTraining(Protocol):
         """Batches of a step."""
 
 
-def training_batches(trainer: LengthOfTraining) -> int:
+def training_batches(
+    trainer: LengthOfTraining, *, per_step: int | None = None, at_epoch_end: bool = True
+) -> int:
     """Return how many batches a process sees in the whole training, to its last epoch or step.
 
+    Args:
+        trainer: that trains.
+        per_step: batches of a step; None: as many as the trainer accumulates.
+        at_epoch_end: whether the last batch of an epoch always makes a step, as Lightning's own
+            accumulation does.
+
     Raises:
-        ValueError: if training has no end, or the loader no length.
+        ValueError: if training has no end that is known.
     """
-    epochs, batches = trainer.max_epochs or -1, trainer.num_training_batches
-    if epochs < 1 or batches == float("inf"):
+    epochs, steps = trainer.max_epochs or -1, trainer.max_steps
+    batches = trainer.num_training_batches
+    lengths = [int(batches) * epochs] if epochs > 0 and math.isfinite(batches) else []
+    if steps > 0:
+        every = trainer.accumulate_grad_batches if per_step is None else per_step
+        if math.isfinite(batches):
+            count = int(batches)
+            in_an_epoch = -(-count // every) if at_epoch_end else count // every
+            if in_an_epoch:
+                whole, last = divmod(steps - 1, in_an_epoch)
+                lengths.append(whole * count + min(count, (last + 1) * every))
+        else:
+            lengths.append(steps * every)
+    if not lengths:
         raise ValueError(
-            "warm_up needs to know how long training is: trainer.max_epochs must be at least 1, "
-            "and the loader must have a length."
+            "warm_up needs to know how long training is: trainer.max_steps must be at least 1, or "
+            "trainer.max_epochs, with a loader that has a length."
         )
-    total = int(batches) * epochs
-    steps = trainer.max_steps
-    return total if steps < 1 else min(total, steps * trainer.accumulate_grad_batches)
+    return min(lengths)

@@ -24,15 +24,18 @@ from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import MaskedViews
 from salmask_plugin.warm_up import SaliencyWarmUp, training_batches
 
+ONE_ENCODER = ("simclr", "vicreg", "barlow_twins", "swav", "nnclr")
+"""The host's forwards that call ``backbone`` for both views."""
+
 
 class SaliencyMaskingCallback(Callback):
     """Mask the views of every training batch before the module's forward sees them.
 
     Works with every forward of two views: ``simclr``, ``byol``, ``vicreg``, ``barlow_twins``,
-    ``nnclr`` and your own. Validation and testing are not touched. Hard negatives need the one
-    forward that calls a loss object of two projections: ``Module(forward=simclr,
-    simclr_loss=HardNegativeNTXentLoss())``. The module's ``backbone`` and ``projector`` encode
-    them.
+    ``nnclr`` and your own. The host's own take views as a list, not by names. Validation and
+    testing are not touched. Hard negatives need the one forward that calls a loss object of two
+    projections: ``Module(forward=simclr, simclr_loss=HardNegativeNTXentLoss())``. The module's
+    ``backbone`` and ``projector`` encode them.
 
     ``mask_ratio`` and ``foreground_share`` are logged. The step is part of checkpoints, so a
     resumed run draws the masks it would have drawn.
@@ -93,8 +96,11 @@ class SaliencyMaskingCallback(Callback):
         """Refuse hard negatives that nobody would contrast; say what a view filter asks for.
 
         Raises:
-            ValueError: if the masking makes hard negatives and the module has no place for them.
+            ValueError: if the masking makes hard negatives and the module has no place for them, or
+                its forward encodes by a teacher that nothing trains.
         """
+        self._total_batches = None
+        self._check_encoder(pl_module)
         if self.masking.negative is not None:
             self._loss(pl_module)
             lacking = [part for part in ("backbone", "projector") if not hasattr(pl_module, part)]
@@ -105,11 +111,6 @@ class SaliencyMaskingCallback(Callback):
                 )
         if self.masking.view_filter is not None:
             rank_zero_warn(UNFILTERED_EVALUATION)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take a warm-up's length from the trainer."""
-        if self.warm_up is not None:
-            self._total_batches = training_batches(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -123,6 +124,11 @@ class SaliencyMaskingCallback(Callback):
         views = views_of(batch)
         query, key = views[self.query_index], views[1 - self.query_index]
         pixels = query["image"]
+        if self.warm_up is not None and self._total_batches is None:
+            # Now, since modules note their own frequency of steps after callbacks are started.
+            self._total_batches = training_batches(
+                trainer, per_step=_batches_of_a_step(trainer, pl_module), at_epoch_end=False
+            )
         done = self.batches_seen / (self._total_batches or 1)
         masking = self.masking if self.warm_up is None else self.warm_up.masking(self.masking, done)
         if not self.encoding.falls_on(self.batches_seen):
@@ -170,6 +176,19 @@ class SaliencyMaskingCallback(Callback):
         """Go on at the saved step."""
         self.batches_seen = state_dict["batches_seen"]
 
+    def _check_encoder(self, pl_module: LightningModule) -> None:
+        """Refuse a teacher and its student where the host's forward calls the teacher alone."""
+        forward = getattr(pl_module.forward, "__func__", pl_module.forward)
+        name = getattr(forward, "__name__", "")
+        of_host = getattr(forward, "__module__", "").startswith("stable_pretraining.")
+        wrapped = hasattr(getattr(pl_module, "backbone", None), "forward_student")
+        if of_host and name in ONE_ENCODER and wrapped:
+            raise ValueError(
+                f"backbone has a teacher and a student, and forward={name} calls the teacher, "
+                "which takes no gradient: give it the network itself, or a forward of your own "
+                "that calls forward_student."
+            )
+
     def _loss(self, pl_module: LightningModule) -> HardNegativeNTXentLoss:
         """The one loss of the module that can contrast hard negatives."""
         found = [part for part in pl_module.modules() if isinstance(part, HardNegativeNTXentLoss)]
@@ -186,10 +205,21 @@ def _encode(
 ) -> tuple[Tensor, Tensor | None]:
     """Projections (N, M, D) of images (B, M, C, H, W), and their owners; statistics stay."""
     chosen = encoding.chosen(negatives)
-    with frozen_running_statistics(module.backbone, module.projector):
-        projections: Tensor = module.projector(module.backbone(chosen.flatten(0, 1)))
+    # Of a teacher and its student, the one that learns and gives the views their embeddings.
+    backbone, projector = (
+        part.student if hasattr(part, "forward_student") else part
+        for part in (module.backbone, module.projector)
+    )
+    with frozen_running_statistics(backbone, projector):
+        projections: Tensor = projector(backbone(chosen.flatten(0, 1)))
     owners = encoding.owners(len(negatives), projections.device)
     return projections.view(*chosen.shape[:2], -1), owners
+
+
+def _batches_of_a_step(trainer: Trainer, module: Any) -> int:
+    """How many batches the optimizer that counts the steps takes for one, as the host keeps it."""
+    of_module = list(getattr(module, "_optimizer_frequencies", {}).values())
+    return int(of_module[0] if of_module else trainer.accumulate_grad_batches)
 
 
 @torch.no_grad()

@@ -131,28 +131,69 @@ def test_steps_before_and_after_the_switch(make: Any, monkeypatch: pytest.Monkey
     assert localized == [16] * 7
 
 
+class Counted(pl.LightningModule):
+    """Counts its batches, with one weight and Lightning's own steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.batches, self.told = 0, 0
+
+    def on_train_start(self) -> None:
+        self.told = training_batches(self.trainer)
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        self.batches += 1
+        return (self.weight * batch).sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
 @pytest.mark.parametrize(
-    ("epochs", "steps", "accumulated", "batches"),
-    [(4, -1, 1, 12), (4, 5, 1, 5), (4, 5, 2, 10), (4, 7, 2, 12)],
+    ("epochs", "steps", "accumulated", "endless"),
+    [
+        (4, -1, 1, False),
+        (4, -1, 2, False),
+        (4, 5, 1, False),
+        (4, 5, 2, False),
+        (4, 7, 2, False),
+        (4, 9, 4, False),
+        (None, 7, 2, False),
+        (-1, 8, 3, False),
+        (None, 5, 2, True),
+    ],
 )
 def test_training_ends_with_its_last_epoch_or_step(
-    epochs: int, steps: int, accumulated: int, batches: int
+    epochs: int | None, steps: int, accumulated: int, endless: bool
 ) -> None:
-    its = pl.Trainer(
+    class Endless(torch.utils.data.IterableDataset[torch.Tensor]):
+        def __iter__(self) -> Any:
+            while True:
+                yield torch.ones(1)
+
+    module = Counted()
+    trainer = pl.Trainer(
         max_epochs=epochs,
         max_steps=steps,
         accumulate_grad_batches=accumulated,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
+    data: Any = Endless() if endless else torch.ones(5, 1)
+    trainer.fit(module, DataLoader(data))
+    assert module.told == module.batches
+
+
+def test_a_training_without_an_end_is_refused() -> None:
     length = SimpleNamespace(
-        max_epochs=its.max_epochs,
-        num_training_batches=3,
-        max_steps=its.max_steps,
-        accumulate_grad_batches=its.accumulate_grad_batches,
+        max_epochs=-1, max_steps=-1, num_training_batches=5, accumulate_grad_batches=1
     )
-    assert training_batches(length) == batches
+    with pytest.raises(ValueError, match="max_steps must be at least 1, or"):
+        training_batches(length)
 
 
 @pytest.mark.parametrize("make", [moco, simclr])
@@ -262,5 +303,5 @@ def test_what_cannot_be_warmed_up_is_refused() -> None:
     with pytest.raises(ValueError, match="warm_up needs a masking"):
         moco(masking=None)
     module = moco()
-    with pytest.raises(ValueError, match=r"trainer\.max_epochs must be at least 1"):
+    with pytest.raises(ValueError, match=r"trainer\.max_steps must be at least 1, or"):
         module.step_masking.start(pl.Trainer(max_epochs=-1, logger=False, accelerator="cpu"))

@@ -90,3 +90,19 @@ def test_moco_v2s_loss_is_ours_and_takes_hard_negatives() -> None:
     hard = moco.projector.forward_teacher(moco.backbone.forward_teacher(query))
     joined = info_nce(out.queries, out.keys, queue, hard, temperature=moco.temperature)
     assert joined > ours
+
+
+@pytest.mark.parametrize("name", ["simclr", "vicreg", "barlow_twins", "swav", "nnclr"])
+def test_the_hosts_wrapper_is_refused_where_nothing_trains_it(
+    host: SimpleNamespace, name: str
+) -> None:
+    import stable_pretraining.forward as forwards
+
+    encoder = nn.Sequential(nn.Conv2d(3, 6, 3, stride=8), nn.Flatten())
+    module = spt.Module(
+        forward=getattr(forwards, name), backbone=spt.TeacherStudentWrapper(encoder), optim=None
+    )
+    callback = host.adapter.SaliencyMaskingCallback(toy.masking(), 0)
+    with pytest.raises(ValueError, match=f"forward={name} calls the teacher"):
+        callback.on_fit_start(SimpleNamespace(world_size=1), module)
+    assert not module.backbone(torch.zeros(1, 3, 16, 12)).requires_grad  # this is why
