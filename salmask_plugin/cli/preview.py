@@ -8,7 +8,7 @@ from pathlib import Path
 from salmask_plugin.cli.next_step import say_next
 from salmask_plugin.lab.measures.preview import preview
 from salmask_plugin.lab.measures.recipes import MASKING, RecipeRow, with_embedded_localizer
-from salmask_plugin.lab.study.compare import flags_for_children
+from salmask_plugin.lab.settings.allowed_targets import flags_for_children
 
 
 def run(options: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def environment(gpus: tuple[str, ...] = ()) -> Environment:
     Args:
         gpus: names of the accelerators in use, as ``torch.cuda.get_device_name`` gives them.
     """
-    return Environment(_versions(), _commit(), _cpu_name(), _cores(), tuple(gpus))
+    return Environment(_versions(), _commit(), _cpu_name(), usable_cores(), tuple(gpus))
 
 
 def _versions() -> dict[str, str]:
@@ -97,7 +97,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores this process may use, which a scheduler may have made fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

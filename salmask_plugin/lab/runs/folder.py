@@ -133,13 +133,18 @@ def keep_settings(folder: Path, settings: Settings) -> Settings:
     return settings
 
 
-def begun_with(folder: Path, settings: Settings) -> Settings | None:
+def begun_with(folder: Path, settings: Settings, *, going: bool = False) -> Settings | None:
     """Return the settings that the run in a folder has begun with; None where none has.
+
+    Args:
+        folder: of the run.
+        settings: that are asked for now.
+        going: that it runs or waits in a queue: it has begun though nothing has come of it yet.
 
     Raises:
         UserError: if they are others than these, so that it is another run.
     """
-    if not (folder / SETTINGS_NAME).is_file() or not holds_work(folder):
+    if not (folder / SETTINGS_NAME).is_file() or not (going or holds_work(folder)):
         return None
     # Compared, not built: what --trust has allowed need not be allowed again.
     kept = _kept(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from salmask_plugin.lab.errors import UserError
@@ -126,6 +126,16 @@ def check_targets(node: Any, *, trust: Trust = False, foreign: bool = False) -> 
                     f"the settings hold {word!r}, which fetches something from the network; a run "
                     f"folder does not decide that. If it is yours, add --allow {word}."
                 )
+
+
+def allowing(names: Iterable[str]) -> list[str]:
+    """Return the flags of the command line that allow these names."""
+    return [f"--allow={name}" for name in names]
+
+
+def flags_for_children(trust: Trust) -> list[str]:
+    """Return the flags that give another command the trust that this one was given."""
+    return ["--trust"] if trust is True else allowing(sorted(trust or ()))
 
 
 def fetched_by_run(settings: Mapping[str, Any]) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
+
+from salmask_plugin.lab.results.environment import usable_cores
 
 BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
 """Names under which torch lists instructions for bfloat16: x86's two, and ARM's."""
@@ -45,6 +45,4 @@ def at_most_cores(wanted: int) -> int:
     """
     if wanted < 0:
         raise ValueError(f"at_most_cores:{wanted} must be at least 0.")
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed is not None else os.cpu_count() or 1
-    return min(wanted, cores)
+    return min(wanted, usable_cores())

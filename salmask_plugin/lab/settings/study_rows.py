@@ -44,6 +44,11 @@ def row_of(study: Settings, name: str) -> list[str]:
         raise UserError(f"row {name} is left out here: {left_out[name]}")
     if name not in rows:
         raise UserError(f"{name!r} is none of the rows: {', '.join(rows)}.")
+    for text in rows[name]:
+        if text.startswith(("seed=", "name=", "out=")):
+            raise UserError(
+                f"row {name}: {text} cannot be a row's: its runs have the study's seeds and folder."
+            )
     return list(rows[name])
 
 
@@ -64,6 +69,20 @@ def check_plan(study: Settings) -> None:
                 row_of(study, row)
             except UserError as error:
                 raise UserError(f"compare.plan.{name}: {error}") from error
+
+
+def without_identity(overrides: Sequence[str]) -> list[str]:
+    """Return what was typed without what a comparison gives each of its runs itself.
+
+    Raises:
+        UserError: if a seed or a recipe was typed, which no run would have.
+    """
+    for text in overrides:
+        if text.startswith(("seed=", "recipe=")):
+            key, value = _pair(text)
+            own = f"compare.seeds=[{value}]" if key == "seed" else "the names of compare.rows"
+            raise UserError(f"{text}: runs of a comparison have their own {key}, from {own}.")
+    return [text for text in overrides if not text.startswith(IDENTITY)]
 
 
 def row_settings(study: Settings, name: str, seed: int) -> list[str]:

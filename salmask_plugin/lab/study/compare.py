@@ -9,11 +9,16 @@ from pathlib import Path
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
-from salmask_plugin.lab.runs.folder import begun_with, below_out, run_folder
+from salmask_plugin.lab.runs.folder import begun_with, below_out, keep_settings, run_folder
 from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
-from salmask_plugin.lab.settings.allowed_targets import Trust, fetches
+from salmask_plugin.lab.settings.allowed_targets import (
+    Trust,
+    allowing,
+    fetches,
+    flags_for_children,
+)
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.paper_values import left_out_rows
@@ -21,11 +26,11 @@ from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named, in_full
 from salmask_plugin.lab.settings.study_rows import (
     EXPERIMENT,
-    IDENTITY,
     check_plan,
     row_of,
     row_settings,
     study_name,
+    without_identity,
 )
 from salmask_plugin.lab.settings.unused import refuse_unused_by_all
 from salmask_plugin.lab.study.on_slurm import Launched, check_launcher, run_on_slurm
@@ -91,24 +96,20 @@ def run_comparison(
         print(f"  {'finished' if is_finished(row) else 'to do   '}  {row.name}")
     if settings.compare.duration:
         print(f"All of them take {settings.compare.duration}.")
-    for note in (
-        *settings.compare.notes,
-        *left_out_rows(settings.compare.rows, settings.compare.left_out),
-    ):
-        print(note)
-    print("\n".join(_departures(rows)))
+    said = [*settings.compare.notes]
+    said += left_out_rows(settings.compare.rows, settings.compare.left_out)
+    print("\n".join([*said, *_departures(rows)]))
     include = [Path(place) for place in settings.compare.include]
     for place in include:
         if not place.is_dir():
             raise UserError(f"compare.include: {place} is not a folder.")
-    for row in rows:
-        if not is_finished(row):
-            check_length(row.settings.trainer)
-            if settings.compare.launcher == "here":  # where jobs are submitted, no GPU need be
-                check_trainer(row.settings)
-            check_tasks(row.settings)
-    by_name = {row.name: row for row in rows}
     todo = [row for row in rows if not is_finished(row)]
+    for row in todo:
+        check_length(row.settings.trainer)
+        if settings.compare.launcher == "here":  # where jobs are submitted, no GPU need be
+            check_trainer(row.settings)
+        check_tasks(row.settings)
+    by_name = {row.name: row for row in rows}
     jobs = _jobs(todo, config_dir=config_dir, trust=trust)
     if settings.compare.launcher == "slurm":
         launched = run_on_slurm(
@@ -117,10 +118,12 @@ def run_comparison(
             study,
             wait=settings.compare.wait,
             finished=lambda job: is_finished(by_name[job.name]),
+            settle=lambda job, going: _settle(by_name[job.name], going=going),
         )
     else:
         launched = Launched(run_jobs(jobs, parallel=settings.compare.parallel), [])
-    if launched.going and not include and not any(is_finished(row) for row in rows):
+    left = launched.going or launched.failed
+    if left and not include and not any(is_finished(row) for row in rows):
         return Compared(None, len(rows), launched.failed, launched.going)
     written = report_folder(
         study,
@@ -187,7 +190,7 @@ def plan_rows(
         if len(set(named)) < len(named):
             raise UserError(f"compare.{key}={named} names one twice: both would be the same run.")
     rows = []
-    given = [text for text in overrides if not text.startswith(IDENTITY)]
+    given = without_identity(overrides)
     for seed in wanted.seeds:
         for name in chosen:
             label = f"{name}, seed {seed}"
@@ -199,6 +202,18 @@ def plan_rows(
             rows.append(Row(label, composed, arguments))
     refuse_unused_by_all([row.settings for row in rows], in_full(given, "run"))
     return rows
+
+
+def _settle(row: Row, *, going: bool) -> None:
+    """Keep a run's settings before it waits in a queue, or refuse those of another that does.
+
+    Raises:
+        UserError: if the folder's run has other settings.
+    """
+    if going:
+        begun_with(row.folder, row.settings, going=True)
+    else:
+        keep_settings(row.folder, row.settings)
 
 
 def is_finished(row: Row) -> bool:
@@ -214,13 +229,6 @@ def is_finished(row: Row) -> bool:
     )
 
 
-def flags_for_children(trust: Trust) -> list[str]:
-    """Return the flags that give another command the trust that this one was given."""
-    if trust is True:
-        return ["--trust"]
-    return [f"--allow={name}" for name in sorted(trust or ())]
-
-
 def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]:
     """What has to be run, a job a row."""
     flags = flags_for_children(trust)
@@ -228,7 +236,7 @@ def _jobs(rows: list[Row], *, config_dir: str | None, trust: Trust) -> list[Job]
     jobs = []
     for row in rows:
         # The run folder holds what was composed here: what it fetches, the user has asked for.
-        own = [f"--allow={word}" for word in fetches(row.settings.values)]
+        own = allowing(fetches(row.settings.values))
         commands = [
             ["pretrain", *flags, *row.arguments],
             ["evaluate", "--only-missing", *flags, *own, str(row.folder)],

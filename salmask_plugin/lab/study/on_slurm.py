@@ -18,6 +18,7 @@ from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.folder_lock import alone_in, in_use
 from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.settings.groups import Compare, Slurm
+from salmask_plugin.lab.study.process import visible_gpus
 from salmask_plugin.lab.study.side_by_side import Job
 from salmask_plugin.lab.study.slurm_job import LOG_NAME
 from salmask_plugin.lab.study.slurm_queue import check_slurm, in_queue, submit
@@ -63,6 +64,7 @@ def check_launcher(wanted: Compare, trainers: Mapping[str, Mapping[str, Any]]) -
                 f"compare.{name} needs compare.launcher=slurm: rows that run here end with the "
                 "command, and are so many at a time as compare.parallel says."
             )
+        _check_side_by_side(wanted.parallel, trainers)
         return
     if wanted.parallel != 1:
         raise UserError(
@@ -84,6 +86,18 @@ def check_launcher(wanted: Compare, trainers: Mapping[str, Mapping[str, Any]]) -
             )
 
 
+def _check_side_by_side(parallel: int, trainers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse rows of several GPUs where each row is given one of them."""
+    if parallel == 1 or len(visible_gpus()) < 2:
+        return
+    for row, trainer in trainers.items():
+        if trainer["accelerator"] != "cpu" and (asked_processes(trainer) or 1) > 1:
+            raise UserError(
+                f"row {row}: trainer.devices={trainer['devices']} needs several GPUs, but "
+                f"compare.parallel={parallel} gives each row one. Use compare.parallel=1."
+            )
+
+
 def run_on_slurm(
     jobs: Sequence[Job],
     wanted: Slurm,
@@ -91,6 +105,7 @@ def run_on_slurm(
     *,
     wait: bool,
     finished: Callable[[Job], bool],
+    settle: Callable[[Job, bool], None],
 ) -> Launched:
     """Submit what is neither in the queue nor running, and wait for all if asked to.
 
@@ -100,9 +115,12 @@ def run_on_slurm(
         study: folder of the study.
         wait: until all have ended.
         finished: whether a run's results are there.
+        settle: called with each run before anything is submitted, and whether it has begun, if only
+            in the queue: then it refuses other settings than those, else it keeps its own.
 
     Raises:
-        UserError: if SLURM is not there, does not answer or refuses.
+        UserError: if SLURM is not there, does not answer or refuses, or a run that is in the queue
+            or runs has other settings.
         KeyboardInterrupt: on Ctrl-C while waiting; the jobs stay.
     """
     if not jobs:
@@ -118,7 +136,10 @@ def run_on_slurm(
             )
         there = {job.name for job in jobs if _is_going(job, queued)}
         # After the look at the queue: a job may have ended since the study was planned.
-        jobs = [job for job in jobs if job.name in there or not finished(job)]
+        done = {job.name for job in jobs if job.name not in there and finished(job)}
+        for job in jobs:
+            settle(job, job.name in there | done)
+        jobs = [job for job in jobs if job.name not in done]
         fresh = [job for job in jobs if job.name not in there]
         numbers = submit(fresh, wanted, folder, safe_name(study.name)) if fresh else []
         for job, number in zip(fresh, numbers, strict=True):

@@ -15,7 +15,7 @@ from salmask_plugin.lab.runs.launcher import alone, check_world
 from salmask_plugin.lab.runs.pretrain import pretrain
 from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
-from salmask_plugin.lab.settings.allowed_targets import Trust, fetched_by_run
+from salmask_plugin.lab.settings.allowed_targets import Trust, allowing, fetched_by_run
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named
 from salmask_plugin.lab.settings.unused import refuse_unused
@@ -66,7 +66,7 @@ def fetched_again(folder: Path) -> list[str]:
     """
     if not (folder / RECORD_NAME).is_file():
         return []
-    return [f"--allow={word}" for word in fetched_by_run(read_record(folder).config)]
+    return allowing(fetched_by_run(read_record(folder).config))
 
 
 def unlabelled_pictures(folder: Path) -> str | None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from salmask_plugin.lab.results.environment import usable_cores
 from salmask_plugin.lab.runs.launcher import WITH_PARENT
 
 
@@ -24,7 +25,7 @@ def environment_of(
     # Waiting threads that spin take the cores from others; it must be said before torch is there.
     own = {"OMP_WAIT_POLICY": "passive", **environment, WITH_PARENT: "1"}
     if parallel > 1:
-        own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // parallel)))
+        own.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // parallel)))
         if len(gpus) > 1:
             own["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
     return own

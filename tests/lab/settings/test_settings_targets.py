@@ -21,10 +21,10 @@ from salmask_plugin.lab.settings.allowed_targets import (
     WITHOUT_A_FILE,
     check_targets,
     fetches,
+    flags_for_children,
 )
 from salmask_plugin.lab.settings.compose import CONFIGS, apply_overrides, compose_settings
 from salmask_plugin.lab.settings.nodes import target_of
-from salmask_plugin.lab.study.compare import flags_for_children
 
 RECORDS = Path(__file__).resolve().parents[3] / "docs" / "results"
 

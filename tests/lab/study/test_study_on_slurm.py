@@ -93,6 +93,7 @@ def run(jobs, tmp_path, *, wait=True, wanted=ASKED):
         tmp_path / "study",
         wait=wait,
         finished=lambda job: (job.folder / "done").exists(),
+        settle=lambda job, going: None,
     )
 
 
@@ -361,7 +362,50 @@ def test_a_machine_without_the_nodes_devices_submits_for_them(slurm, tmp_path, c
     assert len(list(tmp_path.rglob("job.json"))) == 4
     assert main([*study, "compare.wait=false"]) == 0
     assert capsys.readouterr().out.count("is there") == 4
+    assert main([*study, "epochs=3", "compare.wait=false"]) == 2
+    said = capsys.readouterr()
+    assert "is there" not in said.out
+    assert "holds a run with other settings (trainer.max_epochs: 200 there, 3 here)" in said.err
     assert len(slurm.scripts()) == 1
+
+
+def test_a_run_that_another_command_trains_with_other_settings_is_refused(slurm, tmp_path, capsys):
+    """It has begun, though it has no checkpoint yet."""
+    slurm.say("hold")
+    study = ["compare", "data=generated", f"out={tmp_path}", "compare.only=[none]"]
+    study += ["trainer.accelerator=cpu", "compare.launcher=slurm", "compare.wait=false"]
+    assert main([*study, "compare.seeds=[0]"]) == 0
+    (folder,) = (path.parent for path in tmp_path.rglob("job.json"))
+    (folder / "job.json").unlink()
+    with alone_in(folder):
+        assert main([*study, "compare.seeds=[0]", "batch_size=64"]) == 2
+        assert "loader.batch_size: 128 there, 64 here" in capsys.readouterr().err
+        assert main([*study, "compare.seeds=[0]"]) == 0
+        assert "is there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("seed=5", r"from compare.seeds=[5]"),
+        ("recipe=mine", "from the names of compare.rows"),
+        ("compare.rows.none=[masking=none,seed=3]", "row none: seed=3 cannot be a row's"),
+        ("compare.rows.none=[masking=none,out=elsewhere]", "row none: out=elsewhere cannot"),
+    ],
+)
+def test_what_no_run_would_have_is_refused(tmp_path, capsys, typed, words):
+    assert main(["compare", "data=generated", f"out={tmp_path}", "compare.only=[none]", typed]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_side_by_side_have_one_gpu_each(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    settings = compose_settings(["data=generated", "devices=2", "compare.parallel=2"])
+    with pytest.raises(UserError, match="gives each row one"):
+        check_launcher(settings.compare, {"none": settings.trainer})
+    alone = compose_settings(["data=generated", "devices=2"])
+    check_launcher(alone.compare, {"none": alone.trainer})
 
 
 @pytest.mark.slow
@@ -371,7 +415,7 @@ def test_a_comparison_on_slurm_survives_a_time_limit_and_equals_the_unbroken_run
     """The real command in real jobs: submitted, put back in training, collected, reported."""
     shared = ["experiment=plumbing", "data.train_images=64", "data.val_images=32", "view_size=32"]
     shared += ["epochs=6", "batch_size=16", "workers=0", "trainer.accelerator=cpu"]
-    shared += ["evaluation.tasks=[knn]", "masking=none", "recipe=none"]
+    shared += ["evaluation.tasks=[knn]", "masking=none"]
     study = ["compare", *shared, f"out={tmp_path}", "compare.launcher=slurm", "compare.only=[none]"]
     assert main([*study, "compare.wait=false"]) == 0
     assert "1 of 1 runs are in the queue or run" in capsys.readouterr().out

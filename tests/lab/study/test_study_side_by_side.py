@@ -117,7 +117,9 @@ def test_nothing_writes_on_when_the_parent_is_killed(tmp_path):
 
 
 def test_each_process_has_its_own_cores_and_gpu(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    # Of a machine's 128 cores this process may use 6, as in a scheduler's allocation.
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     shared = {"gpus": ["3", "5"], "environment": {}}
     assert environment_of(0, 1, **shared).get("OMP_NUM_THREADS") is None
     assert "CUDA_VISIBLE_DEVICES" not in environment_of(0, 1, **shared)
