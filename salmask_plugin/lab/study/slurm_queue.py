@@ -28,8 +28,10 @@ SETTINGS_OF = {
     "requeue": "requeues",
 }
 """Option of sbatch -> our setting for it."""
-FIXED = ("array", "error", "job-name", "nodes", "ntasks-per-node", "open-mode", "output", "signal")
-FIXED += ("chdir", "no-requeue", "ntasks", "parsable", "test-only", "wait", "wrap")
+FIXED = (
+    *("array", "error", "job-name", "nodes", "ntasks-per-node", "open-mode", "output", "signal"),
+    *("chdir", "no-requeue", "ntasks", "parsable", "test-only", "wait", "wrap"),
+)
 """Options that every job needs as they are, and those that would undo them."""
 _WORD = re.compile(r"[\w.,:;=+@*/()\[\]&|!^%-]+", re.ASCII)
 _OPTION = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)

@@ -298,6 +298,7 @@ def test_sbatch_s_refusal_and_a_silent_queue_are_said(slurm, jobs, tmp_path):
         ({"extra": {"a\nb": 1}}, "options are named as in --constraint"),
         ({"extra": {"time": 3}}, "compare.slurm.extra.time=3: it is compare.slurm.minutes"),
         ({"extra": {"output": "x"}}, "every job has its own"),
+        ({"extra": {"ntasks": 4}}, "compare.slurm.extra.ntasks=4: every job has its own"),
     ],
 )
 def test_a_request_out_of_range_is_named(slurm, tmp_path, changed, words):
