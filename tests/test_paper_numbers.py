@@ -65,6 +65,8 @@ FILLS = {
     "unseen": {},
     # Ge et al. (NeurIPS 2021): sides from 16 to 72 of 224 px.
     "tile": {"size": pytest.approx([16 / 224, 72 / 224])},
+    # Ours: the two fills of the study's hidden pictures, as often as each other.
+    "mixture": {"weights": [0.5, 0.5], "fills": [{}, {}]},
 }
 FILTERS = {"highpass": {"kernel_size": 11, "sigma": 5.0}}
 
