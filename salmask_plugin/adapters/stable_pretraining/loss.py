@@ -118,6 +118,4 @@ def _gather(rows: Tensor) -> tuple[Tensor, int]:
     """The rows of all processes in the order of ranks, with their gradient, and this rank."""
     if not distributed.is_available() or not distributed.is_initialized():
         return rows, 0
-    if distributed.get_world_size() == 1:
-        return rows, 0
     return torch.cat(all_gather(rows)), distributed.get_rank()  # type: ignore[no-untyped-call]

@@ -10,8 +10,8 @@ from typing import Any
 import lightly_toy as toy
 import pytest
 import torch
+from oracles.processes import free_port
 from pytorch_lightning import Callback
-from test_lightly_distributed import free_port
 from torch import multiprocessing as mp
 from torch.utils.data import DataLoader
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import lightly_toy as toy
 import pytest
 import torch
+from oracles.processes import on_processes
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, distributed
-from torch import multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from salmask_plugin.adapters.lightly import HardNegativeNTXentLoss, MaskedMoCoV2, MaskedSimCLR
@@ -21,12 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
 ]
 BATCH = 6
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def steps(rank: int, world: int, bank: bool, some: bool = False) -> dict[str, Any]:
@@ -68,30 +61,21 @@ def masks(rank: int) -> Tensor:
     return drawn.query_mask
 
 
-def worker(rank: int, world: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
-    )
+def work(rank: int) -> dict[str, Any]:
+    found: dict[str, Any] = {str(bank): steps(rank, 2, bank) for bank in (False, True)}
+    found |= {f"{bank} some": steps(rank, 2, bank, some=True) for bank in (False, True)}
+    found["masks"] = masks(distributed.get_rank())
+    alone = HardNegativeNTXentLoss(0.2, (18, 10))
     try:
-        found: dict[str, Any] = {str(bank): steps(rank, world, bank) for bank in (False, True)}
-        found |= {f"{bank} some": steps(rank, world, bank, some=True) for bank in (False, True)}
-        found["masks"] = masks(distributed.get_rank())
-        alone = HardNegativeNTXentLoss(0.2, (18, 10))
-        try:
-            alone(torch.randn(2, 10), torch.randn(2, 10))
-        except ValueError as error:
-            found["refused"] = str(error)
-        torch.save(found, f"{folder}/{rank}.pt")
-    finally:
-        distributed.destroy_process_group()
+        alone(torch.randn(2, 10), torch.randn(2, 10))
+    except ValueError as error:
+        found["refused"] = str(error)
+    return found
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = str(tmp_path_factory.mktemp("ranks"))
-    mp.spawn(worker, args=(2, free_port(), folder), nprocs=2)
-    return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
+    return on_processes(work, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("some", [False, True])

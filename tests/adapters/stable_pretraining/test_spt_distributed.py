@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import socket
 import sys
 from typing import Any
 
 import pytest
 import spt_toy as toy
 import torch
-from torch import Tensor, distributed
-from torch import multiprocessing as mp
+from oracles.processes import on_processes
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,12 +18,6 @@ TAU, RHO = 0.3, 1.7
 COUNT, VIEWS = 6, 2
 # Images 0, 1, 3 and 4 have hard negatives of their own: the first two of either process' three.
 OWNERS = {1: [0, 1, 3, 4], 2: [0, 1]}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -57,25 +50,15 @@ def step(adapter: Any, rank: int, world: int, query_index: int | None) -> dict[s
     return {"loss": value.detach(), "gradient": network.weight.grad}
 
 
-def worker(rank: int, world: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
+def work(rank: int) -> dict[str, Any]:
     sys.modules.update(toy.lightning_by_its_other_name())
     adapter = importlib.import_module("salmask_plugin.adapters.stable_pretraining")
-    distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
-    )
-    try:
-        found = {str(index): step(adapter, rank, world, index) for index in (None, 0, 1)}
-        torch.save(found, f"{folder}/{rank}.pt")
-    finally:
-        distributed.destroy_process_group()
+    return {str(index): step(adapter, rank, 2, index) for index in (None, 0, 1)}
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = str(tmp_path_factory.mktemp("ranks"))
-    mp.spawn(worker, args=(2, free_port(), folder), nprocs=2)
-    return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
+    return on_processes(work, tmp_path_factory.mktemp("ranks"))
 
 
 def in_loops(query_index: int | None) -> dict[str, Tensor]:
