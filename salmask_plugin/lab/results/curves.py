@@ -14,6 +14,7 @@ from salmask_plugin.lab.results.drawing import (
     line_styles,
     new_figure,
 )
+from salmask_plugin.lab.results.leading_rows import leading
 from salmask_plugin.lab.results.metric_names import (
     OCCLUSION,
     is_occlusion,
@@ -173,20 +174,23 @@ def _curves(
     panels = [panel for panel in panels if any(map(panel.seeds, panel.rows))]
     if not panels:
         return None
+    measured = [
+        row for row in table.rows if any(row in panel.rows and panel.seeds(row) for panel in panels)
+    ]
+    drawn, known = leading(measured), len({row.name for row in measured})
     styles = line_styles(table)
     across = min(across, len(panels))
     down = -(-len(panels) // across)
     with drawing(LARGE):
         width = WIDTH
         height = (3.4 if down < 3 else 2.9) * down
-        names = dict.fromkeys(row.name for panel in panels for row in panel.rows)
-        columns = _legend_columns(list(names), width)
-        lines = -(-len(names) // columns)
+        columns = _legend_columns(list(drawn), width)
+        lines = -(-len(drawn) // columns) + (len(drawn) < known)
         figure = new_figure(height + 0.3 + 0.3 * lines, width=width)
         axes = list(figure.subplots(down, across, squeeze=False, sharey=share_values).flat)
         handles: dict[str, Any] = {}
         for place, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
-            for row in panel.rows:
+            for row in (row for row in panel.rows if row.name in drawn):
                 line = _line(axis, panel.seeds(row), styles[row.name])
                 if line is not None:
                     handles.setdefault(row.name, line)
@@ -205,6 +209,9 @@ def _curves(
             list(handles),
             loc="outside lower center",
             ncols=columns,
+            title=f"{len(drawn)} of {known} rows; the tables have all"
+            if len(drawn) < known
+            else None,
         )
         return figure
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from salmask_plugin.lab.results.escaping import csv_cell, escape_markdown, shown
-from salmask_plugin.lab.results.statistics import Estimate
+from salmask_plugin.lab.results.statistics import Difference, Estimate, summarize
 
 NOTHING = "–"  # noqa: RUF001
 """Stands where there is no value: one seed has no spread, a missing evaluation no mean."""
@@ -80,6 +80,30 @@ def estimate_text(value: Estimate | None, digits: int = 3, scale: float = 1.0) -
         return NOTHING
     mean = f"{value.mean * scale:.{digits}f}"
     return mean if value.interval is None else f"{mean} ± {value.interval * scale:.{digits}f}"
+
+
+def difference_text(value: Difference | None, flag: str = "") -> str:
+    """Return a difference of shares as "+1.20 ± 0.80", in percentage points.
+
+    Args:
+        value: None where there is nothing to compare.
+        flag: why it is not readable, which then stands in its place.
+    """
+    if value is None:
+        return NOTHING
+    interval = "" if value.interval is None else f" ± {100 * value.interval:.2f}"
+    return flag or f"{100 * value.mean:+.2f}{interval}"
+
+
+def mean_text(values: Sequence[float], *, spread: bool = True) -> str:
+    """Return shares as "67.04 (SD 0.72)", in percent; one value has no spread."""
+    if not values:
+        return NOTHING
+    summary = summarize(values)
+    mean = f"{100 * summary.mean:.2f}"
+    return (
+        mean if summary.spread is None or not spread else f"{mean} (SD {100 * summary.spread:.2f})"
+    )
 
 
 def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -28,12 +28,29 @@ def occlusion_title(name: str) -> str:
     Args:
         name: "top1_linear_anywhere_picture", or "linear anywhere picture".
     """
-    classifier, *condition = name.removeprefix("top1_").replace(" ", "_").split("_")
-    words = _CLASSIFIERS.get(classifier, classifier)
+    words = _CLASSIFIERS.get(classifier := classifier_of(name), classifier)
+    return f"{words}, {hidden_by(name) or 'nothing hidden'}"
+
+
+def classifier_of(name: str) -> str:
+    """Return the classifier of an occlusion's metric or curve: "linear"."""
+    return _parts(name)[0]
+
+
+def hidden_by(name: str) -> str:
+    """Return what an occlusion's metric or curve hides in words, "" where it hides nothing.
+
+    Such as "hidden by another picture".
+    """
+    _, *condition = _parts(name)
     if len(condition) != 2:
-        return f"{words}, nothing hidden"
+        return ""
     place, fill = condition
-    return f"{words}, hidden{_PLACES.get(place, f' ({place})')} by {_FILLS.get(fill, fill)}"
+    return f"hidden{_PLACES.get(place, f' ({place})')} by {_FILLS.get(fill, fill)}"
+
+
+def _parts(name: str) -> list[str]:
+    return name.removeprefix("top1_").replace(" ", "_").split("_")
 
 
 _EVALUATIONS = {

@@ -18,14 +18,16 @@ from salmask_plugin.lab.results.gate import (
     Gate,
     guess_sentence,
     guesses,
+    is_untrained,
     judge,
 )
-from salmask_plugin.lab.results.grid import NOTHING, Grid
+from salmask_plugin.lab.results.grid import NOTHING, Grid, difference_text, mean_text
 from salmask_plugin.lab.results.grouping import Conditions, optimizer_of
+from salmask_plugin.lab.results.hidden_pictures import hidden_metrics, hidden_table
 from salmask_plugin.lab.results.metric_names import OCCLUSION
 from salmask_plugin.lab.results.preregistered import primary_blocks
 from salmask_plugin.lab.results.record import RunRecord
-from salmask_plugin.lab.results.statistics import EXPLAINED, Difference, summarize
+from salmask_plugin.lab.results.statistics import EXPLAINED
 from salmask_plugin.lab.results.study import asked_gate
 from salmask_plugin.lab.results.text import VS_BASELINE
 
@@ -57,8 +59,9 @@ def study_results(
         metric for metric in METRICS if any(arm.values(metric[0], metric[1]) for arm in arms)
     ]
     figures: dict[str, bytes] = {}
+    hidden = hidden_metrics(arms, known=metrics)
     gate = judge(arms[0].runs, records, asked_gate(records))
-    flags = _flags(arms, metrics, gate)
+    flags = _flags(arms, [*metrics, *hidden], gate)
     blocks = [_settings(records), *primary_blocks(records, baseline), _table(arms, metrics, flags)]
     blocks += [] if metrics else [_NOT_MEASURED]
     blocks += [f"SD: sample standard deviation over seeds. ±: {EXPLAINED}.", *_times(arms)]
@@ -69,8 +72,12 @@ def study_results(
         if flags.get(title) == AT_CHANCE
     ]
     blocks += [*_decided(arms, metrics, flags), *_orders(arms, metrics, flags)]
-    readable = [metric for metric in metrics if metric[2] not in flags]
-    pictures = {"differences": paired_dots(arms, readable)}
+    blocks += hidden_table(arms, hidden, flags)
+    compared = _without_floor(arms)
+    pictures = {
+        title: paired_dots(compared, [metric for metric in shown if metric[2] not in flags])
+        for title, shown in (("differences", metrics), ("hidden", hidden))
+    }
     table = max(compare(records, baseline=baseline).tables, key=lambda table: len(table.rows))
     pictures |= {"loss": loss_curves(table), "probe": accuracy_curves(table)}
     pictures |= {"occlusion": occlusion_curves(table)}
@@ -78,7 +85,8 @@ def study_results(
         if picture is not None:
             path = f"{name}/{title}.png"
             figures[path] = to_png(picture)
-            blocks.append(f"![{_CAPTIONS[title]}]({quote(f'{folder}/{path}')})")
+            floor = _FLOOR if title == "differences" and len(compared) < len(arms) else ""
+            blocks.append(f"![{_CAPTIONS[title]}{floor}]({quote(f'{folder}/{path}')})")
     return "\n\n".join(blocks), figures
 
 
@@ -94,8 +102,16 @@ def _flags(arms: Sequence[Arm], metrics: Sequence[Metric], gate: Gate | None) ->
     }
 
 
+def _without_floor(arms: Sequence[Arm]) -> list[Arm]:
+    """Leave out the untrained encoder, so far below that the other rows would be a line."""
+    trained = [arm for arm in arms if not all(map(is_untrained, arm.runs.values()))]
+    return trained if len(trained) > 1 else list(arms)
+
+
+_FLOOR = "; the untrained encoder, far below, is in the table"
 _CAPTIONS = {
     "differences": f"Differences to the baseline: seeds as dots, mean with the {EXPLAINED}",
+    "hidden": "The same where a part of each picture is hidden",
     "loss": "Pretraining loss over epochs; with hard negatives it has another scale than without",
     "probe": "Accuracy of the linear classifier over its epochs",
     "occlusion": "Accuracy on partly hidden pictures, by classifiers fitted on whole ones",
@@ -165,7 +181,7 @@ def _table(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, s
         for evaluation, metric, title in metrics:
             found = None if arm is base else against(arm, base, evaluation, metric)
             values = list(arm.values(evaluation, metric).values())
-            cells += [_mean(values), paired_text(found, flags.get(title, ""))]
+            cells += [mean_text(values), difference_text(found, flags.get(title, ""))]
         minutes, (ratio, _) = mean_minutes(arm.runs), time_ratio(arm.runs, base.runs)
         cells += [f"{minutes:.1f}" if minutes else NOTHING]
         rows.append([*cells, NOTHING if ratio is None else f"{ratio:.2f}"])
@@ -212,7 +228,7 @@ def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, 
             order.title.removesuffix(" (%)"),
             f"{order.row} - {order.reference}",
             f"{order.reported:+.2f}",
-            paired_text(order.found, flag),
+            difference_text(order.found, flag),
             "not readable" if flag else order.verdict,
         ]
         for order in orders(arms, evaluation, metric)
@@ -222,19 +238,3 @@ def _orders(arms: Sequence[Arm], metrics: Sequence[Metric], flags: Mapping[str, 
     titles = ["paper", "rows", "its difference", f"ours, {title}, ± 95 %", "order"]
     table = Grid(titles, rows).markdown(left=2)
     return ["The order that the paper reports, and ours:", table]
-
-
-def paired_text(found: Difference | None, flag: str = "") -> str:
-    """Return "+1.20 ± 0.80" in percentage points, or why it is not readable."""
-    if found is None:
-        return NOTHING
-    interval = "" if found.interval is None else f" ± {100 * found.interval:.2f}"
-    return flag or f"{100 * found.mean:+.2f}{interval}"
-
-
-def _mean(values: Sequence[float]) -> str:
-    if not values:
-        return NOTHING
-    summary = summarize(values)
-    spread = "" if summary.spread is None else f" (SD {100 * summary.spread:.2f})"
-    return f"{100 * summary.mean:.2f}{spread}"

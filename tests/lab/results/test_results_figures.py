@@ -308,3 +308,32 @@ def test_a_name_of_its_own_says_enough(make_record):
     names = {row.name for row in table.rows}
     assert names == {"none", "top", "key", "mean · branch=key", "mean · branch=both"}
     assert {row.variant for row in table.rows} >= {"branch=query", "branch=key"}
+
+
+def many(make_record, names, plan=None):
+    compared = {"rows": {name: [] for name in names}, "plan": plan}
+    records = [
+        make_record(name, 0, 0.4, config={"compare": {**compared, "row": name}}) for name in names
+    ]
+    return compare(records).tables[0]
+
+
+def legend_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()], legend.get_title().get_text()
+
+
+def test_more_curves_than_the_eye_can_follow_are_not_drawn_and_the_figure_says_so(make_record):
+    """Baseline, untrained and planned rows first, then the others as the study names them."""
+    others = [f"row{letter}" for letter in "zyxwvuts"]
+    plan = {"a": {"row": "rows", "against": "none", "measure": "knn/top1", "note": None}}
+    names = ["untrained", *others, "none"]
+    drawn, title = legend_of(loss_curves(many(make_record, names, plan)))
+    assert set(drawn) == {"none", "untrained", "rows", "rowz", "rowy", "rowx", "roww", "rowv"}
+    assert title == "8 of 10 rows; the tables have all"
+
+
+def test_as_many_curves_as_can_be_told_apart_are_all_drawn(make_record):
+    drawn, title = legend_of(loss_curves(many(make_record, ["none", *"abcdefg"])))
+    assert set(drawn) == {"none", *"abcdefg"}
+    assert not title
