@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from salmask_plugin.fills.special import check_special, is_unseen
+from salmask_plugin.localizers.needs import check_sees_filtered
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.masks.fitting import check_generator, check_mask, check_masking, check_one_each
@@ -86,7 +87,8 @@ class SaliencyMasking:
         negative: how hard negatives are masked: the object hidden, the background left.
         negative_source: which view the hard negatives are made from.
         num_negatives: hard negatives per image, drawn independently.
-        view_filter: applied to whole views before masking (high-pass), after saliency.
+        view_filter: applied to whole views before masking (high-pass), after saliency. A
+            ``MomentumLocalizer`` must have it too: its encoder is trained on filtered views.
         branch: which view is masked: "query" (the paper), "key" or "both" (its Table 6), each view
             with its own draw.
         probability: chance that a view is masked at all, per image. Negatives are always made.
@@ -108,6 +110,7 @@ class SaliencyMasking:
         check_part(self.localizer, "localizer")
         if self.view_filter is not None:
             check_part(self.view_filter, "view_filter")
+            check_sees_filtered(self.localizer)
         for name in ("query", "negative"):
             check_masking(name, getattr(self, name))
         for name, allowed in (("negative_source", Source), ("branch", Branch)):

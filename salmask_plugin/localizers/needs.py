@@ -18,3 +18,19 @@ def needs_of(localizer: Any) -> Needs:
         return "an encoder in training"
     needs: Needs = getattr(localizer, "needs", "views")
     return needs
+
+
+def check_sees_filtered(localizer: Any) -> None:
+    """Refuse a localizer that shows an encoder in training views which it is not trained on.
+
+    Raises:
+        ValueError: if it has no filter of its own.
+    """
+    if isinstance(localizer, partial) or needs_of(localizer) != "an encoder in training":
+        return
+    if getattr(localizer, "view_filter", None) is None:
+        raise ValueError(
+            f"localizer={localizer!r} has no view_filter, and its encoder is trained on filtered "
+            "views: give it the same view_filter, or torch.nn.Identity() if the encoder filters by "
+            "itself."
+        )

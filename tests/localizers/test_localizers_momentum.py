@@ -1,6 +1,7 @@
 """MomentumLocalizer: looks at the host's encoder and leaves no trace."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -84,6 +85,25 @@ def test_sees_filtered_views(encoder, make_images):
     expected = MomentumLocalizer(encoder, "last")(view_filter(images))
     torch.testing.assert_close(filtered, expected)
     assert not torch.allclose(filtered, MomentumLocalizer(encoder, "last")(images))
+
+
+def test_beside_a_view_filter_it_must_say_what_its_encoder_sees(encoder, make_images):
+    """The encoder is trained on filtered views: maps of unfiltered ones would mean nothing."""
+    mask, high = Masking(GridMask(), MeanFill()), HighPassFilter(kernel_size=3, sigma=1.0)
+    with pytest.raises(ValueError, match=r"no view_filter.*torch\.nn\.Identity"):
+        SaliencyMasking(MomentumLocalizer(encoder, "last"), mask, view_filter=high)
+    views = make_images(), make_images()
+    own = SaliencyMasking(MomentumLocalizer(encoder, "last", high), mask, view_filter=high)
+    expected = MomentumLocalizer(encoder, "last")(high(views[0]))
+    torch.testing.assert_close(own.localize(*views)[0], expected)
+    inside = SaliencyMasking(
+        MomentumLocalizer(encoder, "last", nn.Identity()), mask, view_filter=high
+    )
+    torch.testing.assert_close(
+        inside.localize(*views)[0], MomentumLocalizer(encoder, "last")(views[0])
+    )
+    # One that waits for its encoder is given the filter by the host.
+    SaliencyMasking(partial(MomentumLocalizer, layer="last"), mask, view_filter=high)
 
 
 def test_stays_out_of_the_module_tree(encoder, make_images):

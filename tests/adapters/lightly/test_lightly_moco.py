@@ -207,8 +207,9 @@ def test_the_filter_is_applied_once_in_training_and_in_forward() -> None:
 
 def test_nothing_of_the_localizer_enters_the_module() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    localizer = MomentumLocalizer(network, "1")
-    module = model(toy.masking(localizer=localizer, view_filter=toy.high_pass()))
+    high_pass = toy.high_pass()
+    localizer = MomentumLocalizer(network, "1", high_pass)
+    module = model(toy.masking(localizer=localizer, view_filter=high_pass))
     assert module.state_dict().keys() == model().state_dict().keys()
     assert not any(part is network for part in module.modules())
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -132,8 +132,9 @@ def _filtered_as_in_training(
     waiting = masking and masking.localizer
     if masking is None or not isinstance(waiting, partial) or "view_filter" in waiting.keywords:
         return masking
-    view_filter = None if own is None else own.view_filter
-    return replace(masking, localizer=partial(waiting, view_filter=view_filter))
+    trained_on = None if own is None else own.view_filter
+    # Without a filter of its own it sees whole views, whatever the recipe filters.
+    return replace(masking, localizer=partial(waiting, view_filter=trained_on or nn.Identity()))
 
 
 def _own_layer(settings: Settings) -> str | None:
