@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from salmask_plugin.lab.results.arms import Arm, against, arms_of, orders
@@ -38,6 +38,10 @@ METRICS = (
     (OCCLUSION, "top1_linear_anywhere_picture", "partly hidden, top-1 (%)"),
 )
 """Shown where some run has them; the first of those is what orders are judged by."""
+
+
+_COMMIT = 12
+"""Signs of a commit that name it."""
 
 
 def study_results(
@@ -150,17 +154,18 @@ def _settings(records: Sequence[RunRecord]) -> str:
         for run in records
         for name, evaluation in run.evaluations.items()
     )
-    machines = dict.fromkeys(
-        f"{run.environment.device}, torch {run.environment.versions.get('torch', 'unknown')}, "
-        f"commit {run.environment.commit or 'unknown'}"
-        for run in records
-    )
-    titled = {
+    machines: dict[str, dict[str, None]] = {}
+    for run in records:
+        device, torch = run.environment.device, run.environment.versions.get("torch", "unknown")
+        commit, *modified = (run.environment.commit or "unknown").split("+")
+        code = "+".join([commit[:_COMMIT], *modified])
+        machines.setdefault(f"{device}, torch {torch}", {})[code] = None
+    titled: dict[str, Iterable[str]] = {
         "Images": conditions,
         "Training": methods,
         "Saliency": localizers,
         "Evaluation": protocols,
-        "Machine": machines,
+        "Machine": [f"{name}, code {', '.join(commits)}" for name, commits in machines.items()],
     }
     return "\n".join(
         f"- {title}: {escape_markdown('; '.join(texts))}."

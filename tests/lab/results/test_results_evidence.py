@@ -126,6 +126,25 @@ def test_the_results_say_what_the_records_say(records):
     assert all(png.startswith(b"\x89PNG") for png in figures.values())
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_machine_is_named_once_with_the_code_that_ran_there(records):
+    """Each commit by twelve signs; one that was not what ran keeps its mark."""
+    runs = records()
+    ran = ["a" * 40, "b" * 40 + "+modified", None]
+    told = [
+        replace(run, environment=replace(run.environment, commit=ran[place % 3]))
+        for place, run in enumerate(runs)
+    ]
+    other = replace(runs[0].environment, gpus=("GPU",), commit="c" * 40)
+    told[0] = replace(told[0], environment=other)
+    text, _ = study_results(told, "a", baseline="none")
+    (line,) = [line for line in text.splitlines() if line.startswith("- Machine")]
+    assert line.replace("\\", "") == (
+        f"- Machine: 1 x GPU, torch 2.14.1, code {'c' * 12}; "
+        f"A CPU, 2 cores, torch 2.14.1, code {'b' * 12}+modified, unknown, {'a' * 12}."
+    )
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "kept"
