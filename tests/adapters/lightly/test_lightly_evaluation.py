@@ -211,6 +211,14 @@ def test_evaluation_filters_and_does_not_mask() -> None:
     assert module.training
 
 
+def test_the_smallest_temperature_still_counts() -> None:
+    """Below it every vote was infinite or no number, and of well-known images none was right."""
+    bank, labels = torch.eye(6).repeat(7, 1), torch.arange(6).repeat(7)
+    loader = in_memory(bank, labels)
+    settings: dict[str, Any] = {"num_classes": 6, "k": 42, "temperature": 0.01187}
+    assert knn_evaluation(nn.Identity(), loader, loader, **settings).top1 == 1
+
+
 def test_misuse_is_refused_in_words() -> None:
     train, val = loaders()
     with pytest.raises(ValueError, match=r"k=61 must be in \[1, 60\]"):
@@ -219,6 +227,8 @@ def test_misuse_is_refused_in_words() -> None:
         knn_evaluation(model(), train, val, num_classes=4, k=5)
     with pytest.raises(ValueError, match="temperature=0"):
         knn_evaluation(model(), train, val, num_classes=6, k=5, temperature=0)
+    with pytest.raises(ValueError, match=r"temperature=0.01 must be at least 0.0116: .* infinite"):
+        knn_evaluation(model(), train, val, num_classes=6, k=5, temperature=0.01)
     with pytest.raises(ValueError, match="no image"):
         extract_features(model(), [])
     with pytest.raises(ValueError, match="NaN"):

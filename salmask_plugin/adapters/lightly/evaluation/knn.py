@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from tqdm import tqdm
 from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
 from salmask_plugin.adapters.lightly.online import topk_for
+
+LARGEST_EXPONENT = 88.0
+"""Beyond it exp is no number of single precision, in which lightly counts votes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def knn_evaluation(
         progress: show a progress bar.
 
     Raises:
-        ValueError: if k or a label is out of range.
+        ValueError: if k, the temperature or a label is out of range.
     """
     train = extract_features(model, train_loader, device=device)
     val = extract_features(model, val_loader, device=device)
@@ -97,8 +101,12 @@ def check_knn(k: int, temperature: float, *, images: int) -> None:
     """Raise ValueError unless ``k`` of the training images can vote with that temperature."""
     if not 1 <= k <= images:
         raise ValueError(f"k={k} must be in [1, {images}], the number of training images.")
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature} must be positive.")
+    least = 1 / (LARGEST_EXPONENT - log(k))
+    if not temperature >= least:
+        raise ValueError(
+            f"temperature={temperature} must be at least {least:.4f}: with a smaller one the votes "
+            f"of k={k} neighbours, each exp(cosine / temperature), would be infinite."
+        )
 
 
 def ranked_classes(
