@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.encoders.architectures import build_network, check_widths, infer_architecture
-from salmask_plugin.encoders.convnets import channels_of, take_channels
+from salmask_plugin.encoders.convnets import channels_of, heads_of, take_channels
 from salmask_plugin.encoders.encoder_part import networks_in, part_of, parts_in_words
 from salmask_plugin.encoders.layouts import KERNEL, Encoder, find_encoder
 from salmask_plugin.encoders.recorded_filter import recorded_filter
@@ -244,7 +244,6 @@ def _architecture(
 
 
 def _without_head(encoder: Encoder, network: nn.Module) -> dict[str, Tensor]:
-    """Leave out the classifier of a timm model, which its configuration names."""
-    heads = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    """Leave out the classifier, which the network is built without."""
+    heads = heads_of(network)
     return {k: v for k, v in encoder.state.items() if k.rpartition(".")[0] not in heads}

@@ -13,6 +13,8 @@ from salmask_plugin.localizers.weights import is_whole
 
 TORCHVISION = "torchvision/"
 """Beginning of the names of torchvision's networks; timm has some of the same name."""
+HEADS = ("fc", "classifier", "head")
+"""Beginnings of the names of a network's classifier."""
 SIDES = (64, 224)
 """Pixels of the probe; the larger one for networks that shrink the smaller one to nothing."""
 
@@ -63,11 +65,22 @@ def torchvision_convnet(name: str, *, in_channels: int = 3) -> tuple[nn.Module, 
         raise ValueError(f"name={name!r} is no classifier of torchvision; near: {near}.")
     network: nn.Module = torchvision.models.get_model(name, weights=None)
     layers = [key for key, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not layers or not layers[-1].startswith(("fc", "classifier", "head")):
+    if not layers or not layers[-1].startswith(HEADS):
         raise ValueError(f"torchvision's {name} ends in no linear classifier that is left out.")
     network.set_submodule(layers[-1], nn.Identity())
     take_channels(network, in_channels)
     return network, feature_dim(network, f"torchvision's {name}", in_channels)
+
+
+def heads_of(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the layers that a network of timm or torchvision was built without."""
+    named = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    left_out = (
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Identity) and name.startswith(HEADS)
+    )
+    return (*((named,) if isinstance(named, str) else named), *left_out)
 
 
 def feature_dim(network: nn.Module, name: str, in_channels: int = 3) -> int:

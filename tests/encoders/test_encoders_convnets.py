@@ -129,3 +129,17 @@ def test_pretrained_loaded_exported_the_same_features(library, name, tmp_path, m
     if library == "torchvision":
         with pytest.raises(ValueError, match="timm builds no torchvision/"):
             export_backbone(loaded, tmp_path / "other", format="timm", filter_outside=True)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5"])
+def test_a_checkpoint_of_torchvision_is_read_with_or_without_its_classifier(name, tmp_path):
+    whole = torchvision.models.get_model(name, weights=None).eval()
+    torch.save(whole.state_dict(), tmp_path / "whole.pth")
+    found = load_backbone(tmp_path / "whole.pth", architecture=f"torchvision/{name}")
+    torch.save(found.network.state_dict(), tmp_path / "bare.pth")
+    bare = load_backbone(tmp_path / "bare.pth", architecture=f"torchvision/{name}")
+    assert bare.fingerprint == found.fingerprint
+    last = [module for module in whole.modules() if isinstance(module, nn.Linear)][-1]
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(last(found.network(images)), whole(images), atol=1e-6)
