@@ -209,6 +209,17 @@ def test_outlines_are_checked_before_masks_are_learned(narrow, tmp_path, capsys,
     assert words in capsys.readouterr().err
 
 
+def test_a_test_without_an_object_is_refused_before_training(narrow, tmp_path, capsys):
+    """After the last step there was no AP to report, or one of 0."""
+    dog = {"category_id": 18, "bbox": [4, 10, 26, 21]}
+    root = write_coco(tmp_path / "coco", "train2017", [[dog]] * 2)
+    given = ["detection=quick_coco", f"detection.data.root={root}", *TINY, f"out={tmp_path}"]
+    for images in ([[], []], [[{**dog, "iscrowd": 1}]]):
+        write_coco(root, "val2017", images)
+        assert main(["detect", "other.pth", *given]) == 2
+        assert "test images of coco have no object that counts" in capsys.readouterr().err
+
+
 def test_as_a_task_it_goes_below_the_runs_folder_on_one_device(tmp_path):
     settings = compose_settings(
         ["trainer.devices=4", "trainer.strategy=ddp", "trainer.accelerator=cpu", "loader.workers=0"]

@@ -68,6 +68,11 @@ def plan_of(
         for images in (splits.train, splits.val):
             for found in images.instances:
                 found.checked_outlines()
+    if all(found.ignored.all() for found in splits.val.instances):
+        raise UserError(
+            f"the {len(splits.val)} test images of {splits.name} have no object that counts: there "
+            "would be no average precision."
+        )
     processes = asked_processes(trainer)
     if processes is not None:
         share_of_batch(schedule.batch_size, processes, unit="images")
