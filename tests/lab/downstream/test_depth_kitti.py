@@ -1,5 +1,6 @@
 """KITTI raw's layout, on a folder made here, against a projection point by point."""
 
+import os
 import re
 
 import numpy as np
@@ -135,6 +136,10 @@ BROKEN = {
         lambda f: _remove(f, f"{DRIVE}/velodyne_points/data/0000000001.bin"),
         "1 laser scan(s) of the lists are missing",
     ),
+    "half a scan": (
+        lambda f: os.truncate(f / DRIVE / "velodyne_points/data/0000000001.bin", 108),
+        "0000000001.bin has 108 bytes; 16 are x, y, z and reflectance of a point",
+    ),
     "no calibration": (lambda f: _remove(f, f"{DATE}/calib_velo_to_cam.txt"), "no calibration"),
     "no entry": (
         lambda f: (f / DATE / "calib_cam_to_cam.txt").write_text(CAMERAS.replace("P_rect_02", "P")),
@@ -159,13 +164,6 @@ def test_faults_are_named_before_anything_is_trained(folder, fault):
     damage(folder)
     with pytest.raises(ValueError, match=re.escape(words)):
         read(folder)
-
-
-def test_half_a_scan_is_refused(folder):
-    path = folder / DRIVE / "velodyne_points" / "data" / "0000000001.bin"
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match="27 numbers"):
-        read(folder).test.depth(0)
 
 
 @pytest.mark.parametrize("name", ["intrinsics", "measured"])

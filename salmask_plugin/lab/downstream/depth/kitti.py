@@ -20,6 +20,7 @@ from salmask_plugin.lab.downstream.depth.kitti_camera import (
     Measured,
     camera_of,
     check_laser_calibration,
+    check_scan_size,
     laser_depth,
     read_calibration,
 )
@@ -223,6 +224,8 @@ def _check_pictures(root: Path, frames: Sequence[Frame], steps: Sequence[int]) -
 def _check_scans(root: Path, frames: Sequence[Frame]) -> None:
     scans = [_scan(root, frame) for frame in frames]
     _refuse([str(path) for path in scans if not path.is_file()], "laser scan(s)")
+    for path in scans:
+        check_scan_size(path)
     for folder in sorted({_date(root, frame) for frame in frames}):
         check_laser_calibration(folder)
 

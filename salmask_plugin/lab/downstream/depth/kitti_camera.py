@@ -15,6 +15,8 @@ from salmask_plugin.lab.data.text_files import read_text
 Measured = Literal["forward", "camera"]
 FOCAL_SHARES = (0.2, 5.0)
 """Range of a focal length in shares of the picture's side that a camera of a car can have."""
+POINT = 16
+"""Bytes of a laser point."""
 Calibration = Mapping[str, NDArray[np.float64]]
 
 
@@ -81,6 +83,15 @@ def check_laser_calibration(date: Path) -> None:
     _entry(laser, "T", (3,))
 
 
+def check_scan_size(scan: Path) -> None:
+    """Raise ValueError if a scan is empty, or its last point was cut off, as by a broken copy."""
+    size = scan.stat().st_size
+    if size == 0 or size % POINT:
+        raise ValueError(
+            f"{scan} has {size} bytes; {POINT} are x, y, z and reflectance of a point."
+        )
+
+
 def laser_depth(
     scan: Path, date: Path, camera: str, measured: Measured = "forward"
 ) -> NDArray[np.float32]:
@@ -99,9 +110,8 @@ def laser_depth(
     Raises:
         ValueError: if scan or calibration cannot be understood.
     """
+    check_scan_size(scan)
     values = np.fromfile(scan, np.float32)
-    if values.size == 0 or values.size % 4:
-        raise ValueError(f"{scan} has {values.size} numbers; x, y, z, reflectance per point.")
     points = values.reshape(-1, 4)[:, :3].astype(np.float64)
     points = points[points[:, 0] >= 0]
     cameras = read_calibration(date / "calib_cam_to_cam.txt")
