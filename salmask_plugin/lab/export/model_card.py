@@ -9,6 +9,8 @@ from typing import Any
 from salmask_plugin.lab.results.escaping import escape_markdown
 from salmask_plugin.lab.results.record import RunRecord, is_share
 
+SUPERVISED = "supervised"
+"""The method, in records, that learns from labels."""
 UNKNOWN = "not known: the checkpoint does not say"
 
 
@@ -107,8 +109,9 @@ def _training(record: RunRecord | None) -> list[str]:
     if record is None:
         return [UNKNOWN + "."]
     data = record.data
+    labels = "with" if record.method == SUPERVISED else "without"
     return [
-        f"- images: {_text(data.name)}, {data.train_images:,} training images, without their "
+        f"- images: {_text(data.name)}, {data.train_images:,} training images, {labels} their "
         f"labels, views of {data.view_size} px",
         f"- method: {_text(record.method)} ({_text(record.host)}), {record.epochs} epochs, batch "
         f"{record.batch_size}, seed {record.seed}",

@@ -44,6 +44,12 @@ def test_a_card_of_a_run():
     assert "the weights of resnet50 (ImageNet-1k labels)" in card
 
 
+def test_a_card_says_whether_labels_were_learned_from():
+    assert "126,689 training images, without their labels" in model_card(DESCRIBED, FILES, RECORD)
+    supervised = model_card(DESCRIBED, FILES, replace(RECORD, method="supervised"))
+    assert "126,689 training images, with their labels" in supervised
+
+
 def test_a_card_of_a_stranger_s_checkpoint_admits_what_is_not_known():
     card = model_card({**DESCRIBED, "view_filter": None}, FILES, None, license="MIT")
     assert card.count(UNKNOWN) == 2
