@@ -15,7 +15,7 @@ from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.file_names import path_below, safe_name
 from salmask_plugin.json_files import COUNT, OBJECT, Shape, read_object
 from salmask_plugin.lab.errors import UserError
-from salmask_plugin.lab.results import Evaluation, read_record
+from salmask_plugin.lab.results import Evaluation, RunRecord, read_record
 from salmask_plugin.lab.results.codec import decode
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import LatePictures
@@ -147,14 +147,29 @@ def _into_record(
         options = {key: value for key, value in node.items() if key != "task"}
         run = some_settings(source, ASKED)
         asked = EvaluationRequest(name, kind, options, {}, False, run).asked
+        # The checkpoint's own statistics, whatever the run's evaluations ask for.
+        asked["reestimate_batch_norm"] = False
         evaluation = replace(evaluation, settings=dict(shortened(asked)))
-        change_record(source, lambda there: with_results(there, {name: evaluation}))
+        change_record(
+            source,
+            lambda there: with_results(there, {_entry(kind, name, node, there): evaluation}),
+        )
+
+
+def _entry(kind: str, name: str, node: dict[str, Any], record: RunRecord) -> str:
+    """Name a result in the record; one of another kind that is called so stays beside it."""
+    there = record.evaluations.get(name)
+    options = {} if there is None else there.settings.get("options", {})
+    return f"{kind}_{name}" if options and set(options) != set(node) - {"task"} else name
 
 
 def _recorded_again(kind: str, settings: Settings, folder: Path, source: Path) -> None:
     """Bring a finished result into a record that lacks it, as after a kill between the two."""
     name = settings.choices[kind]
-    if not (source / RECORD_NAME).is_file() or name in read_record(source).evaluations:
+    if not (source / RECORD_NAME).is_file():
+        return
+    record = read_record(source)
+    if _entry(kind, name, settings[kind], record) in record.evaluations:
         return
     kept = read_object(folder / RESULT)
     known = {key: kept[key] for key in ("metrics", "protocol", "curves", "seconds") if key in kept}

@@ -23,12 +23,11 @@ def run(tmp_path):
     return tmp_path
 
 
-def train(run, work, pictures=None):
-    settings = Settings({"name": None, "seed": 0, "depth": {"epochs": 1}}, {"depth": "quick"}, ())
+def train(run, work, pictures=None, kind="depth", node=None):
+    values = {"name": None, "seed": 0, kind: node or {"epochs": 1}}
+    settings = Settings(values, {kind: "quick"}, ())
     backbone = SimpleNamespace(fingerprint="f" * 64, source="a test")
-    train_once(
-        "depth", settings, run, backbone, work, pictures=pictures or LatePictures(), digits=3
-    )
+    train_once(kind, settings, run, backbone, work, pictures=pictures or LatePictures(), digits=3)
     return read_record(run).evaluations
 
 
@@ -39,6 +38,28 @@ def test_a_result_that_the_record_lacks_is_brought_back(run, capsys):
     assert train(run, None)["quick"] == first
     assert "missing" in capsys.readouterr().out
     assert (first.metrics, first.curves) == (FOUND.metrics, FOUND.curves)
+
+
+def test_results_of_two_kinds_under_one_name_stand_beside_each_other(run):
+    """The second took the first one's place in the record."""
+    other = Evaluation({"box_ap": 7.0}, {"detector": "C4"})
+    asked = {"kind": "detection", "node": {"task": "detection", "steps": 2}}
+    train(run, lambda folder: FOUND)
+    for _ in range(2):
+        found = train(run, lambda folder: other, **asked)
+        assert {name: dict(there.metrics) for name, there in found.items()} == {
+            "quick": FOUND.metrics,
+            "detection_quick": other.metrics,
+        }
+    assert train(run, None) == found
+
+
+def test_statistics_that_were_not_made_anew_are_not_said_to_be(run):
+    """A comparison that asks for them took the result for its own."""
+    settings = json.loads((run / "settings.json").read_text())
+    settings["values"]["evaluation"] = {"reestimate_batch_norm": True}
+    (run / "settings.json").write_text(json.dumps(settings))
+    assert train(run, lambda folder: FOUND)["quick"].settings["reestimate_batch_norm"] is False
 
 
 @pytest.mark.parametrize("fails", [OSError("full"), ValueError("a picture has gone"), None])
