@@ -183,6 +183,11 @@ def _record(
                 f"{folder} holds the results of another encoder (its fingerprint differs). Choose "
                 "another name=... or out=..., or delete that folder."
             )
+        if there.seed != settings.seed:
+            raise UserError(
+                f"{folder} holds the results of seed {there.seed}. Choose another name=... for "
+                f"those of seed {settings.seed}, such as name={folder.name}-seed{settings.seed}."
+            )
         return there
     splits = checked_data(settings.data)
     on_gpu = device_for(settings).type == "cuda"

@@ -104,6 +104,24 @@ def test_results_of_two_encoders_do_not_mix(evaluated, tmp_path, capsys):
     assert "fingerprint differs" in capsys.readouterr().err
 
 
+def test_every_seed_has_classifiers_and_a_record_of_its_own(evaluated, checkpoint, capsys):
+    """Results of a second seed took the first one's place, in a record that named the first."""
+    out, before = evaluated.parent, (evaluated / "record.json").read_bytes()
+    fixed = ["evaluation.tasks=[linear]", "evaluation.linear.augment=false"]
+    fixed += ["evaluation.linear.learning_rate=0.001", "data.val_images=60"]
+    assert transfer(checkpoint, out, "seed=1") == 2
+    assert "holds the results of seed 0. Choose another name=" in capsys.readouterr().err
+    assert (evaluated / "record.json").read_bytes() == before
+    curves = []
+    for seed in (1, 2):
+        name = f"seed{seed}"
+        assert transfer(checkpoint, out, *fixed, f"name={name}", f"seed={seed}") == 0
+        record = read_record(out / name)
+        assert record.seed == seed
+        curves.append(record.evaluations["linear"].curves)
+    assert curves[0] != curves[1]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
