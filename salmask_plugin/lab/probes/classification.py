@@ -76,6 +76,7 @@ def linear(request: EvaluationRequest, backbone: PretrainedBackbone) -> Evaluati
         val,
         num_classes=len(splits.classes),
         feature_dim=backbone.feature_dim,
+        seed=request.settings.seed,
         **_options(request),
     )
     metrics = {
