@@ -210,7 +210,8 @@ def _kernel(
             raise ValueError(known)
         return None if isinstance(known, str) else known
     wanted = None if asked is None else (asked.kernel_size, asked.sigma)
-    if not isinstance(known, str) and known != wanted:
+    same = known == wanted or (encoder.kernel is not None and _agree(encoder.kernel, wanted))
+    if not isinstance(known, str) and not same:
         raise ValueError(
             f"view_filter={asked!r} contradicts {source.file}, which was trained with "
             f"{known or 'none'} (taps, sigma); use .network for the weights without a filter."

@@ -9,6 +9,7 @@ from salmask_plugin.encoders.architectures import build_network, infer_architect
 from salmask_plugin.encoders.convnets import channels_of
 from salmask_plugin.encoders.export import export_backbone
 from salmask_plugin.encoders.small_convnet import _template, widths_of
+from salmask_plugin.filters import HighPassFilter
 
 
 def in_words(network, images):
@@ -121,6 +122,17 @@ def test_a_filter_of_another_form_among_the_weights_is_one_sentence(kernel, tmp_
     torch.save({**weights, "highpass_kernel": torch.tensor(kernel)}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"highpass_kernel .* is no filter's \(taps, sigma\)"):
         load_backbone(tmp_path / "x.pth")
+
+
+def test_the_filter_among_the_weights_may_be_said_again(tmp_path):
+    """The buffer is single precision: its own sigma contradicted it."""
+    weights, sigma = SmallConvNet((8, 8, 8, 8)).state_dict(), 15 / 7
+    torch.save({**weights, "highpass_kernel": torch.tensor([5, sigma])}, tmp_path / "x.pth")
+    said = load_backbone(tmp_path / "x.pth", view_filter=HighPassFilter(5, sigma))
+    assert said.fingerprint == load_backbone(tmp_path / "x.pth").fingerprint
+    for other in (None, HighPassFilter(5, 2.14), HighPassFilter(7, sigma)):
+        with pytest.raises(ValueError, match="contradicts"):
+            load_backbone(tmp_path / "x.pth", view_filter=other)
 
 
 def test_tensors_without_names_are_one_sentence(tmp_path):
