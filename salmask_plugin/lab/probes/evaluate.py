@@ -124,11 +124,15 @@ def evaluated(
         shared: what is added to the protocol.
 
     Raises:
+        UserError: if its training diverged; results that are written stay.
         RuntimeError: if a parameter or a buffer of the backbone has changed.
     """
     started = time.perf_counter()
-    with unchanged(backbone.network):
-        found = TASKS[task.kind].run(task, backbone)
+    try:
+        with unchanged(backbone.network):
+            found = TASKS[task.kind].run(task, backbone)
+    except FloatingPointError as error:
+        raise UserError(f"evaluation.{task.name} has no result: {error}") from error
     seconds = time.perf_counter() - started
     return replace(
         found,

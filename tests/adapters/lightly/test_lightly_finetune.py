@@ -227,3 +227,12 @@ def test_a_last_batch_of_one_is_refused() -> None:
         finetune_evaluation(
             network(), *loaders(10), num_classes=3, feature_dim=D, epochs=1, batch_size=10
         )
+
+
+@pytest.mark.parametrize("run", [linear_evaluation, finetune_evaluation])
+def test_a_training_that_diverges_has_no_accuracy(run: Any) -> None:
+    """Weights that are no numbers still give a top-1, that of the first class."""
+    asked: dict[str, Any] = {"num_classes": 3, "feature_dim": D, "epochs": 3, "batch_size": 8}
+    with pytest.raises(FloatingPointError, match=r"learning_rate=1e\+40 .*smaller"):
+        run(network(), *loaders(), **asked, learning_rate=1e40)
+    assert run(network(), *loaders(), **asked, learning_rate=1e-3).top1 >= 0

@@ -101,3 +101,8 @@ def test_labels_need_not_start_at_zero() -> None:
     labels: Tensor = torch.tensor([7, 7, 7, 9, 9, 9])
     judged = held_out_places(labels, 0.3)
     assert int(judged.sum()) == 2
+
+
+def test_a_candidate_that_diverges_is_not_chosen_and_stops_nothing() -> None:
+    found = run(images(60, 2), images(30, 3), learning_rates=[5e39, 0.3])
+    assert found.learning_rate == 0.3

@@ -169,3 +169,12 @@ def test_a_filter_is_taken_as_it_is_typed_or_refused(value, words):
         asked_filter(value)
     found = asked_filter([9, 2])
     assert (found.kernel_size, found.sigma) == (9, 2.0)
+
+
+def test_a_task_that_diverges_says_so_and_the_results_before_it_stay(checkpoint, tmp_path, capsys):
+    asked = ["evaluation.tasks=[knn,finetune]", "evaluation.finetune.learning_rate=1e30"]
+    assert transfer(checkpoint, tmp_path, *asked) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "evaluation.finetune has no result" in told
+    assert "learning_rate=1e+30" in told
+    assert list(read_record(tmp_path / "someones-generated").evaluations) == ["knn"]

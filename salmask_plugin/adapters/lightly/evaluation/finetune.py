@@ -12,6 +12,7 @@ from lightly.utils.benchmarking import FinetuneClassifier, MetricCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.evaluation.diverged import RefuseDiverged
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
 from salmask_plugin.adapters.lightly.evaluation.per_class import PerClassAccuracy
 from salmask_plugin.adapters.lightly.evaluation.trainer import quiet_trainer
@@ -101,6 +102,7 @@ def finetune_evaluation(
     Raises:
         ValueError: if a number is out of range, ``batch_size`` is not the loader's, or the last
             batch would hold a single image, which BatchNorm cannot normalise.
+        FloatingPointError: if the training diverges.
 
     References:
         Chen et al. (SimCLR), https://arxiv.org/abs/2002.05709, appendix B.5.
@@ -135,7 +137,7 @@ def finetune_evaluation(
         )
         with quiet_trainer(
             epochs=epochs,
-            callbacks=[metrics, per_class],
+            callbacks=[metrics, per_class, RefuseDiverged(learning_rate)],
             accelerator="cpu" if target.type == "cpu" else "auto",
             progress=progress,
         ) as trainer:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.evaluation.diverged import RefuseDiverged
 from salmask_plugin.adapters.lightly.evaluation.features import (
     check_labels,
     device_of,
@@ -100,6 +101,7 @@ def linear_evaluation(
             loader's; without, if a label or ``feature_dim`` does not fit the features, or a class
             has too few images to hold one out.
         RuntimeError: if the frozen model has changed.
+        FloatingPointError: if the training diverges.
     """
     check_linear(
         epochs=epochs,
@@ -144,7 +146,8 @@ def linear_evaluation(
                 fit, *features[0], learning_rates, batch_size=batch_size, held_out=held_out
             )
         per_class = PerClassAccuracy()
-        curve = fit(train, val, learning_rate=learning_rate, callbacks=[per_class])
+        callbacks = [per_class, RefuseDiverged(learning_rate)]
+        curve = fit(train, val, learning_rate=learning_rate, callbacks=callbacks)
     best = max(range(len(curve)), key=curve.__getitem__)
     protocol = {
         "classifier": "lightly.utils.benchmarking.LinearClassifier",
