@@ -35,7 +35,8 @@ IDLE: Mapping[str, tuple[str, ...]] = {
     ),
     "solo-learn": (
         *("seed", "name", "method", "checkpoint", "auto_resume", "resume_from_checkpoint"),
-        *("wandb", "hydra", "auto_umap", "default_root_dir", "debug_augmentations"),
+        # The last is the logger's number of the run, with or without wandb.
+        *("hydra", "auto_umap", "default_root_dir", "debug_augmentations", "wandb", "wandb_run_id"),
         *("accelerator", "devices", "num_nodes", "num_workers", "data.num_workers"),
         *("data.train_path", "data.val_path", "data.dataset", "data.num_classes", "max_epochs"),
         *("optimizer", "scheduler", "method_kwargs.temperature", "method_kwargs.queue_size"),

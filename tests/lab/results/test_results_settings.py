@@ -157,9 +157,11 @@ def test_a_row_of_a_study_holds_one_setting(make_record):
 def test_solo_learns_runs_are_told_apart_likewise(make_record):
     own = {"host": "solo-learn", "method": "salmask_mocov2plus"}
     base = {"seed": 1, "name": "x", "method_kwargs": {"proj_hidden_dim": 64}, "devices": "01"}
+    # What solo-learn writes beside another run of the same settings from the same folder.
+    again = {"devices": "23", "checkpoint": {"dir": "x"}, "wandb_run_id": "1"}
     records = [
-        make_record(config=base, **own),
-        make_record(seed=1, config={**base, "devices": "23", "checkpoint": {"dir": "x"}}, **own),
+        make_record(config={**base, "wandb_run_id": "0"}, **own),
+        make_record(seed=1, config={**base, **again}, **own),
         make_record(seed=2, config=changed("method_kwargs.proj_hidden_dim", 32, base), **own),
     ]
     (table,) = compare(records).tables
