@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from salmask_plugin.json_files import (
+    BOOL,
     COUNT,
     LIST,
     NULL,
@@ -31,7 +32,15 @@ COMMON: Shape = {
     "optimizer": {"batch_size": COUNT, "kwargs?": OBJECT | NULL},
     "scheduler": {"kwargs?": OBJECT | NULL},
 }
-LINEAR: Shape = {**COMMON, "pretrained_feature_extractor": TEXT, "data": {"dataset": TEXT}}
+AUGMENTED = ("auto_augment", "mixup", "cutmix", "label_smoothing")
+"""What makes a linear evaluation another one, where it is on."""
+LINEAR: Shape = {
+    **COMMON,
+    "pretrained_feature_extractor": TEXT,
+    "data": {"dataset": TEXT, "train_path?": TEXT | NULL, "fraction?": RATE | NULL},
+    "finetune?": BOOL | NULL,
+    **{f"{name}?": BOOL | RATE | TEXT | NULL for name in AUGMENTED},
+}
 PRETRAIN: Shape = {
     **COMMON,
     "name": TEXT,
@@ -43,6 +52,8 @@ PRETRAIN: Shape = {
         "num_classes": COUNT,
         "train_path?": TEXT | NULL,
         "val_path?": TEXT | NULL,
+        "no_labels?": BOOL | NULL,
+        "fraction?": RATE | NULL,
     },
     "augmentations": Kind(
         "a list of objects with a crop_size",

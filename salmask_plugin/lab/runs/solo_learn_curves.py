@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Curves = dict[str, tuple[float, ...]]
-"""name -> one value per finished epoch."""
+Curves = dict[str, dict[int, float]]
+"""name -> epoch -> its value, in the order of the epochs."""
 
 
 def log_folder(run: Path, arguments: Mapping[str, Any]) -> Path:
@@ -46,17 +46,23 @@ def read_curves(folder: Path) -> Curves:
     raise FileNotFoundError(f"{folder} holds neither metrics.csv nor TensorBoard events.")
 
 
+def first_epoch(curves: Curves) -> int:
+    """Return the epoch at which a logger began: not 0 where the run was resumed.
+
+    A resumed run has a folder of its own, of its checkpoints as of its curves.
+    """
+    return min((epoch for values in curves.values() for epoch in values), default=0)
+
+
 def _from_csv(table: Path) -> Curves:
-    values: dict[str, dict[int, float]] = {}
+    values: Curves = {}
     with table.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             for name, text in row.items():
                 if text and row.get("epoch") and name not in ("epoch", "step"):
                     # The last value of an epoch is its epoch mean, or its last step.
                     values.setdefault(name, {})[int(float(row["epoch"]))] = float(text)
-    return {
-        name: tuple(by_epoch[key] for key in sorted(by_epoch)) for name, by_epoch in values.items()
-    }
+    return {name: dict(sorted(by_epoch.items())) for name, by_epoch in values.items()}
 
 
 def _from_events(folder: Path) -> Curves:
@@ -65,8 +71,11 @@ def _from_events(folder: Path) -> Curves:
     except ImportError as error:
         raise ImportError(f"{folder} holds TensorBoard events: pip install tensorboard.") from error
     events = event_accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    names = events.Tags()["scalars"]
+    # Lightning logs the epoch beside whatever it logs.
+    epochs = {event.step: int(event.value) for event in events.Scalars("epoch")}
     return {
-        name: tuple(event.value for event in events.Scalars(name))
-        for name in events.Tags()["scalars"]
-        if not name.endswith("_step")
+        name: {epochs[event.step]: event.value for event in events.Scalars(name)}
+        for name in names
+        if not name.endswith("_step") and name not in ("epoch", "hp_metric")
     }

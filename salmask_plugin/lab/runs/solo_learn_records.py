@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from salmask_plugin.adapters.solo_learn.arguments import (
+    AUGMENTED,
     HARD,
     LINEAR,
     MASKED,
@@ -21,13 +22,11 @@ from salmask_plugin.adapters.solo_learn.arguments import (
     read_arguments,
 )
 from salmask_plugin.json_files import check_shape
-from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, Timing, environment
-from salmask_plugin.lab.runs.solo_learn_curves import Curves, log_folder, read_curves
+from salmask_plugin.lab.results import Evaluation, RunRecord, Timing, environment
+from salmask_plugin.lab.runs.solo_learn_curves import first_epoch, log_folder, read_curves
+from salmask_plugin.lab.runs.solo_learn_data import EVALUATED, data_name, data_of
 from salmask_plugin.localizers.weights import check_stored
 
-IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000)}
-"""(train, val) of the data sets solo-learn does not read from class folders."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
 HISTORY = {
     "train_nce_loss_epoch": "loss",
     "mask_ratio": "mask_ratio",
@@ -51,11 +50,13 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
 
     Raises:
         FileNotFoundError: if a folder lacks its arguments, checkpoint or curves.
-        ValueError: if the linear evaluation was made on another run's checkpoint.
+        ValueError: if the linear evaluation was made on another run's checkpoint or on other
+            images, did not reach its end, or was a fine-tuning.
     """
     arguments, checkpoint = read_arguments(pretrain, PRETRAIN), _checkpoint(pretrain)
     settings: Mapping[str, Any] = arguments.get("salmask") or {}
     curves = read_curves(log_folder(pretrain, arguments))
+    began = first_epoch(curves)
     epochs = int(arguments["max_epochs"])
     finished = f"-ep={epochs - 1}." in checkpoint.name
     method_settings = arguments["method_kwargs"]
@@ -70,7 +71,7 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
         method=str(arguments["method"]).removeprefix("salmask_").removeprefix("adios_"),
         recipe=str(settings.get("recipe", "none")),
         seed=int(arguments["seed"]),
-        data=_data(arguments),
+        data=data_of(arguments),
         backbone=str(arguments["backbone"]["name"]),
         epochs=epochs,
         batch_size=_batch_size(arguments),
@@ -88,12 +89,17 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
         },
         optimizer=_plain(arguments["optimizer"]) | _plain(arguments["scheduler"], "schedule_"),
         history={
-            ours: curves[theirs][:epochs] for theirs, ours in HISTORY.items() if theirs in curves
+            ours: tuple(curves[theirs].values())[:epochs]
+            for theirs, ours in HISTORY.items()
+            if theirs in curves and not began
         },
-        timing=Timing(pretrain_seconds=_seconds(pretrain, checkpoint)),
+        timing=Timing(pretrain_seconds=None if began else _seconds(pretrain, checkpoint)),
         environment=environment(gpus),
         config=arguments,
         status="finished" if finished else "failed",
+        notes=(f"Resumed at epoch {began}: curves and wall-clock before are elsewhere.",)
+        if began
+        else (),
         warnings=()
         if finished
         else (f"The checkpoint {checkpoint.name} is not the last epoch's.",),
@@ -101,41 +107,57 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
     )
     if linear is None:
         return record
-    record = record.with_evaluation("linear", _linear(linear, checkpoint))
+    record = record.with_evaluation("linear", _linear(linear, checkpoint, arguments))
     seconds = record.evaluations["linear"].seconds
     return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
 
 
-def _linear(run: Path, pretrained: Path) -> Evaluation:
+def _linear(run: Path, pretrained: Path, pretraining: Mapping[str, Any]) -> Evaluation:
     arguments = read_arguments(run, LINEAR)
     source = Path(arguments["pretrained_feature_extractor"])
     if source.name != pretrained.name:
         raise ValueError(f"{run} evaluated {source.name}, not {pretrained.name}.")
-    curves: Curves = read_curves(log_folder(run, arguments))
+    _check_linear(run, arguments, pretraining)
+    curves = read_curves(log_folder(run, arguments))
     missing = [name for name in ("val_acc1", "val_acc5") if not curves.get(name)]
     if missing:
         raise ValueError(f"The curves of {run} have no {' and no '.join(missing)}.")
-    top1 = tuple(value / 100 for value in curves["val_acc1"])
-    top5 = tuple(value / 100 for value in curves["val_acc5"])
+    epochs, checkpoint = int(arguments["max_epochs"]), _checkpoint(run)
+    reached = max(curves["val_acc1"]) + 1
+    if reached < epochs and f"-ep={epochs - 1}." not in checkpoint.name:
+        raise ValueError(f"{run} was evaluated after {reached} of its {epochs} epochs: no result.")
+    top1 = tuple(value / 100 for value in curves["val_acc1"].values())
+    top5 = tuple(value / 100 for value in curves["val_acc5"].values())
     protocol: dict[str, bool | int | float | str] = {
         "program": "solo-learn main_linear.py",
-        "epochs": int(arguments["max_epochs"]),
+        "epochs": epochs,
         "batch_size": _batch_size(arguments),
-        "view_size": 32 if arguments["data"]["dataset"] in IMAGES else 224,
+        "view_size": EVALUATED.get(arguments["data"]["dataset"], 224),
+        **{name: arguments[name] for name in AUGMENTED if arguments.get(name)},
         **_plain(arguments["optimizer"], leave=("batch_size",)),
         **_plain(arguments["scheduler"], "schedule_"),
     }
+    if arguments["data"].get("format") == "dali" and (arguments["data"].get("fraction") or -1) > 0:
+        protocol["fraction"] = arguments["data"]["fraction"]  # of folders all is read
+    metrics = {"top1": top1[-1], "top1_last": top1[-1], "top5": top5[-1]}
+    if first_epoch(curves):  # resumed: the best epoch may be elsewhere
+        return Evaluation(metrics=metrics, protocol=protocol)
     return Evaluation(
-        metrics={
-            "top1": top1[-1],
-            "top1_last": top1[-1],
-            "top1_best": max(top1),
-            "top5": top5[-1],
-        },
+        metrics={**metrics, "top1_best": max(top1)},
         protocol=protocol,
         curves={"top1": top1, "top5": top5},
-        seconds=_seconds(run, _checkpoint(run)),
+        seconds=_seconds(run, checkpoint),
     )
+
+
+def _check_linear(run: Path, arguments: Mapping[str, Any], pretraining: Mapping[str, Any]) -> None:
+    if arguments.get("finetune"):
+        raise ValueError(f"{run} trained the encoder (finetune=true): no linear evaluation.")
+    paths = [each["data"].get("train_path") for each in (arguments, pretraining)]
+    same = None not in paths and len({Path(path).resolve() for path in paths}) == 1
+    names = [data_name(each) for each in (arguments, pretraining)]
+    if not same and names[0] != names[1]:
+        raise ValueError(f"{run} evaluated on {names[0]}, but the run was trained on {names[1]}.")
 
 
 def _checkpoint(run: Path) -> Path:
@@ -159,26 +181,6 @@ def _batch_size(arguments: Mapping[str, Any]) -> int:
     processes = len(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
     batches = int(arguments.get("accumulate_grad_batches") or 1)
     return int(arguments["optimizer"]["batch_size"]) * processes * batches
-
-
-def _data(arguments: Mapping[str, Any]) -> DataSet:
-    data = arguments["data"]
-    name = str(data["dataset"])
-    if name in IMAGES:
-        train, val = IMAGES[name]
-    else:
-        train, val = _count(data["train_path"]), _count(data["val_path"])
-        if name == "custom":
-            name = Path(data["train_path"]).resolve().parent.name
-    view = int(arguments["augmentations"][0]["crop_size"])
-    return DataSet(name, train, val, int(data["num_classes"]), view)
-
-
-def _count(folder: str | None) -> int:
-    path = Path(folder or "")
-    if folder is None or not path.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: the images of the run cannot be counted.")
-    return sum(file.suffix.lower() in SUFFIXES for file in path.rglob("*"))
 
 
 def _seconds(run: Path, checkpoint: Path) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import torch
 from salmask_plugin.cli.solo_learn_record import main
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.solo_learn_curves import log_folder, read_curves
+from salmask_plugin.lab.runs.solo_learn_data import data_of
 from salmask_plugin.lab.runs.solo_learn_records import _batch_size, record_run
 
 SETTINGS = {
@@ -100,6 +104,23 @@ def runs(tmp_path):
     return make
 
 
+def edit(run, data=None, **changes):
+    """Change the arguments that solo-learn wrote beside a run, and their data node."""
+    file = run / "args.json"
+    arguments = json.loads(file.read_text())
+    arguments["data"] |= data or {}
+    file.write_text(json.dumps(arguments | changes))
+    os.utime(file, (1000, 1000))
+    return run
+
+
+def resume(tmp_path, version, epoch):
+    """Leave of a run's curves what a run that was resumed at this epoch writes."""
+    table = tmp_path / "lightning_logs" / f"version_{version}" / "metrics.csv"
+    head, *rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([head, *(row for row in rows if int(row[0]) >= epoch)]))
+
+
 def test_a_masked_run(runs):
     record = record_run(*runs())
     assert (record.host, record.method, record.recipe) == ("solo-learn", "mocov2plus", "mean")
@@ -149,6 +170,87 @@ def test_a_run_that_stopped_early_is_no_finished_one(runs):
     record = record_run(runs(checkpoint="run-ep=0.ckpt")[0])
     assert record.status == "failed"
     assert "not the last epoch's" in record.warnings[0]
+
+
+def test_a_resumed_run_has_neither_shifted_curves_nor_the_time_of_its_last_part(runs, tmp_path):
+    pretrain, linear = runs()
+    resume(tmp_path, 0, 1)
+    record = record_run(pretrain, linear)
+    assert record.history == {}
+    assert record.timing.pretrain_seconds is None
+    assert record.status == "finished"
+    assert record.notes == ("Resumed at epoch 1: curves and wall-clock before are elsewhere.",)
+    resume(tmp_path, 1, 2)
+    evaluated = record_run(pretrain, linear).evaluations["linear"]
+    assert evaluated.metrics == {"top1": 0.4, "top1_last": 0.4, "top5": 0.95}
+    assert (evaluated.curves, evaluated.seconds) == ({}, None)
+
+
+def test_an_evaluation_that_stopped_is_no_result(runs, tmp_path):
+    pretrain, linear = runs()
+    table = tmp_path / "lightning_logs" / "version_1" / "metrics.csv"
+    table.write_text("".join(LINEAR.splitlines(keepends=True)[:2]))
+    assert record_run(pretrain, linear)  # its checkpoint is the last epoch's
+    (linear / "linear-ep=2.ckpt").rename(linear / "linear-ep=0.ckpt")
+    with pytest.raises(ValueError, match="after 1 of its 3 epochs"):
+        record_run(pretrain, linear)
+
+
+def test_what_is_no_linear_evaluation_of_the_runs_images(runs, tmp_path):
+    pretrain, linear = runs()
+    with pytest.raises(ValueError, match=r"finetune=true"):
+        record_run(pretrain, edit(linear, finetune=True))
+    edit(linear, finetune=False, mixup=0.8, cutmix=0.0)
+    protocol = record_run(pretrain, linear).evaluations["linear"].protocol
+    assert protocol["mixup"] == 0.8
+    assert "cutmix" not in protocol
+    others = tmp_path / "flowers" / "train"
+    with pytest.raises(ValueError, match=r"evaluated on flowers, but .* trained on stripes"):
+        record_run(pretrain, edit(linear, data={"train_path": str(others)}))
+    # The same folder by another name of solo-learn's.
+    same = {"dataset": "imagenet100", "train_path": str(tmp_path / "stripes" / "train")}
+    assert record_run(pretrain, edit(linear, data=same)).evaluations
+
+
+def test_images_are_counted_as_solo_learn_reads_them(runs, tmp_path):
+    pretrain, _ = runs()
+
+    def images(**data):
+        arguments = json.loads((edit(pretrain, data=data) / "args.json").read_text())
+        found = data_of(arguments)
+        return found.name, found.train_images, found.val_images
+
+    train = tmp_path / "stripes" / "train"
+    (train / "a" / "0.png").rename(train / "a" / "0.TIFF")
+    (train / "b").rename(tmp_path / "elsewhere")
+    (train / "b").symlink_to(tmp_path / "elsewhere")
+    (train / "note.png").touch()  # in no class
+    assert images() == ("stripes", 6, 4)
+    assert images(fraction=0.5) == ("stripes", 3, 4)
+    assert images(fraction=-1, val_path=None) == ("stripes", 6, 0)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "0.png").touch()
+    assert images(train_path=str(tmp_path / "plain"), no_labels=True)[1:] == (1, 0)
+    assert images(dataset="stl10", num_classes=10) == ("stl10", 105_000, 8_000)
+
+
+def test_curves_out_of_tensorboard(tmp_path, monkeypatch):
+    """The reader imitated: (step, value) per name, as Lightning writes them after a resume."""
+    event = namedtuple("Event", ["step", "value"])
+    written = {
+        "epoch": [event(5, 2.0), event(7, 3.0)],
+        "val_acc1": [event(5, 10.0), event(7, 20.0)],
+        "train_loss_step": [event(4, 1.0)],
+        "hp_metric": [event(0, -1.0)],
+    }
+    reader = SimpleNamespace(
+        Reload=lambda: reader, Tags=lambda: {"scalars": list(written)}, Scalars=written.get
+    )
+    module = SimpleNamespace(EventAccumulator=lambda *_, **__: reader)
+    folder = "tensorboard.backend.event_processing"
+    monkeypatch.setitem(sys.modules, folder, SimpleNamespace(event_accumulator=module))
+    (tmp_path / "events.out.tfevents.1").touch()
+    assert read_curves(tmp_path) == {"val_acc1": {2: 10.0, 3: 20.0}}
 
 
 def test_an_evaluation_of_another_run(runs):
