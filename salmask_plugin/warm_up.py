@@ -18,7 +18,7 @@ class SaliencyWarmUp:
     and its maps say nothing. So, by the share of training done:
 
     - below ``uniform``: the masking's own samplers on a constant map; no hard negative is made,
-      encoded or contrasted, and the localizer does not run;
+      encoded or contrasted, and the localizer does not run (hosts try it once, at the start);
     - from there on: the masking, rho rising linearly from 0 over a share ``ramp``.
 
     rho = 0 is not "no hard negatives". The logit rho q.t / tau + bias is then the bias: a constant

@@ -61,6 +61,7 @@ class StepMasking:
         self.masking = masking
         self.warm_up = warm_up
         self._total_batches: int | None = None
+        self._tried = False
         self.query_index = query_index
         self.seed = seed
         self.batches_seen = 0
@@ -82,6 +83,11 @@ class StepMasking:
         if self.warm_up is None or not self.warm_up.is_uniform(self._done()):
             masking = self.masking if negatives else replace(self.masking, negative=None)
             return masking(query, key, generator, self._given_saliency(batch))
+        if not self._tried:
+            # What the localizer refuses, it must not refuse only after the warm-up.
+            if self._given_saliency(batch) is None:
+                self.masking.localize(query, key)
+            self._tried = True
         found = self.warm_up.masking(self.masking, self._done())(query, key, generator)
         # A constant map is no saliency: its foreground is everything, and not to be judged.
         return replace(found, saliency=None)

@@ -103,10 +103,13 @@ class SaliencyMaskingMixin:
             print(line, flush=True)
 
     def on_train_start(self) -> None:
-        """Take a warm-up's length from the trainer."""
+        """Take a warm-up's length from the trainer, and try what it puts off."""
         super().on_train_start()  # type: ignore[misc]
         if self.salmask.warm_up is not None:
             self._total_batches = training_batches(self.trainer)  # type: ignore[attr-defined]
+            side = view_size(self.cfg)  # type: ignore[attr-defined]
+            device = next(self.parameters()).device  # type: ignore[attr-defined]
+            self.masking.localize(*torch.zeros((2, 1, 3, side, side), device=device))
 
     def step_settings(self) -> tuple[MaskingSettings, SaliencyMasking]:
         """The settings and the masking of the next step: a warm-up's until it is over."""

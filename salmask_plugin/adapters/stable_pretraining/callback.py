@@ -129,6 +129,8 @@ class SaliencyMaskingCallback(Callback):
             self._total_batches = training_batches(
                 trainer, per_step=_batches_of_a_step(trainer, pl_module), at_epoch_end=False
             )
+            # What the localizer refuses, it must not refuse only after the warm-up.
+            self.masking.localize(pixels, key["image"])
         done = self.batches_seen / (self._total_batches or 1)
         masking = self.masking if self.warm_up is None else self.warm_up.masking(self.masking, done)
         if not self.encoding.falls_on(self.batches_seen):

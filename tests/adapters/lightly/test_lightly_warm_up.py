@@ -128,7 +128,15 @@ def test_steps_before_and_after_the_switch(make: Any, monkeypatch: pytest.Monkey
     watch = fit(make())
     assert watch.rhos == pytest.approx(RHOS)
     assert watch.negatives == [False] * 5 + [True] * 7
-    assert localized == [16] * 7
+    assert localized == [16] * 8  # and once in the first batch, so as not to fail late
+
+
+def test_what_the_localizer_refuses_is_refused_in_the_first_batch() -> None:
+    module = simclr(masking=masking(localizer=partial(MomentumLocalizer, layer="4")))
+    watch = Watch()
+    with pytest.raises(ValueError, match="layer='4'"):
+        trainer(EPOCHS, callbacks=[watch]).fit(module, loader())
+    assert watch.rhos == []
 
 
 class Counted(pl.LightningModule):

@@ -163,6 +163,15 @@ def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch
         assert ("foreground_share" in model.logged) == (step == 2)
 
 
+def test_a_warm_up_does_not_put_off_what_the_localizer_refuses():
+    model = make(MomentumHost, "label_free", localizer="momentum", momentum_layer="conv1")
+    for encoder in (model.backbone, model.momentum_backbone):
+        encoder.conv1.stride = (56, 56)
+    model.trainer = SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1)
+    with pytest.raises(ValueError, match=r"map is 1 x 1.* at 56 x 56 px"):
+        model.on_train_start()
+
+
 def test_rho_rises_after_a_warm_up(batch):
     model = make(MomentumHost, warm_up={"uniform": 0.2, "ramp": 0.4})
     model.trainer = SimpleNamespace(max_epochs=1, num_training_batches=10, max_steps=-1)

@@ -180,7 +180,7 @@ def test_masks_come_from_the_modules_encoder_after_the_warm_up(host: SimpleNames
     first, second = toy.clean_batches()
     early = warm_up.masking(recipe, 0.0)(*first, step_generator(0, 0, 0))
     assert torch.equal(found.module.seen["fit"][0][0], early.query)
-    assert len(asked) == 1
+    assert len(asked) == 2  # once in the first batch, so as not to fail late
     late = recipe(*second, step_generator(0, 0, 1))
     assert torch.equal(found.module.seen["fit"][1][0], late.query)
 
