@@ -136,6 +136,12 @@ def _check_method(
             f"method={method} cannot take hard negatives (only {', '.join(WITH_HARD_NEGATIVES)}): "
             "add salmask.negative=null for masks without them."
         )
+    own_loss = method in WITH_HARD_NEGATIVES and (settings.masks or method == "salmask_mocov2")
+    if not settings.positive_in_denominator and not own_loss:
+        raise ValueError(
+            f"salmask.positive_in_denominator=false would change nothing: method={method} with "
+            f"salmask.recipe={settings.recipe} computes solo-learn's own loss. Remove it."
+        )
     if settings.localizer == "momentum" and settings.masks and method in ONE_NETWORK:
         raise ValueError(
             f"salmask.localizer=momentum needs a momentum encoder; method={method} has none."

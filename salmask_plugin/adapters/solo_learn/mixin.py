@@ -244,7 +244,7 @@ def _normalised_by(cfg: Any) -> Statistics:
     """(mean, std) of the views, as solo-learn's transforms choose them."""
     if cfg.data.dataset in NORMALISED_BY:
         return NORMALISED_BY[cfg.data.dataset]
-    augmentation = cfg.augmentations[0]
-    if cfg.data.dataset == "custom" and "mean" in augmentation and "std" in augmentation:
-        return tuple(augmentation.mean), tuple(augmentation.std)
-    return IMAGENET
+    if cfg.data.dataset != "custom":
+        return IMAGENET
+    given = cfg.augmentations[0]
+    return tuple(given.get("mean", IMAGENET[0])), tuple(given.get("std", IMAGENET[1]))

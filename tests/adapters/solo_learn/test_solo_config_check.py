@@ -49,12 +49,25 @@ def check(cfg):
         (config(recipe="none", backbone="resnet18_highpass"), "filters its input"),
         (config("salmask_byol"), "add salmask.negative=null"),
         (config("salmask_simclr", localizer="momentum"), "needs a momentum encoder"),
+        (config(recipe="none", positive_in_denominator=False), "would change nothing"),
+        (
+            config("salmask_byol", recipe="random", positive_in_denominator=False),
+            "method=salmask_byol with salmask.recipe=random computes solo-learn's own loss",
+        ),
         (config(localiser="uniform"), "Did you mean 'localizer'"),
     ],
 )
 def test_refused_before_training(cfg, message):
     with pytest.raises(ValueError, match=message):
         check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"), [("salmask_mocov2", "none"), ("salmask_simclr", "random")]
+)
+def test_eq2_as_printed_where_the_loss_is_ours(method, recipe):
+    cfg = check(config(method, recipe, positive_in_denominator=False))
+    assert cfg.salmask.positive_in_denominator is False
 
 
 def test_a_node_that_became_a_string():

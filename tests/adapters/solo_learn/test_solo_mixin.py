@@ -24,6 +24,8 @@ from salmask_plugin import (
 )
 from salmask_plugin.adapters.solo_learn.generic import masked
 from salmask_plugin.adapters.solo_learn.held_keys import HeldKeys
+from salmask_plugin.adapters.solo_learn.localizer import IMAGENET
+from salmask_plugin.adapters.solo_learn.mixin import _normalised_by
 from salmask_plugin.adapters.solo_learn.registration import register_backbones
 
 GROUP = Path(salmask_plugin.__file__).parent / "configs" / "solo_learn" / "salmask"
@@ -170,6 +172,21 @@ def test_a_warm_up_does_not_put_off_what_the_localizer_refuses():
     model.trainer = SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1)
     with pytest.raises(ValueError, match=r"map is 1 x 1.* at 56 x 56 px"):
         model.on_train_start()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "expected"),
+    [
+        ("custom", {}, IMAGENET),
+        ("custom", {"mean": [0.5, 0.5, 0.5]}, ((0.5, 0.5, 0.5), IMAGENET[1])),
+        ("custom", {"std": [0.3, 0.3, 0.3]}, (IMAGENET[0], (0.3, 0.3, 0.3))),
+        ("imagenet100", {"std": [0.3, 0.3, 0.3]}, IMAGENET),
+    ],
+)
+def test_views_are_normalised_as_solo_learn_reads_its_own_keys(dataset, given, expected):
+    augmentations = [{"crop_size": 56} | given]
+    cfg = OmegaConf.create({"data": {"dataset": dataset}, "augmentations": augmentations})
+    assert _normalised_by(cfg) == expected
 
 
 def test_rho_rises_after_a_warm_up(batch):
