@@ -27,7 +27,7 @@ IDLE: Mapping[str, tuple[str, ...]] = {
         *("data.download", "data.boxes", "data.on_unreadable", "data.name"),
         # Said by the record's own fields; the localizer stands in `masking` where it acts.
         *("view_size", "localizer", "trainer.max_epochs", "loader.batch_size"),
-        *("method.rho", "method.hard_negative_bias", "method.positive_in_denominator"),
+        *("method.rho", "method.hard_negative_bias"),
         *("method.warm_up", "method.negative_encoding", "method.temperature"),
         *("method.queue_size", "method.image_size"),
         *("method.learning_rate", "method.weight_decay", "method.warmup_epochs"),
@@ -55,6 +55,7 @@ BEFORE: dict[str, Scalar] = {
     "data.channels": 3,
     "method.optimizer": "lars",
     "method.projection_batch_norm": False,
+    "method.positive_in_denominator": True,
 }
 """What runs did before there was a choice; a node that says nothing of it is such a run's."""
 OF_THE_RECIPE = ("masking.", "crops.", "salmask.", "localizer_size", "method._target_")

@@ -72,9 +72,10 @@ class Setting:
         """
         values = {entry.name: getattr(record, entry.name) for entry in fields(cls)}
         values["method"] = record.method.removeprefix("salmask_")
-        values["masking"] = items(record.masking)
-        values["optimizer"] = items(optimizer_of(record))
         values["config"] = acting(record)
+        said = {name.removeprefix("method.") for name, _ in values["config"]}
+        values["masking"] = items({k: v for k, v in record.masking.items() if k not in said})
+        values["optimizer"] = items(optimizer_of(record))
         return cls(**values)
 
     @property

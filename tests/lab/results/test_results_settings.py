@@ -35,6 +35,7 @@ ACTING = {
     "data.subset_seed": 1,
     "views.min_scale": 0.08,
     "method.projection_dim": 64,
+    "method.positive_in_denominator": False,
     "loader.input": "device",
     "trainer.precision": "bf16-mixed",
     "trainer.devices": 2,
@@ -103,7 +104,15 @@ def test_a_localizers_size_does_not_act_without_one(make_record):
     assert labels(records) == ["none"]
 
 
-@pytest.mark.parametrize("name", ["trainer.limit_train_batches", "views.min_scale", "backbone.x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "trainer.limit_train_batches",
+        "views.min_scale",
+        "backbone.x",
+        "method.positive_in_denominator",
+    ],
+)
 def test_a_baseline_that_was_trained_otherwise_is_none(make_record, name):
     base = make_record("none", config=CONFIG)
     same = make_record(config=changed("masking.query.sampler.ratio", [0.5, 0.6]))
