@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.settings.processes import asked_processes
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """Lightning's, in its order."""
@@ -61,28 +62,6 @@ def check_world(trainer: dict[str, Any]) -> None:
     wanted = asked_processes(trainer)
     if wanted is not None:
         check_processes(wanted, trainer)
-
-
-def asked_processes(trainer: Mapping[str, Any]) -> int | None:
-    """Return how many processes the settings ask for on all nodes.
-
-    Args:
-        trainer: the node of Lightning's trainer. Its ``devices`` are read as Lightning does: a
-            number, also as a text, or a list of devices, also as a text with commas.
-
-    Returns:
-        Their number; None where the machine decides, or Lightning refuses them.
-    """
-    devices = trainer["devices"]
-    if isinstance(devices, str) and "," in devices:
-        devices = [part for part in devices.split(",") if part.strip()]
-    if isinstance(devices, str) and devices.strip().isdecimal():
-        devices = int(devices)
-    if isinstance(devices, list):
-        devices = len(devices)
-    if not isinstance(devices, int) or devices < 1:
-        return None
-    return devices * int(trainer["num_nodes"])
 
 
 def check_processes(wanted: int, trainer: dict[str, Any]) -> None:

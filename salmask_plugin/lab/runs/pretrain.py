@@ -59,8 +59,10 @@ def pretrain(settings: Settings, folder: Path) -> None:
     if (folder / RECORD_NAME).is_file() and (ended := _ended(folder)):
         say(ended)
         return
+    # Asked for in any case: what the record's notes are read from may be gone in some hours.
+    whole = explain(settings)
     # A comparison has said what all its rows depart in.
-    said = in_sentences(settings) if of_a_comparison() else explain(settings)
+    said = in_sentences(settings) if of_a_comparison() else whole
     say(filled_lines([*said, *views_said(settings)]), flush=True)
     splits = build_splits(settings)
     keep_data(folder, splits)

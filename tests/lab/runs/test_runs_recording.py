@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 
-from salmask_plugin.lab.runs import launcher
 from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import images_per_step
+from salmask_plugin.lab.settings.processes import asked_processes
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_what_lightning_reads(devices, nodes):
     made = pl.Trainer(
         accelerator="cpu", devices=devices, num_nodes=nodes, logger=False, strategy="ddp"
     )
-    asked = launcher.asked_processes({"devices": devices, "num_nodes": nodes})
+    asked = asked_processes({"devices": devices, "num_nodes": nodes})
     assert asked == made.num_devices * made.num_nodes
 
 
@@ -61,4 +61,4 @@ def test_what_is_asked_for_is_what_lightning_reads(devices, nodes):
     [([3], 1), ([0, 3], 2), ("0,3", 2), ("1,", 1), ("auto", None), (-1, None), ("-1", None)],
 )
 def test_lists_are_counted_and_all_is_no_number(devices, expected):
-    assert launcher.asked_processes({"devices": devices, "num_nodes": 1}) == expected
+    assert asked_processes({"devices": devices, "num_nodes": 1}) == expected

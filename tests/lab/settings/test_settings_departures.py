@@ -64,3 +64,69 @@ def test_a_quick_method_is_held_against_the_papers():
     said = of_the_method(["method=mocov2_quick"])
     assert "method.queue_size is 2048; the paper's is 65536" in said
     assert len(said) == 4  # as many as its file sets of the method
+
+
+PAPERS = [
+    *("data=imagenet100", "data.root=x", "data.classes_file=x"),
+    *("backbone=resnet50", "masking=mean", "trainer.devices=1"),
+]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        *([f"masking={name}"] for name in ("none", "mean", "blur", "highpass", "random")),
+        ["trainer.devices=4", "loader.batch_size=32"],
+        ["trainer.precision=32"],
+        ["trainer.limit_train_batches=1.0"],
+        ["method=simclr", "loader.batch_size=256", "trainer.sync_batchnorm=true"],
+        ["method=supervised", "masking=none"],
+        ["method=adios_mocov2", "masking=none"],
+    ],
+)
+def test_the_papers_setting_departs_in_nothing(chosen):
+    assert departures_from_paper(compose_settings([*PAPERS, *chosen])) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("localizer_size=96", "masking.localizer.input_size is 96; the paper's is 224"),
+        ("trainer.devices=4", "a step has 512 images"),
+        ("trainer.accumulate_grad_batches=4", "a step has 512 images"),
+        ("loader.batch_size=64", "loader.batch_size is 64; the paper's is 128"),
+        ("trainer.limit_train_batches=1", "trainer.limit_train_batches is 1; the paper's is 1.0"),
+        ("trainer.max_steps=100", "trainer.max_steps is 100; the paper's is -1"),
+        ("trainer.precision=bf16-mixed", "trainer.precision is bf16-mixed"),
+        ("trainer.sync_batchnorm=true", "trainer.sync_batchnorm is True; the paper's is false"),
+        ("data.limit_train=100", "data.limit_train is 100; the paper's is none"),
+        ("backbone.stem=cifar", "backbone.stem is cifar; the paper's is standard"),
+        ("masking=sparse", "masking is sparse; the paper's are mean, blur and highpass"),
+        ("masking.negative=null", "masking.negative is none; masking=mean has Masking(sampler="),
+        (
+            "sampler@masking.negative.sampler=top",
+            "masking.negative.sampler is TopMask(ratio=[0.4, 0.7]); masking=mean has GridMask(",
+        ),
+        (
+            "fill@masking.query.fill=other_image",
+            "masking.query.fill is OtherImageFill(); masking=mean has MeanFill()",
+        ),
+        (
+            "masking.query.sampler.tolerance=0.3",
+            "masking.query.sampler.tolerance is 0.3; masking=mean has 0.6",
+        ),
+    ],
+)
+def test_nothing_else_departs_in_silence(chosen, said):
+    found = departures_from_paper(compose_settings([*PAPERS, chosen]))
+    assert any(text.startswith(said) for text in found), found
+    assert len(found) <= 2
+
+
+def test_a_part_of_a_mixture_is_held_against_its_recipe():
+    settings = compose_settings([*PAPERS, "masking=highpass", "masking.view_filter.sigma=2"])
+    masking = settings.values["masking"]
+    masking["query"]["sampler"]["samplers"][1]["tolerance"] = 0.1
+    (mixed, filtered) = sorted(departures_from_paper(settings))
+    assert mixed.startswith("masking.query.sampler.samplers[1].tolerance is 0.1; masking=highpass")
+    assert filtered.startswith("masking.view_filter.sigma is 2; masking=highpass has 5")

@@ -24,8 +24,8 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import Evaluation
 from salmask_plugin.lab.results.late_pictures import LatePictures
 from salmask_plugin.lab.runs.history import History
-from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.runs.node import build
+from salmask_plugin.lab.settings.processes import asked_processes
 
 PICTURE = "depth.png"
 
