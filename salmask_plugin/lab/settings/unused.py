@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.override_text import Typed
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 READ_BY_NAME = ("localizer", "localizer_size")
 """Settings of a run that nothing reads but other settings that name them, "${localizer}"."""
+OF_NEGATIVES = {
+    "method": ("method.rho", "method.hard_negative_bias"),
+    "masking": ("masking.num_negatives", "masking.negative_source"),
+}
+"""Settings, by their node, that say something of hard negatives alone."""
+WITH_NEGATIVES = ("MaskedMoCoV2", "MaskedSimCLR", "SaliencyMasking")
+"""What our nodes build; somebody else's may read the same names for themselves."""
 OF_A_STUDY = ("compare.", "rows@compare.")
 """Beginnings of settings that only a comparison reads."""
 
@@ -46,6 +54,8 @@ def unused_settings(
             found[text] = f"{text} acts on nothing: {_instead(group, values, choices)}."
         elif (place := _lost(entry, values)) is not None:
             found[text] = f"{text} acts on nothing: {place} is null here."
+        elif (why := _idle(entry, values, choices)) is not None:
+            found[text] = f"{text} acts on nothing: {why}."
     return found
 
 
@@ -118,6 +128,18 @@ def _lost(entry: Typed, values: Mapping[str, Any]) -> str | None:
         node = node.get(part) if isinstance(node, dict) else None
         if node is None:
             return ".".join(parts[: index + 1]) if below else None
+    return None
+
+
+def _idle(entry: Typed, values: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
+    """Say what is missing that a setting of the method or the masking is about, if it is."""
+    for group, keys in OF_NEGATIVES.items():
+        ours = built_by(values.get(group)) in WITH_NEGATIVES
+        if entry.key in keys and ours and not (values.get("masking") or {}).get("negative"):
+            return f"there are no hard negatives, masking={choices.get('masking')} has none here"
+    method = values.get("method") or {}
+    if entry.key == "method.trust_coefficient" and built_by(method) == "MaskedSimCLR":
+        return "method.optimizer=sgd has none" if method.get("optimizer") == "sgd" else None
     return None
 
 

@@ -30,6 +30,16 @@ NEGATIVES = "sampler@masking.negative.sampler=top"
             ["warm_up@method.warm_up=saliency", "method.warm_up=null"],
             ["warm_up@method.warm_up=saliency"],
         ),
+        (["masking=none", "method.rho=4"], ["method.rho=4"]),
+        (["masking=random", "method.hard_negative_bias=1"], ["method.hard_negative_bias=1"]),
+        (["masking=mean", "masking.negative=null", "method.rho=4"], ["method.rho=4"]),
+        (["masking=sparse", "masking.num_negatives=2"], ["masking.num_negatives=2"]),
+        (
+            ["masking=mean", "method=simclr", "method.optimizer=sgd", "method.trust_coefficient=1"],
+            ["method.trust_coefficient=1"],
+        ),
+        (["masking=mean", "method=simclr", "method.trust_coefficient=1", "method.rho=4"], []),
+        (["masking=none", "method.positive_in_denominator=false"], []),
         # These act: by name, through another localizer, or where they go.
         (["masking=mean", "localizer=center", "localizer.size=0.5"], []),
         (["masking=mean_permuted", "localizer=efficientnet_lite0", "localizer_size=64"], []),
