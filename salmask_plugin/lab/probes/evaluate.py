@@ -17,6 +17,8 @@ from salmask_plugin.encoders import PretrainedBackbone, fingerprint, load_backbo
 from salmask_plugin.encoders.checkpoint_files import final_checkpoint
 from salmask_plugin.lab.data import ImageSplits, evaluation_loaders
 from salmask_plugin.lab.data.augment import random_crop
+from salmask_plugin.lab.downstream.depth.training import DEPTH
+from salmask_plugin.lab.downstream.detection.training import DETECTION
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.classification import keep_data_of
 from salmask_plugin.lab.probes.pictures import checked_data
@@ -66,6 +68,7 @@ def evaluate_run(
     """
     settings = apply_overrides(read_settings(folder, trust=trust), overrides, trust=trust)
     check_run(settings, "the settings of the run, with those given,")
+    _refuse_idle(settings)
     with alone_in(folder):
         return evaluate(settings, folder, only_missing=only_missing)
 
@@ -167,6 +170,17 @@ def _prepared(settings: Settings, folder: Path) -> tuple[PretrainedBackbone, dic
         backbone = replace(backbone, fingerprint=fingerprint(backbone.filtered()))
     print(filled(f"Encoder: {backbone}", "  "))
     return backbone, shared
+
+
+def _refuse_idle(settings: Settings) -> None:
+    """Refuse what was typed of a trainer that none of the tasks has."""
+    trained = {DETECTION.name, DEPTH.name} & {task.kind for task in requested_tasks(settings)}
+    for text in settings.overrides:
+        if not trained and text.startswith("trainer.") and "accelerator=" not in text:
+            raise UserError(
+                f"{text} acts on nothing: detection and depth alone train with it, and "
+                "evaluation.tasks names neither. trainer.accelerator says where the others run."
+            )
 
 
 def _show(settings: Settings, folder: Path, record: RunRecord) -> None:

@@ -27,7 +27,7 @@ from salmask_plugin.lab.settings.processor import (
     fastest_memory_format,
     fastest_precision,
 )
-from salmask_plugin.lab.settings.reserved_arguments import SET_BY_SCHEDULE
+from salmask_plugin.lab.settings.reserved_arguments import FIXED, SET_BY_SCHEDULE, STILL_ACT
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import folder_as_data, in_full
 from salmask_plugin.lab.settings.study_rows import expand_row
@@ -38,9 +38,6 @@ CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
 PAPER_QUEUE = 65536
 _NO_CHOICE = re.compile(r"Could not find '([^']*)' Available options in '([^']*)': (.*)")
 """How Hydra says that a group has no such file."""
-STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
-"""What an evaluation of a finished run reads anew."""
-FIXED = ("trainer.max_epochs", "loader.input", "loader.decode_size", "loader.keep")
 
 
 def compose_settings(

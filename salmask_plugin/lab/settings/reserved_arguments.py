@@ -36,3 +36,12 @@ SET_BY_SCHEDULE = {
     "depth": {"trainer.max_epochs": "depth.schedule.epochs says how long"},
 }
 """Command -> setting that a run needs and this command decides itself."""
+STILL_ACT = ("evaluation.", "loader.", "trainer.", "data.root", "data.classes_file", "view_size")
+"""What an evaluation of a finished run reads anew."""
+FIXED = (
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.max_time"),
+    *("trainer.limit_train_batches", "trainer.overfit_batches"),
+    *("trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+    *("loader.input", "loader.decode_size", "loader.keep"),
+)
+"""Of these, what it does not."""

@@ -5,6 +5,8 @@ import pytest
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.recipes import recipe_rows
+from salmask_plugin.lab.probes.evaluate import evaluate_run
+from salmask_plugin.lab.runs.folder import keep_settings
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.unused import refuse_unused
 from salmask_plugin.lab.study.compare import plan_rows
@@ -117,3 +119,18 @@ def test_a_localizer_for_all_rows_must_act_in_one():
 def test_short_names_are_among_the_nearest(typed, nearest):
     with pytest.raises(UserError, match=rf"Nearest: {nearest}[.,]"):
         compose_settings(["data=generated", typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["trainer.precision=bf16-mixed"], "acts on nothing"),
+        (["trainer.devices=2"], "not a setting of this run that can still change"),
+        (["trainer.max_steps=2"], "not a setting of this run that can still change"),
+        (["trainer.accelerator=cpu"], "not pretrained yet"),
+    ],
+)
+def test_an_evaluation_refuses_what_none_of_its_tasks_has(typed, said, tmp_path):
+    keep_settings(tmp_path, compose_settings(["data=generated", "masking=none"]))
+    with pytest.raises(UserError, match=said):
+        evaluate_run(tmp_path, typed)
