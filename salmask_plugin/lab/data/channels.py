@@ -116,9 +116,13 @@ def statistics_of(images: Any) -> tuple[list[float], list[float]]:
         images: gives ((C, H, W), class index).
     """
     places = np.unique(np.linspace(0, len(images) - 1, MEASURED).round().astype(int)).tolist()
-    sums = [image.double().flatten(1) for image in (images[place][0] for place in places)]
-    mean = torch.stack([values.mean(1) for values in sums]).mean(0)
-    square = torch.stack([values.square().mean(1) for values in sums]).mean(0)
+    # One picture after the other: 256 of many channels together fill a machine's memory.
+    means, squares = [], []
+    for place in places:
+        values = images[place][0].double().flatten(1)
+        means.append(values.mean(1))
+        squares.append(values.square().mean(1))
+    mean, square = torch.stack(means).mean(0), torch.stack(squares).mean(0)
     std = (square - mean.square()).clamp_min(0).sqrt()
     std = torch.where(std > 1e-12, std, 1.0)
     return [_rounded(value) for value in mean.tolist()], [_rounded(v) for v in std.tolist()]

@@ -1,5 +1,7 @@
 """Pictures of any channels: arrays and pictures to numbers, numbers to views."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,26 @@ def test_channels_that_cannot_be(scenes, save_picture, tmp_path):
 def test_a_constant_channel_has_the_deviation_one():
     images = [(torch.stack([torch.zeros(3, 4), torch.arange(12.0).view(3, 4)]), 0)]
     assert statistics_of(images) == ([0.0, 5.5], [1.0, pytest.approx(3.452, abs=1e-3)])
+
+
+def test_statistics_hold_one_picture_at_a_time():
+    """256 pictures of many channels, 2 GB of Sentinel-2's at 256 px, were held together."""
+    alive: list[weakref.ref] = []
+    most = 0
+
+    class Images:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            nonlocal most
+            values = np.full((2, 4, 4), float(index))
+            alive.append(weakref.ref(values))
+            most = max(most, sum(reference() is not None for reference in alive))
+            return torch.from_numpy(values), 0
+
+    assert statistics_of(Images())[0] == [19.5, 19.5]
+    assert most <= 2
 
 
 def test_digests_tell_other_numbers():
