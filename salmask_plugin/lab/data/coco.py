@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from salmask_plugin.lab.data.coco_file import CocoSplit, read_split
+from salmask_plugin.lab.data.folder_walk import check_files
 from salmask_plugin.lab.data.folders import existing_folder
 from salmask_plugin.lab.data.outline_checks import Outline, checked_outline
 from salmask_plugin.lab.data.outlines import mask_of_runs
@@ -40,8 +41,8 @@ def coco(
         subset_seed: of the subsets.
 
     Raises:
-        ValueError: if a folder or file is missing, an annotation is not understood, a category is
-            unknown in the training split, or an argument is out of range.
+        ValueError: if a folder, file or picture is missing, an annotation is not understood, a
+            category is unknown in the training split, or an argument is out of range.
 
     References:
         Lin et al. 2014, https://arxiv.org/abs/1405.0312; format:
@@ -52,6 +53,9 @@ def coco(
     categories = content[train].categories
     order = sorted(categories)
     parts = [CocoImages(content[split], order) for split in (train, val)]
+    for split, part in zip((train, val), parts, strict=True):
+        below = folder / split
+        check_files(below, [path.relative_to(below).as_posix() for path in part.paths])
     splits = ImageSplits(
         parts[0],
         parts[1],

@@ -9,6 +9,7 @@ import numpy as np
 from torchvision import datasets
 
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
+from salmask_plugin.lab.data.folder_walk import check_files
 from salmask_plugin.lab.data.folders import existing_folder
 from salmask_plugin.lab.data.in_memory import from_torchvision
 from salmask_plugin.lab.data.splits import ImageSplits, limited
@@ -33,7 +34,8 @@ def flowers102(
         on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
 
     Raises:
-        ValueError: if the data are not there, or an argument is out of range.
+        ValueError: if the data are not there (with "raise" every picture), or an argument is out of
+            range.
         ModuleNotFoundError: if SciPy is missing, which reads the label files.
 
     References:
@@ -47,7 +49,10 @@ def flowers102(
 
     def split(*names: str) -> ImageFiles:
         numbers = np.sort(np.concatenate([np.atleast_1d(parts[name]) for name in names]))
-        paths = [folder / "jpg" / f"image_{number:05d}.jpg" for number in numbers.tolist()]
+        files = [f"image_{number:05d}.jpg" for number in numbers.tolist()]
+        if on_unreadable == "raise":
+            check_files(folder / "jpg", files)
+        paths = [folder / "jpg" / name for name in files]
         return ImageFiles(paths, labels[numbers.astype(np.int64) - 1].tolist(), on_unreadable)
 
     classes = tuple(datasets.Flowers102.classes)

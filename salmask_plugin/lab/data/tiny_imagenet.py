@@ -7,6 +7,7 @@ from pathlib import Path
 
 from salmask_plugin.file_names import path_below
 from salmask_plugin.lab.data.files import Box, ImageFiles, OnUnreadable
+from salmask_plugin.lab.data.folder_walk import check_files
 from salmask_plugin.lab.data.folders import existing_folder, list_classes
 from salmask_plugin.lab.data.splits import ImageSplits, first_classes, limited
 from salmask_plugin.lab.data.text_files import read_text
@@ -34,7 +35,8 @@ def tiny_imagenet(
         on_unreadable: see :class:`~salmask_plugin.data.ImageFiles`.
 
     Raises:
-        ValueError: if a folder, an annotation or a box is missing, or an argument is out of range.
+        ValueError: if a folder, an annotation, a box or, with "raise", a picture is missing, or an
+            argument is out of range.
 
     References:
         Le and Yang 2015, http://cs231n.stanford.edu/reports/2015/pdfs/yle_project.pdf
@@ -56,8 +58,11 @@ def tiny_imagenet(
         raise ValueError(f"'{folder / 'val' / 'val_annotations.txt'}' lists no image.")
     index = {name: label for label, name in enumerate(classes)}
     pictures, list_name = folder / "val" / "images", "val_annotations.txt: file"
+    val_paths = [path_below(pictures, row[0], list_name, follow_links=True) for row in rows]
+    if on_unreadable == "raise":
+        check_files(pictures, [row[0] for row in rows])
     val = ImageFiles(
-        [path_below(pictures, row[0], list_name, follow_links=True) for row in rows],
+        val_paths,
         [index[row[1]] for row in rows],
         on_unreadable,
         [_box(row[2:]) for row in rows] if boxes else None,

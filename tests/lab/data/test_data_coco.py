@@ -107,6 +107,15 @@ def test_errors_name_what_is_wrong(root, save_picture):
         coco(root)
 
 
+@pytest.mark.parametrize("split", ["train2017", "val2017"])
+def test_a_missing_picture_is_told_before_anything_is_trained(root, split):
+    (root / split / "2.png").unlink()  # without an instance, so it is not asked for
+    coco(root)
+    (root / split / "1.png").unlink()
+    with pytest.raises(ValueError, match=rf"1 of 2 images are missing in '.*{split}', such as '1"):
+        coco(root)
+
+
 def test_a_whole_view_shows_the_whole_mask():
     images = generated(train_images=2, val_images=2, classes=2, size=48).val
     _, mask, _ = images.with_mask(0)

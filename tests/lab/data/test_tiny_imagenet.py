@@ -79,6 +79,13 @@ def test_limits(root):
     assert splits.train.with_mask(0)[1].getextrema()[1] == 255
 
 
+def test_a_missing_picture_is_told_before_anything_is_trained(root, reds):
+    (root / "tiny-imagenet-200" / "val" / "images" / "val_1.png").unlink()
+    with pytest.raises(ValueError, match=r"1 of 2 images are missing in .*, such as 'val_1\.png'"):
+        tiny_imagenet(root)
+    assert reds(tiny_imagenet(root, on_unreadable="skip").val) == [5]
+
+
 def test_errors(root):
     folder = root / "tiny-imagenet-200"
     annotations = folder / "val" / "val_annotations.txt"

@@ -126,6 +126,10 @@ def test_flowers102(tmp_path, save_picture, reds):
     assert (reds(splits.train), splits.train.labels) == ([1, 4, 6], (0, 101, 4))
     assert (reds(splits.val), splits.val.labels) == ([2, 3, 5, 7], (101, 0, 4, 6))
     assert len(splits.classes) == 102
+    (folder / "jpg" / "image_00007.jpg").unlink()
+    with pytest.raises(ValueError, match=r"1 of 4 images are missing .*'image_00007\.jpg'"):
+        flowers102(tmp_path)
+    assert len(flowers102(tmp_path, on_unreadable="skip").val) == 3
 
 
 def test_flowers102_is_torchvisions_but_for_the_order(tmp_path, monkeypatch):
