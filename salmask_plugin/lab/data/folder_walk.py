@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -23,6 +24,7 @@ class FoldersOnce:
         whole = root.resolve()
         self._above = {whole, *whole.parents}
         self._seen: dict[Path, Path] = {}
+        self._linked: dict[Path, list[tuple[Path, Path]]] = {}
 
     def enter(self, folder: Path) -> None:
         """Note that a folder's images are read now.
@@ -39,20 +41,39 @@ class FoldersOnce:
                 "be read twice."
             )
         self._seen[real] = folder
+        for link, picture in self._linked.get(real, ()):
+            _refuse_linked(link, picture)
+
+    def follow(self, link: Path) -> None:
+        """Note that a link to a picture is read now.
+
+        Raises:
+            ValueError: if the picture lies in a folder that is read, before or later.
+        """
+        picture = Path(os.path.realpath(link))
+        if not (_is_picture(picture.name) and picture.is_file()):
+            return
+        if picture.parent in self._seen:
+            _refuse_linked(link, picture)
+        self._linked.setdefault(picture.parent, []).append((link, picture))
 
 
 def images_below(folder: Path, once: FoldersOnce) -> Iterator[Path]:
     """Yield the picture files at any depth, by suffix; hidden files and folders are left out.
 
     Raises:
-        ValueError: if a folder cannot be read, or was read before.
+        ValueError: if a folder cannot be read, or was read before, or a link leads to a picture
+            that is read anyway.
     """
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         once.enter(Path(place))
         folders[:] = sorted(name for name in folders if name[0] != ".")
-        for name in names:
-            if name[0] != "." and name.lower().endswith(SUFFIXES):
-                yield Path(place) / name
+        pictures = [name for name in names if _is_picture(name)]
+        links = _links_in(place) if pictures else set()
+        for name in pictures:
+            yield Path(place) / name
+            if name in links:  # after it, so that who asks for one picture is told of no other
+                once.follow(Path(place) / name)
 
 
 def has_images(folder: Path) -> bool:
@@ -71,6 +92,20 @@ def some_of(names: Sequence[str], shown: int = 5) -> str:
     """Return the first names in quotes, and how many more there are."""
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(repr(name) for name in names[:shown]) + rest
+
+
+def _is_picture(name: str) -> bool:
+    return name[0] != "." and name.lower().endswith(SUFFIXES)
+
+
+def _links_in(folder: str) -> set[str]:
+    """Names of the links in a folder, by one listing: a question per file is slow on a server."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_symlink()}
+
+
+def _refuse_linked(link: Path, picture: Path) -> NoReturn:
+    raise ValueError(f"'{link}' is a link to '{picture}', which would be read twice.")
 
 
 def _refuse(error: OSError) -> None:

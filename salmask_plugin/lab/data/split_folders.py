@@ -43,14 +43,16 @@ def split_folders(root: Path, classes: Collection[str] = ()) -> tuple[Path, Path
     beside = [name for name in names if name not in splits and has_images(root / name)]
     if train.is_dir():
         as_split = _has_classes(train)
-        if not as_split and beside:
+        others = [name for name in odd if has_images(root / name)]
+        if not as_split and beside and not others:
             return root, None
         odd = [name for name in odd if name.lower().startswith("val")]
-        if as_split and beside and not val.is_dir():
+        if (as_split or others) and beside and not val.is_dir():
+            there = "class folders in 'train'" if as_split else f"'train' beside {some_of(others)}"
             raise ValueError(
-                f"'{root}' has class folders in 'train' and images beside it, in "
-                f"{some_of(beside)}: is train a split or a class? For a split, move the others "
-                f"away, or give root='{train}'; for a class, name all classes in classes_file."
+                f"'{root}' has {there} and images beside it, in {some_of(beside)}: is train a "
+                f"split or a class? For a split, move the others away, or give root='{train}'; for "
+                "a class, name all classes in classes_file."
             )
     odd = [name for name in odd if not beside or _has_classes(root / name)]
     if odd:

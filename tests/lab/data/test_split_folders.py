@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from salmask_plugin.lab.data import image_folder, list_images
+from salmask_plugin.lab.data import image_folder, list_images, picture_folder
 from salmask_plugin.lab.data.split_folders import split_folders
 
 CLASSES = {"ant": 2, "cat": 2}
@@ -30,6 +30,34 @@ def test_a_link_to_what_is_read_anyway_is_refused(tmp_path, make_classes):
     (tmp_path / "val").symlink_to(tmp_path / "train")
     with pytest.raises(ValueError, match="are one folder, linked"):
         image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("link", ["train/ant/x.png", "train/cat/x.png", "val/cat/x.png"])
+def test_a_link_to_a_picture_that_is_read_anyway_is_refused(tmp_path, make_classes, link):
+    """A validation picture was one that is learned from, under another name."""
+    root = tmp_path / "set"
+    for split in ("train", "val"):
+        make_classes(root / split, CLASSES)
+    for target in ("train/ant", "train/cat", "val/ant"):
+        (root / link).symlink_to(min((root / target).iterdir()))
+        with pytest.raises(ValueError, match=r"x\.png' is a link to .*would be read twice"):
+            image_folder(root)
+        (root / link).unlink()
+    elsewhere = make_classes(tmp_path / "elsewhere", {"a": 1}) / "a"
+    (root / link).symlink_to(next(elsewhere.iterdir()))
+    splits = image_folder(root)
+    assert (len(splits.train), len(splits.val)) == ((4, 5) if "val" in link else (5, 4))
+    (root / link).unlink()
+    (root / link).symlink_to(root / link)
+    assert len(list_images(root)) == 9  # found, and unreadable when it is read
+
+
+def test_a_link_in_a_split_that_is_kept_out_is_no_mistake(tmp_path, make_classes):
+    make_classes(tmp_path / "train", CLASSES)
+    make_classes(tmp_path / "test", {"ant": 1})
+    (picture,) = (tmp_path / "test" / "ant").iterdir()
+    (tmp_path / "test" / "ant" / "newest.png").symlink_to(picture)
+    assert len(picture_folder(tmp_path).train) == 4
 
 
 def test_a_circle_of_links_ends(tmp_path, make_classes):
@@ -117,6 +145,19 @@ def test_a_class_called_train(tmp_path, make_classes):
     assert splits.train.labels.count(2) == 2
     splits = image_folder(deep / "train", val_share=0.5)
     assert splits.classes == ("diesel", "steam")
+
+
+def test_a_flat_train_beside_a_test_and_more_is_asked_about(tmp_path, make_classes):
+    """All three were learned from, as if they were classes."""
+    make_classes(tmp_path, {"train": 2, "test": 2})
+    assert len(picture_folder(tmp_path).train) == 2
+    make_classes(tmp_path, {"masks": 2})
+    for read in (picture_folder, image_folder):
+        with pytest.raises(ValueError, match=r"'train' beside 'test' and images beside it, in 'ma"):
+            read(tmp_path)
+    (tmp_path / "list.txt").write_text("train\ntest\nmasks\n")
+    splits = image_folder(tmp_path, val_share=0.5, classes_file=tmp_path / "list.txt")
+    assert splits.classes == ("masks", "test", "train")
 
 
 def test_what_lies_beside_the_splits_and_is_no_class(tmp_path, make_classes):
