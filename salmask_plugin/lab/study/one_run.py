@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from salmask_plugin.json_files import OBJECT
 from salmask_plugin.lab.probes.evaluate import evaluate
 from salmask_plugin.lab.probes.tasks import check_tasks
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.results.store import RECORD_NAME
-from salmask_plugin.lab.runs.folder import run_folder
+from salmask_plugin.lab.runs.folder import run_folder, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.launcher import alone, check_world
 from salmask_plugin.lab.runs.pretrain import pretrain
@@ -77,5 +78,7 @@ def unlabelled_pictures(folder: Path) -> str | None:
     """
     if not (folder / RECORD_NAME).is_file():
         return None
-    record = read_record(folder)
-    return None if record.data.val_images else str(record.config["data"]["root"])
+    if read_record(folder).data.val_images:
+        return None
+    # Of the settings: a record keeps of a path on this machine its last part alone.
+    return str(some_settings(folder, {"data": OBJECT})["data"]["root"])

@@ -51,6 +51,10 @@ def test_own_pictures_with_own_masks(photos, capsys, tmp_path):
     (run,) = (tmp_path / "runs").glob("folder-my_photos-*")
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"Next: salmask embed {run} 'my photos' {run}-embedded")
+    # A folder that is named in full was cut to ".../my photos", which nobody can paste.
+    whole = [str(tmp_path / photos), "data.masks=masks", f"out={tmp_path / 'whole'}"]
+    assert main(["pretrain", *TINY, *whole]) == 0
+    assert f" '{tmp_path / photos}' " in capsys.readouterr().out.strip().splitlines()[-1]
     record = read_record(run)
     assert (record.data.train_images, record.data.val_images) == (8, 0)
     assert record.localizer_trained_on == "the given masks"
