@@ -33,8 +33,8 @@ def hidden_metrics(arms: Sequence[Arm], known: Sequence[Metric] = ()) -> list[Me
         metric
         for arm in arms
         for run in arm.runs.values()
-        if (found := run.evaluations.get(OCCLUSION)) is not None
-        for metric in found.metrics
+        if OCCLUSION in run.evaluations
+        for metric in run.evaluations[OCCLUSION].metrics
         if hidden_by(metric)
     )
     classifiers = list(map(classifier_of, names))

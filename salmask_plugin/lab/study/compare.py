@@ -10,7 +10,6 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes.tasks import check_tasks, is_done, requested_tasks
 from salmask_plugin.lab.results.store import RECORD_NAME, RecordError, read_record
 from salmask_plugin.lab.runs.folder import begun_with, below_out, keep_settings, run_folder
-from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.runs.progress import check_length
 from salmask_plugin.lab.runs.refusals import check_trainer
 from salmask_plugin.lab.settings.allowed_targets import (
@@ -22,6 +21,7 @@ from salmask_plugin.lab.settings.allowed_targets import (
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.paper_values import left_out_rows
+from salmask_plugin.lab.settings.processes import asked_processes
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import check_data_is_named, in_full
 from salmask_plugin.lab.settings.study_rows import (

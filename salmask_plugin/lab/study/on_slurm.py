@@ -16,8 +16,8 @@ from salmask_plugin.json_files import TEXT, read_object
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results.store import write_atomically
 from salmask_plugin.lab.runs.folder_lock import alone_in, in_use
-from salmask_plugin.lab.runs.launcher import asked_processes
 from salmask_plugin.lab.settings.groups import Compare, Slurm
+from salmask_plugin.lab.settings.processes import asked_processes
 from salmask_plugin.lab.study.process import visible_gpus
 from salmask_plugin.lab.study.side_by_side import Job
 from salmask_plugin.lab.study.slurm_job import LOG_NAME
