@@ -117,7 +117,8 @@ def _save(content: dict[str, Any], path: Path) -> None:
     # Made in memory: torch's own writer of files does not say why a disk refuses.
     file = io.BytesIO()
     torch.save(content, file)
-    path.write_bytes(file.getbuffer())
+    # A copy: an error of write_bytes would hold the buffer itself while it is freed.
+    path.write_bytes(file.getvalue())
 
 
 def _safetensors(

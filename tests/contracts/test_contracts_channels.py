@@ -88,7 +88,7 @@ LOCALIZERS = {
         bright, mean=(0.0,) * c, std=(1.0,) * c
     ),
     "MomentumLocalizer": lambda c: MomentumLocalizer(
-        nn.Sequential(nn.Conv2d(c, 4, 3, stride=6), nn.ReLU()), "1"
+        nn.Sequential(nn.Conv2d(c, 4, 3, stride=6), nn.ReLU()), "1", HighPassFilter(5, 2.0)
     ),
     "PermutedLocalizer": lambda c: PermutedLocalizer(CenterLocalizer()),
     "SCDALocalizer": lambda c: SCDALocalizer(frozen(c), SIDE),

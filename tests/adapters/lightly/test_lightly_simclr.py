@@ -99,11 +99,12 @@ def test_hard_negatives_change_no_statistics_and_no_randomness() -> None:
 
 
 def test_a_waiting_momentum_localizer_gets_the_backbone() -> None:
-    waiting = partial(MomentumLocalizer, layer="3", view_filter=None)
+    plain = nn.Identity()
+    waiting = partial(MomentumLocalizer, layer="3", view_filter=plain)
     module = model(toy.masking(localizer=waiting, view_filter=toy.high_pass()))
     localizer = module.step_masking.masking.localizer  # type: ignore[union-attr]
     assert localizer.encoder is module.backbone  # type: ignore[union-attr]
-    assert localizer.view_filter is None  # type: ignore[union-attr]
+    assert localizer.view_filter is plain  # type: ignore[union-attr]
     toy.trainer().fit(module, toy.loader())
 
 

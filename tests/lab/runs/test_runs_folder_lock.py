@@ -110,7 +110,8 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(place, tmp_path
 def test_evaluations_look_first_whether_results_can_be_written(tmp_path, read_only, monkeypatch):
     monkeypatch.setattr(evaluation, "read_settings", lambda folder, trust: None)
     monkeypatch.setattr(evaluation, "apply_overrides", lambda *given, trust: None)
-    monkeypatch.setattr(evaluation, "check_run", lambda *given: None)
+    for check in ("check_run", "_refuse_idle"):
+        monkeypatch.setattr(evaluation, check, lambda *given: None)
     monkeypatch.setattr(evaluation, "evaluate", None)
     with pytest.raises(UserError, match="cannot be written, and results go there"):
         evaluation.evaluate_run(tmp_path)
