@@ -1,6 +1,9 @@
-"""A loss that is no number: what is said, and the stop before it reaches weights or averages."""
+"""A loss or a weight that is no number: what is said, and the stop before it goes further."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +17,19 @@ def check_finite(loss: Tensor, *, step: int) -> None:
     """
     if not torch.isfinite(loss):
         raise not_finite(loss.item(), step=step)
+
+
+def first_not_finite(values: Mapping[str, Any]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity, or None. Waits for them.
+
+    Args:
+        values: such as a ``state_dict``; whole numbers and what is no tensor are passed over.
+    """
+    for name, value in values.items():
+        real = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+        if real and not torch.isfinite(value).all():
+            return name
+    return None
 
 
 def not_finite(loss: float, *, step: int) -> FloatingPointError:

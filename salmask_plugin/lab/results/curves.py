@@ -174,9 +174,7 @@ def _curves(
     panels = [panel for panel in panels if any(map(panel.seeds, panel.rows))]
     if not panels:
         return None
-    measured = [
-        row for row in table.rows if any(row in panel.rows and panel.seeds(row) for panel in panels)
-    ]
+    measured = [row for panel in panels for row in panel.rows if panel.seeds(row)]
     drawn, known = leading(measured), len({row.name for row in measured})
     styles = line_styles(table)
     across = min(across, len(panels))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from salmask_plugin.lab.results.arms import Arm
 from salmask_plugin.lab.results.gate import is_untrained
 from salmask_plugin.lab.results.grouping import Setting
 from salmask_plugin.lab.results.table import Row
@@ -46,8 +47,8 @@ def name_rows(rows: Sequence[Row]) -> list[Row]:
     return named
 
 
-def is_still(row: Row) -> bool:
-    """Whether a row is the encoder as it was initialised, in all its runs."""
+def is_still(row: Row | Arm) -> bool:
+    """Whether a row of a table or study is the encoder as it was initialised, in all its runs."""
     return all(is_untrained(run) for run in row.runs.values())
 
 

@@ -18,7 +18,6 @@ from salmask_plugin.lab.results.gate import (
     Gate,
     guess_sentence,
     guesses,
-    is_untrained,
     judge,
 )
 from salmask_plugin.lab.results.grid import NOTHING, Grid, difference_text, mean_text
@@ -27,6 +26,7 @@ from salmask_plugin.lab.results.hidden_pictures import hidden_metrics, hidden_ta
 from salmask_plugin.lab.results.metric_names import OCCLUSION
 from salmask_plugin.lab.results.preregistered import primary_blocks
 from salmask_plugin.lab.results.record import RunRecord
+from salmask_plugin.lab.results.row_names import is_still
 from salmask_plugin.lab.results.statistics import EXPLAINED
 from salmask_plugin.lab.results.study import asked_gate
 from salmask_plugin.lab.results.text import VS_BASELINE
@@ -108,7 +108,7 @@ def _flags(arms: Sequence[Arm], metrics: Sequence[Metric], gate: Gate | None) ->
 
 def _without_floor(arms: Sequence[Arm]) -> list[Arm]:
     """Leave out the untrained encoder, so far below that the other rows would be a line."""
-    trained = [arm for arm in arms if not all(map(is_untrained, arm.runs.values()))]
+    trained = [arm for arm in arms if not is_still(arm)]
     return trained if len(trained) > 1 else list(arms)
 
 

@@ -13,7 +13,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
-from torch import Tensor
 
 from salmask_plugin.encoders.checkpoint_files import (
     behind,
@@ -24,6 +23,7 @@ from salmask_plugin.encoders.checkpoint_files import (
 )
 from salmask_plugin.lab.results.store import flush_to_disk
 from salmask_plugin.lab.runs.folder_lock import is_first_process
+from salmask_plugin.losses.finite import first_not_finite
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -188,13 +188,12 @@ def _write(checkpoint: dict[str, Any], target: Path) -> None:
 
 
 def _check_finite(state: Mapping[str, Any]) -> None:
-    for name, value in state.items():
-        real = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
-        if real and not torch.isfinite(value).all():
-            raise FloatingPointError(
-                f"{name!r} is not finite at the end of this epoch, so no checkpoint is written: "
-                "the last step has overflowed or the run has diverged."
-            )
+    name = first_not_finite(state)
+    if name is not None:
+        raise FloatingPointError(
+            f"{name!r} is not finite at the end of this epoch, so no checkpoint is written: "
+            "the last step has overflowed or the run has diverged."
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pytorch_lightning import Callback
 
+from salmask_plugin.losses.finite import first_not_finite
+
 
 class RefuseDiverged(Callback):
     """Stop a training whose weights are no numbers, at the end of an epoch.
@@ -23,8 +25,8 @@ class RefuseDiverged(Callback):
         Raises:
             FloatingPointError: if a value is NaN or infinite.
         """
-        trained = [value for value in pl_module.parameters() if value.requires_grad]
-        if not all(bool(value.isfinite().all()) for value in trained):
+        weights = pl_module.named_parameters()
+        if first_not_finite({name: value for name, value in weights if value.requires_grad}):
             raise FloatingPointError(
                 f"its weights are not finite after {trainer.current_epoch + 1} epoch(s): with "
                 f"learning_rate={self.learning_rate:g} the training diverges; take a smaller one."
