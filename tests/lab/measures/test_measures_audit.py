@@ -43,6 +43,7 @@ def test_table_files_and_controls(tmp_path, capsys):
     assert content["protocol"]["images_drawn"] == 12
     assert set(content["rows"][0]["values"]) == {"object_area", *COLUMNS}
     # No saliency: everything is foreground, and the object's share of it is its area.
+    assert float(rows[0]["over_chance"]) == pytest.approx(0, abs=1e-9)
     assert float(rows[0]["foreground"]) == 1
     assert float(rows[0]["precision"]) == pytest.approx(float(rows[0]["object_area"]))
     assert 0.03 < float(rows[0]["query_object"]) < 0.27

@@ -127,6 +127,10 @@ def test_coverage_is_that_of_the_masks_of_the_step(scenes):
         assert values["recall"][index].item() == pytest.approx(recall)
         area = objects[index].double().mean().item()
         assert values["object_area"][index].item() == pytest.approx(area)
+        assert values["over_chance"][index].item() == pytest.approx(precision - area)
+        box = centre_box(cells.double().mean()[None], 14, 21)[0]
+        of_box = loop_agreement(box, objects[index])[1]
+        assert values["over_centre"][index].item() == pytest.approx(precision - of_box)
 
 
 def test_missing_parts_are_absent_and_the_key_is_measured_where_it_is_masked(scenes):

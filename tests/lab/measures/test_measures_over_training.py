@@ -10,6 +10,7 @@ from torch import nn
 
 from salmask_plugin import MomentumLocalizer
 from salmask_plugin.cli.main import main
+from salmask_plugin.lab.measures.audit import tables
 from salmask_plugin.lab.measures.audit.over_training import audit_run
 from salmask_plugin.lab.measures.audit.views import measured_views
 from salmask_plugin.lab.runs.build import build_masking, build_module, build_splits
@@ -49,10 +50,14 @@ def run(tmp_path_factory):
 def test_rows_are_those_of_the_encoders_by_hand(run):
     folder, splits, modules = run
     audit = audit_run(folder, images=6, object_share=(0.0001, 1.0))
-    times = ("before training", "after 1 epoch", "after 5 epochs")
-    names = [f"{time}, label_free" for time in times]
-    assert [(row.views, row.recipe) for row in audit.rows] == [
-        (kind, name) for kind in ("random crops", "whole images") for name in names
+    assert [(row.views, row.epochs) for row in audit.rows] == [
+        (kind, epochs) for kind in ("random crops", "whole images") for epochs in (0, 1, 5)
+    ]
+    assert {row.recipe for row in audit.rows} == {"label_free"}
+    assert [row.name for row in audit.rows[:3]] == [
+        "before training",
+        "after 1 epoch",
+        "after 5 epochs",
     ]
     assert {row.localizer for row in audit.rows} == {"momentum"}
     assert {row.trained_on for row in audit.rows} == {"the run's own images (no labels)"}
@@ -80,12 +85,48 @@ def test_files_lie_in_the_run_and_the_command_prints_the_table(run, capsys):
     command = ["audit", "--run", str(folder), "--images", "3", "--object-share", "0", "1"]
     assert main([*command, "masking=mean"]) == 0
     text = capsys.readouterr().out
-    named = re.findall(r"^after 5 epochs, \w*…? +momentum\b", text, re.MULTILINE)
-    assert len(named) == text.count("\nRecipe") > 1
+    named = re.findall(r"^after 5 epochs +\S", text, re.MULTILINE)
+    assert len(named) == text.count("\nEncoder") > 1
+    assert "of the view; mean" in " ".join(text.split())
     with (folder / "audit-generated.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 6
+        assert [row["epochs"] for row in csv.DictReader(file)] == ["0", "1", "5"] * 2
     protocol = json.loads((folder / "audit-generated.json").read_text())["protocol"]
     assert protocol["images_drawn"] == 3
+
+
+def test_a_name_keeps_two_audits_of_a_run_apart(run):
+    folder = run[0]
+    before = set(folder.glob("audit-*"))
+    found = audit_run(folder, ["name=deeper"], images=2, object_share=(0.0001, 1.0))
+    assert {path.name for path in set(folder.glob("audit-*")) - before} == {
+        "audit-deeper.csv",
+        "audit-deeper.json",
+        "audit-deeper.png",
+    }
+    assert set(found.files) == {"csv", "json", "png"}
+
+
+def test_the_curves_are_the_rows(run, monkeypatch):
+    """What is drawn over the epochs: precision, chance, the box; the band is the paired gain's."""
+    audit = audit_run(run[0], images=6, object_share=(0.0001, 1.0))
+    figures = []
+    monkeypatch.setattr(tables, "to_png", lambda figure: figures.append(figure) or b"")
+    tables.draw_coverage(audit.rows)
+    (figure,) = figures
+    assert [axis.get_title() for axis in figure.axes] == ["random crops", "whole images"]
+    for axis, kind in zip(figure.axes, ("random crops", "whole images"), strict=True):
+        mine = [row for row in audit.rows if row.views == kind]
+        for line, key in zip(
+            axis.get_lines(), ("precision", "object_area", "centre_precision"), strict=True
+        ):
+            assert list(line.get_xdata()) == [0, 1, 5]
+            assert list(line.get_ydata()) == [row.values[key].mean for row in mine]
+        (band,) = axis.collections
+        gain = mine[1].values["over_chance"]
+        edges = sorted({y for x, y in band.get_paths()[0].vertices if x == 1})
+        middle = mine[1].values["object_area"].mean + gain.mean
+        expected = [middle - gain.interval, middle + gain.interval]
+        assert edges == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,9 @@ def measure_coverage(
         ``foreground`` (share of the view, the paper's gamma), ``query_object``,
         ``query_background``, ``negative_object``, ``negative_background`` (shares that are removed;
         absent for a part that the recipe lacks), ``iou``, ``precision``, ``recall`` of the
-        foreground with the object, and ``centre_iou``, ``centre_precision``, ``centre_recall`` of a
-        centred box with the foreground's area.
+        foreground with the object, ``centre_iou``, ``centre_precision``, ``centre_recall`` of a
+        centred box with the foreground's area, and precision minus ``object_area``, which is that
+        of a foreground anywhere (``over_chance``), and minus the box's (``over_centre``).
 
     Raises:
         ValueError: if ``objects`` does not fit the views.
@@ -128,6 +129,8 @@ def measure_coverage(
         values[f"{prefix}iou"] = compared.iou
         values[f"{prefix}precision"] = compared.precision
         values[f"{prefix}recall"] = compared.recall
+    values["over_chance"] = values["precision"] - values["object_area"]
+    values["over_centre"] = values["precision"] - values["centre_precision"]
     return values
 
 

@@ -18,6 +18,7 @@ from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.measures.audit.asked import Asked
 from salmask_plugin.lab.measures.audit.audit import Audit, measure_rows, written
+from salmask_plugin.lab.measures.audit.tables import CoverageRow
 from salmask_plugin.lab.measures.audit.views import KINDS
 from salmask_plugin.lab.measures.recipes import (
     LOCALIZER,
@@ -60,7 +61,7 @@ def audit_run(
     key encoder (SimCLR: its encoder) at the layer that the run's own localizer reads, where it has
     one, behind the filter that the run trains it on. The views, their size and the seed are the
     run's, so is the data set unless one is named.
-    The files are written into the run's folder.
+    The files are written into the run's folder, ``audit-DATA`` or as ``name=`` names them.
 
     Args:
         folder: of a run, finished or not.
@@ -86,16 +87,16 @@ def audit_run(
     splits = build_splits(row.settings if named else settings)
     asked = Asked(images, split, object_share)
     asked.check(splits)
-    target = folder / f"audit-{safe_name(splits.name)}"
+    target = folder / f"audit-{safe_name(row.settings.name or splits.name)}"
     check_writable(folder)
-    results = []
+    results: list[CoverageRow] = []
     own = build_masking(without_cache(settings))
     masking = _filtered_as_in_training(row.masking, own)
     for epochs, encoder in _encoders(settings, splits, own, checkpoints):
-        when = "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
-        bound = replace(row, name=f"{when}, {row.name}", masking=bind_encoder(masking, encoder))
+        bound = replace(row, masking=bind_encoder(masking, encoder))
         for kind in KINDS:
-            results += measure_rows([bound], settings, splits, kind, asked)
+            found = measure_rows([bound], settings, splits, kind, asked)
+            results += [replace(each, epochs=epochs) for each in found]
     results.sort(key=lambda found: KINDS.index(found.views))  # stable: epochs stay in order
     return written(results, settings, splits, asked, overrides, target)
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from salmask_plugin.lab.results.codec import encode
-from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing, new_figure, to_png
+from salmask_plugin.lab.results.drawing import (
+    BASELINE_COLOUR,
+    LARGE,
+    PALETTE,
+    drawing,
+    new_figure,
+    to_png,
+)
 from salmask_plugin.lab.results.grid import Grid, estimate_text, rows_csv
 from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
@@ -22,10 +30,17 @@ COLUMNS = {
     "negative_background": "negative: background",
     "iou": "IoU",
     "precision": "precision",
+    "over_chance": "precision - chance",
+    "over_centre": "precision - centre box's",
     "recall": "recall",
     "centre_iou": "IoU, centre box",
     "centre_precision": "precision, centre box",
     "centre_recall": "recall, centre box",
+}
+_CURVES = {
+    "precision": ("the encoder's foreground", PALETTE[0], "-"),
+    "object_area": ("a foreground anywhere (chance)", BASELINE_COLOUR, "--"),
+    "centre_precision": ("a centred box as large", PALETTE[1], ":"),
 }
 _PANELS = {
     "query masks remove": (("query_object", "object"), ("query_background", "background")),
@@ -40,12 +55,13 @@ class CoverageRow:
 
     Attributes:
         views: what was masked, such as "random crops".
-        recipe: in words.
+        recipe: in words; with ``epochs`` the same for all.
         localizer: by its choice.
         trained_on: data and labels behind the localizer.
         images: views that were measured.
         values: keys of ``COLUMNS`` and ``object_area`` -> mean over images; a part that the recipe
             lacks is absent.
+        epochs: that the encoder which localizes was trained for; None where no run's is asked.
     """
 
     views: str
@@ -54,6 +70,17 @@ class CoverageRow:
     trained_on: str
     images: int
     values: Mapping[str, Estimate]
+    epochs: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other rows of its views."""
+        return self.recipe if self.epochs is None else when(self.epochs)
+
+
+def when(epochs: int) -> str:
+    """Say in words how far an encoder is trained."""
+    return "before training" if epochs == 0 else f"after {epochs} epoch{'s' * (epochs > 1)}"
 
 
 def coverage_text(rows: Sequence[CoverageRow]) -> str:
@@ -62,13 +89,19 @@ def coverage_text(rows: Sequence[CoverageRow]) -> str:
     for views in dict.fromkeys(row.views for row in rows):
         mine = [row for row in rows if row.views == views]
         area = estimate_text(mine[0].values["object_area"])
-        titles = ["Recipe", "Localizer", *COLUMNS.values()]
+        shown = {key: title for key, title in COLUMNS.items() if any(key in r.values for r in mine)}
+        own = mine[0].epochs is not None
+        names = [[row.name] if own else [row.name, row.localizer] for row in mine]
+        titles = ["Encoder"] if own else ["Recipe", "Localizer"]
         cells = [
-            [row.recipe, row.localizer, *(estimate_text(row.values.get(key)) for key in COLUMNS)]
-            for row in mine
+            [*name, *(estimate_text(row.values.get(key)) for key in shown)]
+            for name, row in zip(names, mine, strict=True)
         ]
         head = f"{views}: {mine[0].images} images, object {area} of the view"
-        blocks += [head, grid_blocks(Grid(titles, cells), left=2)]
+        if own:
+            head += f"; {mine[0].recipe}"
+        grid = Grid([*titles, *shown.values()], cells)
+        blocks += [head, grid_blocks(grid, left=len(titles))]
     return "\n\n".join(blocks)
 
 
@@ -81,6 +114,7 @@ def coverage_csv(rows: Sequence[CoverageRow]) -> str:
                 "recipe": row.recipe,
                 "localizer": row.localizer,
                 "trained_on": row.trained_on,
+                "epochs": row.epochs,
                 "images": row.images,
                 **{key: row.values.get(key) for key in ("object_area", *COLUMNS)},
             }
@@ -97,18 +131,61 @@ def coverage_json(rows: Sequence[CoverageRow], protocol: Mapping[str, Any]) -> s
 
 
 def draw_coverage(rows: Sequence[CoverageRow]) -> bytes:
-    """Draw the shares as bars with their intervals: a line of panels per kind of view. A PNG."""
+    """Draw the shares as bars with their intervals, or as curves over the epochs of a run. A PNG.
+
+    Bars have a line of panels per kind of view, none for what no recipe has.
+    """
+    if any(row.epochs is not None for row in rows):
+        return draw_over_training(rows)
     kinds = list(dict.fromkeys(row.views for row in rows))
+    shown = {
+        title: bars
+        for title, bars in _PANELS.items()
+        if any(key in row.values for row in rows for key, _ in bars)
+    }
     tallest = max(sum(row.views == kind for row in rows) for kind in kinds)
     with drawing():
         figure = new_figure(len(kinds) * (1.6 + 0.42 * tallest), width=13.0)
-        grid = figure.subplots(len(kinds), len(_PANELS), sharex=True, squeeze=False)
+        grid = figure.subplots(len(kinds), len(shown), sharex=True, squeeze=False)
         for line, kind in zip(grid, kinds, strict=True):
             mine = [row for row in rows if row.views == kind]
-            for axis, (title, bars) in zip(line, _PANELS.items(), strict=True):
+            for axis, (title, bars) in zip(line, shown.items(), strict=True):
                 _panel(axis, mine, bars, named=axis is line[0])
                 axis.set_title(f"{title}\n{kind}")
         return to_png(figure)
+
+
+def draw_over_training(rows: Sequence[CoverageRow]) -> bytes:
+    """Draw precision over the epochs, beside chance and a centred box: a panel per kind. A PNG.
+
+    The band is the interval of precision minus chance, image by image: where it holds the line of
+    chance, no difference is seen.
+    """
+    kinds = list(dict.fromkeys(row.views for row in rows))
+    with drawing(LARGE):
+        figure = new_figure(4.8, width=12.0)
+        axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        for axis, kind in zip(axes, kinds, strict=True):
+            mine = [row for row in rows if row.views == kind]
+            epochs = [row.epochs for row in mine]
+            for key, (label, colour, dash) in _CURVES.items():
+                means = [_mean(row, key) for row in mine]
+                axis.plot(epochs, means, dash, marker=".", color=colour, label=label)
+            middle = [_mean(row, "precision") for row in mine]
+            half = [row.values["over_chance"].interval or 0 for row in mine]
+            low, high = ([m + s * h for m, h in zip(middle, half, strict=True)] for s in (-1, 1))
+            axis.fill_between(epochs, low, high, color=PALETTE[0], alpha=0.2, linewidth=0)
+            axis.set_title(kind)
+            axis.set_xlabel("epochs of training")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set_ylabel("share that is object")
+        axes[0].legend(fontsize=LARGE - 3)
+        return to_png(figure)
+
+
+def _mean(row: CoverageRow, key: str) -> float:
+    mean = row.values[key].mean
+    return math.nan if mean is None else mean
 
 
 def _panel(
