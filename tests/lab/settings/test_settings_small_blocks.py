@@ -83,9 +83,26 @@ def test_the_plan_is_the_one_that_was_fixed(study):
     assert [side * 8 for side in cells] == [settings["view_size"]] * 2
     assert settings["evaluation"]["occlusion"]["grid"] == cells
     rows = settings["compare"]["rows"]
-    assert f"masking.localizer.grid=[{cells[0]},{cells[1]}]" in rows["random"]
     longer = int(rows["none_longer"][-1].removeprefix("trainer.max_epochs="))
     assert longer == round(settings["trainer"]["max_epochs"] * (1 + 1 / PASSES[study]))
+
+
+@pytest.mark.parametrize("study", ["small_block_simclr", "small_block_imagenette_simclr"])
+def test_masks_that_fall_anywhere_have_the_cells_of_those_by_saliency(study):
+    """Else a row differs from its partner by more than its name says."""
+    given = ["data.root=x", "localizer.folder=y"]
+    rows = compose_settings([f"experiment={study}", *given])["compare"]["rows"]
+    found = {}
+    anywhere = ("masking=random", "warm_up@method.warm_up=saliency")
+    for row in [row for row, overrides in rows.items() if {*anywhere} & {*overrides}]:
+        settings = compose_settings([f"experiment={study}/{row}", *given])
+        parts = ((settings["masking"] or {}).get("localizer"), settings["method"].get("warm_up"))
+        own = [part["grid"] for part in parts if part and "grid" in part]
+        if own:
+            found[row] = own
+    assert {"random", "random_other_image", "label_free_warmup"} <= found.keys()
+    cells = compose_settings([f"experiment={study}", *given])["localizer"]["grid"]
+    assert {row: own for row, own in found.items() if own != [cells]} == {}
 
 
 def test_the_block_for_a_gpu_composes():
