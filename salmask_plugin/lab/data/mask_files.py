@@ -16,6 +16,10 @@ from salmask_plugin.lab.data.reading import UnreadableImageError, read_as
 
 ALPHA = "alpha"
 """The value of ``masks`` that takes each picture's own alpha channel."""
+FULL = (1, 255, 65535)
+"""What "all object" may be in a mask of more than 8 bits: the first that no value exceeds is."""
+BEYOND = 1.01
+"""Factor by which resampled fractions may exceed it."""
 
 
 def mask_files(
@@ -87,15 +91,19 @@ def _alpha_of(image: Image.Image) -> Image.Image:
 
 
 def _mask_of(image: Image.Image) -> Image.Image:
-    """Grey is how much object; where all is 0 or 1, and for a palette's indices, 0 is none."""
+    """Grey is how much object, of 8 or 16 bits or a fraction; of 0 and 1 and a palette, 0 is none.
+
+    Never of the mask's own largest value: a mask that is faint throughout would become a full one.
+    """
     if image.mode == "P":
         return _binary(np.asarray(image))
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
         top = values.max()
-        if values.min() < 0 or not np.isfinite(top):
-            raise UnreadableImageError("a mask has no values below 0 or beyond all bounds")
-        return Image.fromarray(np.rint(255 * values / max(top, 1)).astype(np.uint8))
+        if not (values.min() >= 0 and top <= FULL[-1]):
+            raise UnreadableImageError(f"a mask has values from 0 to {FULL[-1]}")
+        full = next(full for full in FULL if top <= full * BEYOND)
+        return Image.fromarray(np.rint(255 * (values / full).clip(max=1)).astype(np.uint8))
     values = np.asarray(image.convert("L"))
     return _binary(values) if values.max() <= 1 else Image.fromarray(values)
 

@@ -14,6 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from salmask_plugin.crops import GuidedCrops
+from salmask_plugin.lab.data.mask_checks import check_mask_files
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.splits import LabelledImages, MaskedImages
 from salmask_plugin.localizers import CachedLocalizer
@@ -65,6 +66,7 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
         self._by_masks = crops is not None and crops.takes_object_masks
         if masks or self._by_masks:
             check_masks(images)
+            check_mask_files(images)
         self.images = images
         placed = masks or placements or crops is not None
         self.transform = _placing(transform, crops) if placed else transform

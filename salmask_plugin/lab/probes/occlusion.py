@@ -10,6 +10,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import ForegroundOf
 from salmask_plugin.adapters.lightly.evaluation.occlusion import check_conditions
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.data import evaluation_transform
+from salmask_plugin.lab.data.mask_checks import check_mask_files
 from salmask_plugin.lab.data.masked_pictures import masked_loader
 from salmask_plugin.lab.probes import classification_check
 from salmask_plugin.lab.probes.classification import LOCALIZER, protocol_of
@@ -51,6 +52,7 @@ def check(request: EvaluationRequest) -> None:
     if built_by(node) == GIVEN:
         if not (splits := splits_of(request)).has_masks:
             raise ValueError(f"localizer=given needs object masks; {splits.name} has none.")
+        check_mask_files(splits.val)
     elif node is not None and (needs := _needs_of(node)) != "views":
         raise ValueError(
             f"evaluation.{request.name}.localizer needs {needs}, and here are views alone: take "

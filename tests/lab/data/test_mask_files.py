@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from salmask_plugin.lab.data import TwoViewDataset, image_folder, picture_folder
 from salmask_plugin.lab.data.mask_files import read_mask
+from salmask_plugin.lab.data.reading import UnreadableImageError, read_image
+from salmask_plugin.lab.data.splits import ImageSubset
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.build import build, build_data, build_masking, build_splits
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -82,6 +84,35 @@ def test_what_values_of_a_mask_mean(values, mode, expected, tmp_path):
     np.testing.assert_array_equal(np.asarray(read_mask(tmp_path / "m.png", alpha=False)), expected)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([0, 257, 25_700, 2570], np.uint16, [0, 1, 100, 10]),
+        ([0, 65535, 32896, 1], np.uint16, [0, 255, 128, 0]),
+        ([0, 1, 1, 0], np.uint16, [0, 255, 255, 0]),
+        ([0, 255, 128, 1], np.uint16, [0, 255, 128, 1]),
+        ([0, 65535, 257, 0], np.int32, [0, 255, 1, 0]),
+        ([0, 0.2, 0.5, 0], np.float32, [0, 51, 128, 0]),
+        ([0, 1.004, 0.2, 0], np.float32, [0, 255, 51, 0]),
+        ([0, 200, 51, 0], np.float32, [0, 200, 51, 0]),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["tif", "npy"])
+def test_no_mask_is_measured_by_its_own_largest_value(values, kind, expected, suffix, tmp_path):
+    if suffix == "npy" and kind is np.int32:
+        pytest.skip("an array of int32 is no picture")
+    path, array = tmp_path / f"m.{suffix}", np.array(values, kind).reshape(2, 2)
+    np.save(path, array) if suffix == "npy" else Image.fromarray(array).save(path)
+    assert np.asarray(read_mask(path, alpha=False)).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("values", [[[0, 70_000]], [[-1, 5]]])
+def test_values_that_no_mask_has(values, tmp_path):
+    Image.fromarray(np.array(values, np.int32)).save(tmp_path / "m.tif")
+    with pytest.raises(ValueError, match=r"m.tif': a mask has values from 0 to 65535"):
+        read_mask(tmp_path / "m.tif", alpha=False)
+
+
 def test_masks_that_are_not_there(photos):
     (photos / "masks" / "a" / "x.png").unlink()
     with pytest.raises(ValueError, match=r"1 of 4 pictures have no mask below .* as 'a/x.jpg'"):
@@ -104,6 +135,68 @@ def test_two_masks_and_a_mask_of_another_size(photos):
     place = [path.name for path in images.paths].index("z.png")
     with pytest.raises(ValueError, match=r"z.png' is 7x7 pixels, its picture .*z.png' 40x30"):
         images.with_mask(place)
+
+
+def two_views(images, **options):
+    return TwoViewDataset(images, lambda image: ([], []), seed=0, masks=True, **options)
+
+
+def test_every_mask_is_looked_at_before_training(photos):
+    """Of other pictures than the first, and of those alone that are learned from."""
+    Image.new("L", SIZE[::-1]).save(photos / "masks" / "b" / "x.png")
+    images = picture_folder(photos / "pets", masks=photos / "masks").train
+    place = [path.name for path in images.paths].index("x.png")
+    assert place > 0
+    with pytest.raises(UnreadableImageError, match=r"b/x.png' is 30x40 pixels, its picture .*30"):
+        two_views(images)
+    others = [index for index in range(4) if index != place]
+    two_views(ImageSubset(ImageSubset(images, others), (0, 2)))
+    with pytest.raises(UnreadableImageError, match=r"b/x.png' is 30x40 pixels"):
+        two_views(ImageSubset(ImageSubset(images, [*others, place]), (0, 3)))
+    (photos / "masks" / "b" / "x.png").write_bytes(b"nothing")
+    with pytest.raises(UnreadableImageError, match=r"Cannot read the image .*b/x.png"):
+        two_views(images)
+
+
+def test_a_picture_without_alpha_is_found_before_training(tmp_path):
+    for name in ("a", "b", "c"):
+        Image.new("LA", SIZE).save(tmp_path / f"{name}.png")
+    two_views(picture_folder(tmp_path, masks="alpha").train)
+    Image.new("L", SIZE).save(tmp_path / "b.png")
+    with pytest.raises(UnreadableImageError, match=r"b.png': it has no alpha channel"):
+        two_views(picture_folder(tmp_path, masks="alpha").train)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp"])
+def test_pictures_on_their_side_fit_masks_that_are_upright(kind, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", SIZE).save(tmp_path / "pets" / f"{name}.{kind}", exif=exif)
+        upright = read_image(tmp_path / "pets" / f"{name}.{kind}").size
+        Image.new("L", upright).save(tmp_path / "masks" / f"{name}.png")
+    images = picture_folder(tmp_path / "pets", masks=tmp_path / "masks").train
+    two_views(images)
+    Image.new("L", upright[::-1]).save(tmp_path / "masks" / "b.png")
+    with pytest.raises(UnreadableImageError, match=r"b\.png' is"):
+        two_views(images)
+
+
+def test_arrays_of_channels_fit_their_masks(tmp_path):
+    (tmp_path / "tiles").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name, shape in (("a", (5, 30, 40)), ("b", (30, 40, 5))):
+        np.save(tmp_path / "tiles" / f"{name}.npy", np.zeros(shape, np.uint16))
+        np.save(tmp_path / "masks" / f"{name}.npy", np.zeros((30, 40), bool))
+    tiles = {"channels": 5, "mean": [0] * 5, "std": [1] * 5, "masks": tmp_path / "masks"}
+    images = picture_folder(tmp_path / "tiles", **tiles).train
+    two_views(images)
+    np.save(tmp_path / "masks" / "b.npy", np.zeros((40, 30), bool))
+    with pytest.raises(UnreadableImageError, match=r"b\.npy' is 30x40 pixels"):
+        two_views(images)
 
 
 def test_masks_follow_crop_and_flip(photos):

@@ -284,6 +284,18 @@ def test_masks_that_are_not_there_are_missed_before_anything_is_trained(tmp_path
         UserError, match="localizer=given needs object masks; image_folder has none"
     ):
         check_tasks(compose_settings([*given, "evaluation.occlusion.places=[object]"]))
+    masks = tmp_path.with_name("masks")
+    for path in tmp_path.rglob("*.*"):
+        of_it = (masks / path.relative_to(tmp_path)).with_suffix(".png")
+        of_it.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as picture:
+            Image.new("L", picture.size).save(of_it)
+    given += ["evaluation.occlusion.places=[object]", f"data.masks={masks}"]
+    check_tasks(compose_settings(given))
+    last = sorted((masks / "val").rglob("*.png"))[-1]
+    Image.new("L", (7, 5)).save(last)
+    with pytest.raises(UserError, match=f"task occlusion: The mask '{last}' is 7x5 pixels"):
+        check_tasks(compose_settings(given))
 
 
 def test_a_localizer_that_needs_more_than_views_is_refused_before_anything_is_trained():
