@@ -188,7 +188,7 @@ def build_data(
             f"loader.batch_size={settings.loader.batch_size} must be at least 2: batch "
             "normalisation needs other images."
         )
-    crops = build_crops(settings, splits)
+    crops = build_crops(settings, splits, cached)
     if settings.is_supervised:
         if settings.loader.input != "host":
             raise UserError("method=supervised needs loader.input=host: it trains on one view.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
@@ -14,8 +17,16 @@ from salmask_plugin.localizers import CachedLocalizer
 KNOW_THE_PICTURE = ("open_cache", "GivenLocalizer")
 
 
-def build_crops(settings: Settings, splits: ImageSplits) -> GuidedCrops | None:
+def build_crops(
+    settings: Settings, splits: ImageSplits, cached: CachedLocalizer | None = None
+) -> GuidedCrops | None:
     """Return how boxes are chosen; None where the host draws them.
+
+    Args:
+        settings: of the run.
+        splits: its data set.
+        cached: the masking's maps, which whoever opened them checks. They are the crops' too if
+            they lie in the same folder: read and put on the device once.
 
     Raises:
         UserError: if the localizer sees views alone, or its maps are of other images, or the
@@ -33,10 +44,23 @@ def build_crops(settings: Settings, splits: ImageSplits) -> GuidedCrops | None:
             "chosen before there is one: use localizer=cached (`salmask cache` makes the maps) or "
             "localizer=given (object masks)."
         )
+    given = {}
+    if cached is not None and _reads(node["localizer"], cached):
+        given = {"localizer": cached}
     with as_mistakes("the crops cannot be chosen"):
-        crops = build(node, GuidedCrops)
+        crops = build({k: v for k, v in node.items() if k not in given}, GuidedCrops, **given)
     if isinstance(crops.localizer, CachedLocalizer):
-        check_cached(crops.localizer, splits)
+        if not given:
+            check_cached(crops.localizer, splits)
     elif not splits.has_masks:
         raise UserError(f"crops by localizer=given need images with masks; {splits.name} has none.")
     return crops
+
+
+def _reads(node: dict[str, Any], cached: CachedLocalizer) -> bool:
+    """Whether a localizer's node opens the files of maps that are open already."""
+    return (
+        built_by(node) == "open_cache"
+        and cached.store is not None
+        and Path(str(node.get("folder"))) == cached.store.folder
+    )

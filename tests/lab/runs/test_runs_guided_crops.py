@@ -1,16 +1,20 @@
 """Crops chosen by saliency, and less of the hard negatives, through the command's settings."""
 
+import numpy as np
 import pytest
 import torch
 
 from salmask_plugin import NegativeEncoding
 from salmask_plugin.cli.main import main
+from salmask_plugin.lab.data.fingerprint import pixel_digest
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import read_record
 from salmask_plugin.lab.runs.build import build_parts
+from salmask_plugin.lab.runs.cached_data import identity_of
 from salmask_plugin.lab.runs.folder import run_folder
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.explain import explain
+from salmask_plugin.localizers.map_store import CacheManifest, MapStore
 
 TINY = [
     "experiment=plumbing",
@@ -71,6 +75,31 @@ def test_one_candidate_is_a_run_without_crops(where):
     plain = views_of(path)
     assert torch.equal(views_of(path, "crops=most", "crops.candidates=1"), plain)
     assert not torch.equal(views_of(path, "crops=most"), plain)
+
+
+def test_maps_of_masks_and_crops_are_read_once(tmp_path, monkeypatch):
+    read = []
+    faults = MapStore.faults
+    monkeypatch.setattr(MapStore, "faults", lambda store: read.append(store) or faults(store))
+    splits = parts_of().splits
+    for folder in ("one", "other"):
+        store = MapStore.create(
+            tmp_path / folder,
+            CacheManifest("x", "y", "z", grid=(4, 4), chunk=16, **identity_of(splits)),
+        )
+        digests = [pixel_digest(splits.train[index][0]) for index in range(16)]
+        store.write(0, np.random.default_rng(0).random((16, 4, 4)), np.array(digests, np.uint64))
+    given = ["masking=mean", "localizer=cached", f"localizer.folder={tmp_path / 'one'}"]
+    parts = parts_of(*given, "crops=most")
+    assert parts.crops.localizer is parts.masking.localizer
+    assert len(read) == 1
+    guided = next(iter(parts.data.train_loader()))[0]
+    target = "{_target_:salmask_plugin.localizers.cached.open_cache,folder:%s}"
+    own = f"crops.localizer={target % (tmp_path / 'other')}"
+    apart = parts_of(*given, "crops=most", own)
+    assert apart.crops.localizer is not apart.masking.localizer
+    for one, other in zip(guided, next(iter(apart.data.train_loader()))[0], strict=True):
+        assert torch.equal(one, other)
 
 
 def test_folders_and_sentences_tell_runs_apart():
