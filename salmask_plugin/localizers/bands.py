@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from salmask_plugin.localizers.needs import Needs, needs_of
+from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.types import Images, Localizer, Saliency, check_images
 
 
@@ -30,11 +30,11 @@ class BandsLocalizer:
         object.__setattr__(self, "bands", tuple(self.bands))
         if not self.bands or min(self.bands) < 0:
             raise ValueError(f"bands={self.bands} must be channels, counted from 0.")
-
-    @property
-    def needs(self) -> Needs:
-        """What the localizer inside needs."""
-        return needs_of(self.localizer)
+        if (needs := needs_of(self.localizer)) != "views":
+            raise ValueError(
+                f"localizer={self.localizer!r:.80} needs {needs}, not some of the views' channels: "
+                "it goes without BandsLocalizer."
+            )
 
     @property
     def trained_on(self) -> str:

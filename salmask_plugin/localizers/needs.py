@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
+
+from salmask_plugin.types import Saliency
 
 Needs = Literal["views", "object masks", "cached maps", "an encoder in training"]
 
@@ -20,12 +24,38 @@ def needs_of(localizer: Any) -> Needs:
     return needs
 
 
+def innermost(localizer: Any) -> Any:
+    """Return the localizer that makes the maps: this one, or the one that it asks.
+
+    One that rearranges another's maps has it as its attribute ``localizer``.
+    """
+    while not isinstance(localizer, partial) and hasattr(localizer, "localizer"):
+        localizer = localizer.localizer
+    return localizer
+
+
+def with_innermost(localizer: Any, change: Callable[[Any], Any]) -> Any:
+    """Return the localizer with ``change(innermost)`` in the place of the innermost one."""
+    if localizer is innermost(localizer):
+        return change(localizer)
+    return replace(localizer, localizer=with_innermost(localizer.localizer, change))
+
+
+def rearranged(localizer: Any, maps: Saliency) -> Saliency:
+    """Return what a localizer makes of maps (B, h, w) that its innermost one has made already."""
+    if localizer is innermost(localizer):
+        return maps
+    found: Saliency = localizer.rearranged(rearranged(localizer.localizer, maps))
+    return found
+
+
 def check_sees_filtered(localizer: Any) -> None:
     """Refuse a localizer that shows an encoder in training views which it is not trained on.
 
     Raises:
         ValueError: if it has no filter of its own.
     """
+    localizer = innermost(localizer)
     if isinstance(localizer, partial) or needs_of(localizer) != "an encoder in training":
         return
     if getattr(localizer, "view_filter", None) is None:

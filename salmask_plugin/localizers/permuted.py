@@ -39,9 +39,9 @@ class PermutedLocalizer:
         Raises:
             ValueError: if there is only one view.
         """
-        return self.permuted(self.localizer(images))
+        return self.rearranged(self.localizer(images))
 
-    def permuted(self, maps: Saliency) -> Saliency:
+    def rearranged(self, maps: Saliency) -> Saliency:
         """Return maps (B, h, w) that are already there, each moved on by one view.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from salmask_plugin.localizers.needs import Needs, needs_of
 from salmask_plugin.types import Images, Localizer, Saliency
 
 
@@ -25,10 +26,19 @@ class RowSortedLocalizer:
     localizer: Localizer
 
     @property
+    def needs(self) -> Needs:
+        """What the localizer inside needs."""
+        return needs_of(self.localizer)
+
+    @property
     def trained_on(self) -> str:
         """Of the localizer inside."""
         return str(getattr(self.localizer, "trained_on", "unknown"))
 
     def __call__(self, images: Images) -> Saliency:
         """Return the maps (B, h, w), each row in ascending order."""
-        return self.localizer(images).sort(dim=-1).values
+        return self.rearranged(self.localizer(images))
+
+    def rearranged(self, maps: Saliency) -> Saliency:
+        """Return maps (B, h, w) that are already there, each row in ascending order."""
+        return maps.sort(dim=-1).values

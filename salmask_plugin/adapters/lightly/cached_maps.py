@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from salmask_plugin.localizers import CachedLocalizer, PermutedLocalizer
+from salmask_plugin.localizers import CachedLocalizer
+from salmask_plugin.localizers.needs import innermost, rearranged
 from salmask_plugin.types import Localizer, Saliency
 
 
@@ -33,8 +34,8 @@ class MapsOfViews:
 
 
 def cached_localizer(localizer: object) -> CachedLocalizer | None:
-    """Return the cached localizer that this one is, or permutes; None where it is another kind."""
-    inner = localizer.localizer if isinstance(localizer, PermutedLocalizer) else localizer
+    """Return the cached localizer that this one is, or asks; None where it is another kind."""
+    inner = innermost(localizer)
     return inner if isinstance(inner, CachedLocalizer) else None
 
 
@@ -47,7 +48,7 @@ def maps_of_batch(localizer: Localizer, batch: Sequence[Any]) -> tuple[Saliency,
     """Return the maps of a batch' two views, in the batch' order.
 
     Args:
-        localizer: a :class:`CachedLocalizer`, or one in a :class:`PermutedLocalizer`.
+        localizer: a :class:`CachedLocalizer`, or one that rearranges its maps.
         batch: (views, labels, maps, indices) or (views, labels, placements, indices): two float
             tensors (B, h, w) or (B, 5).
 
@@ -75,6 +76,5 @@ def maps_of_batch(localizer: Localizer, batch: Sequence[Any]) -> tuple[Saliency,
                 f"the batch' maps are {tuple(part.shape[1:])} cells; the localizer's grid is "
                 f"{cached.grid}."
             )
-    if isinstance(localizer, PermutedLocalizer):
-        maps = [localizer.permuted(part) for part in maps]
-    return maps[0], maps[1]
+    query, key = (rearranged(localizer, part) for part in maps)
+    return query, key

@@ -12,6 +12,7 @@ from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.views import StepMasking, check_masking, views_of
 from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.filters import UNFILTERED_EVALUATION
+from salmask_plugin.localizers.needs import innermost
 from salmask_plugin.masking import SaliencyMasking
 
 
@@ -52,7 +53,7 @@ class SaliencyMaskingCallback(Callback):
                 "would see the masked places as zeros. Use MaskedMoCoV2, MaskedSimCLR or "
                 "visible_only(encoder, views.query_unseen) in your own step."
             )
-        if isinstance(masking.localizer, partial):
+        if isinstance(innermost(masking.localizer), partial):
             raise ValueError(
                 f"localizer={masking.localizer} waits for an encoder; give it your module's: "
                 "MomentumLocalizer(encoder=module.backbone_momentum, layer=...)."

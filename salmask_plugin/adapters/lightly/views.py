@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
 from salmask_plugin.filters import HighPassFilter
-from salmask_plugin.localizers.needs import needs_of
+from salmask_plugin.localizers.needs import innermost, needs_of, with_innermost
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 from salmask_plugin.types import Localizer, MaskedViews, Saliency, check_images
@@ -204,10 +204,12 @@ def bind_encoder(masking: SaliencyMasking | None, encoder: nn.Module) -> Salienc
     ``functools.partial(MomentumLocalizer, layer=...)`` is called with ``encoder`` and the masking's
     view filter, unless the partial names one; anything else is returned as it is.
     """
-    if masking is not None:
-        check_masking(masking)
-    if masking is None or not isinstance(masking.localizer, partial):
+    if masking is None:
+        return None
+    check_masking(masking)
+    waiting = innermost(masking.localizer)
+    if not isinstance(waiting, partial):
         return masking
-    waiting = masking.localizer
     given = {} if "view_filter" in waiting.keywords else {"view_filter": masking.view_filter}
-    return replace(masking, localizer=waiting(encoder=encoder, **given))
+    bound = waiting(encoder=encoder, **given)
+    return replace(masking, localizer=with_innermost(masking.localizer, lambda _: bound))

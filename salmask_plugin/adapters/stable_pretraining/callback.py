@@ -15,7 +15,7 @@ from salmask_plugin.adapters.stable_pretraining.loss import HardNegativeNTXentLo
 from salmask_plugin.adapters.stable_pretraining.views import views_of
 from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.filters import UNFILTERED_EVALUATION
-from salmask_plugin.localizers.needs import needs_of
+from salmask_plugin.localizers.needs import innermost, needs_of
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.negatives import NegativeEncoding
@@ -72,7 +72,7 @@ class SaliencyMaskingCallback(Callback):
                 "query.fill must show something: an unmodified module encodes its query whole. Use "
                 "visible_only(encoder, views.query_unseen) in a forward of your own."
             )
-        if isinstance(masking.localizer, partial):
+        if isinstance(innermost(masking.localizer), partial):
             raise ValueError(
                 f"localizer={masking.localizer} waits for an encoder; give it your module's: "
                 "MomentumLocalizer(module.backbone.teacher, layer=...)."

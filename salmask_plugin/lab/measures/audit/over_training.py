@@ -36,7 +36,7 @@ from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.override_text import quoted
 from salmask_plugin.lab.settings.settings import Settings
-from salmask_plugin.localizers.needs import needs_of
+from salmask_plugin.localizers.needs import innermost, needs_of, with_innermost
 from salmask_plugin.masking import SaliencyMasking
 
 RECIPE = f"{MASKING}label_free"
@@ -130,12 +130,13 @@ def _filtered_as_in_training(
     masking: SaliencyMasking | None, own: SaliencyMasking | None
 ) -> SaliencyMasking | None:
     """The recipe, its localizer looking at what the run's encoder is trained on, by its own."""
-    waiting = masking and masking.localizer
+    waiting = masking and innermost(masking.localizer)
     if masking is None or not isinstance(waiting, partial) or "view_filter" in waiting.keywords:
         return masking
     trained_on = None if own is None else own.view_filter
     # Without a filter of its own it sees whole views, whatever the recipe filters.
-    return replace(masking, localizer=partial(waiting, view_filter=trained_on or nn.Identity()))
+    sees = partial(waiting, view_filter=trained_on or nn.Identity())
+    return replace(masking, localizer=with_innermost(masking.localizer, lambda _: sees))
 
 
 def _own_layer(settings: Settings) -> str | None:
