@@ -41,7 +41,7 @@ def resample(maps: Tensor, boxes: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     # float64, so that a constant map stays constant, and autocast and TF32 keep out.
     wide = torch.float32 if maps.device.type == "mps" else torch.float64
-    boxes = boxes.to(wide)
+    boxes = boxes.to(wide).clamp(max=1)  # a share of a rounding above 1 would darken the border
     rows = coverage(boxes[:, 1], boxes[:, 3], maps.shape[1], grid[0])
     columns = coverage(boxes[:, 0], boxes[:, 2], maps.shape[2], grid[1])
     return (rows @ maps.to(wide) @ columns.mT).float()

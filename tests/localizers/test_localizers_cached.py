@@ -95,6 +95,8 @@ def test_flip_equivariance(maps):
 def test_constant_stays_constant():
     maps = np.full((3, 7, 5), 0.3, dtype=np.float32)
     assert foreground(store(maps)(INDICES, BOXES, FLIPPED)).all()
+    beyond = torch.where(BOXES == 1, 1 + 1e-6, BOXES)
+    assert foreground(store(maps)(INDICES, beyond, FLIPPED)).all()
 
 
 @pytest.mark.parametrize(
