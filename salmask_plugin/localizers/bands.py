@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from salmask_plugin.localizers.needs import needs_of
 from salmask_plugin.types import Images, Localizer, Saliency, check_images
 
@@ -52,4 +54,5 @@ class BandsLocalizer:
             raise ValueError(
                 f"bands={self.bands}: the views have channels 0 to {images.shape[1] - 1}."
             )
-        return self.localizer(images[:, list(self.bands)])
+        # Not images[:, list]: a list of the host's becomes a tensor of the device, and it waits.
+        return self.localizer(torch.stack([images[:, band] for band in self.bands], 1))

@@ -103,11 +103,9 @@ class MaskFunctionLocalizer:
                 f"the views have {images.shape[1]} channels, mean={self.mean} is of "
                 f"{len(self.mean)}; give mean and std of your normalisation, or mean=None."
             )
-        mean, std = (
-            torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None]
-            for values in (self.mean, self.std)
-        )
-        return (images * std + mean).clamp(0, 1)
+        # Numbers of the host, not tensors: making those on the device would wait for it.
+        planes = zip(images.unbind(1), self.mean, self.std, strict=True)
+        return torch.stack([plane * std + mean for plane, mean, std in planes], 1).clamp(0, 1)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

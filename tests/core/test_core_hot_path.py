@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
 from salmask_plugin import (
+    BandsLocalizer,
     BlurFill,
     CenterLocalizer,
     FillMixture,
     FocalMask,
     GridMask,
     HighPassFilter,
+    MaskFunctionLocalizer,
     Masking,
     MaskMixture,
     MatchedMask,
@@ -59,14 +61,16 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 5, 3, 4, padding=1), nn.BatchNorm2d(5), nn.ReLU())
 
 
-def localizers() -> dict[str, Any]:
+def localizers(device: str = "cpu") -> dict[str, Any]:
     scda = SCDALocalizer(FrozenNetwork(network()), input_size=None)
     return {
         "uniform": UniformLocalizer(),
         "center": CenterLocalizer(),
         "scda": scda,
         "permuted": PermutedLocalizer(scda),
-        "momentum": MomentumLocalizer(network(), "1"),
+        "momentum": MomentumLocalizer(network().to(device), "1"),
+        "bands": BandsLocalizer(scda, (2, 0, 2)),
+        "function": MaskFunctionLocalizer(lambda images: images.mean(1)),
     }
 
 
@@ -97,6 +101,36 @@ def test_no_localizer_waits(name: str) -> None:
     masking = SaliencyMasking(localizers()[name], query=Masking(GridMask(), MeanFill()))
     with NoWaiting():
         step(masking)
+
+
+@pytest.mark.parametrize("name", localizers())
+def test_no_localizer_sends_numbers_to_the_device(name: str) -> None:
+    views = torch.randn((2, 6, 3, 28, 35), device="meta")
+    localizer = localizers("meta")[name]
+    localize = SaliencyMasking(localizer, query=Masking(GridMask(), MeanFill())).localize
+    localize(*views)  # weights move there once
+    with NoWaiting():
+        localize(*views)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+@pytest.mark.parametrize("fill", FILLS, ids=repr)
+def test_no_sampler_and_no_fill_sends_numbers_to_the_device(sampler: Any, fill: Any) -> None:
+    masking = SaliencyMasking(
+        UniformLocalizer(), query=Masking(sampler, fill), view_filter=HighPassFilter(5, 2.0)
+    )
+    views = torch.randn((2, 6, 3, 28, 35), device="meta")
+    masking(*views)  # kernels move there once
+    with NoWaiting():
+        masking(*views)
+
+
+@pytest.mark.parametrize(
+    "sends", [lambda x: x[:, [2, 1]], lambda x: x + torch.tensor([1.0], device=x.device)]
+)
+def test_the_trace_sees_what_is_sent(sends: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(AssertionError, match="waits"), NoWaiting():
+        sends(torch.randn((3, 4), device="meta"))
 
 
 @pytest.mark.parametrize(

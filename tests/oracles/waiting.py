@@ -29,6 +29,7 @@ class NoWaiting(TorchDispatchMode):
 
     Their sizes or values are known on the device only: reads of a scalar, ``nonzero`` and its kin,
     boolean indices. Copies to the host cannot be seen here, where everything is on it already.
+    Numbers that the host sends to the device can, where the tensors are on "meta".
     """
 
     def __torch_dispatch__(
@@ -36,6 +37,8 @@ class NoWaiting(TorchDispatchMode):
     ) -> Any:
         if func in READS:
             raise AssertionError(f"the host waits for the device: {READS[func]} ({func})")
+        if func is aten.lift_fresh.default and args[0].device.type != "cpu":
+            raise AssertionError("the host waits for the device: a list or number becomes a tensor")
         if func in INDEXED and any(
             isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
             for index in args[1]
