@@ -133,14 +133,19 @@ def _masking(settings: Settings) -> list[str]:
     if localizer == "none":
         return ["Masking: none. This is the host's baseline."]
     lines = [f"Saliency: {localizer}, computed on the augmented, unfiltered views."]
-    asked = built_by(masking.get("localizer"))
-    if asked == "open_cache":
+    node = inner = masking.get("localizer") or {}
+    while isinstance(inner.get("localizer"), dict):
+        inner = inner["localizer"]
+    asked = built_by(node)
+    if built_by(inner) == "open_cache":
         lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
     if localizer == ANYWHERE:
         lines = ["Saliency: none; masks fall anywhere."]
     if asked == "MomentumLocalizer":
-        where = f" at {layer}" if (layer := masking["localizer"].get("layer")) else ""
+        where = f" at {layer}" if (layer := node.get("layer")) else ""
         lines = [f"Saliency: of the run's own encoder{where}, on the augmented, unfiltered views."]
+    if asked == "PermutedLocalizer":
+        lines.append("Control: each view is masked by the map of another image.")
     if asked == "RowSortedLocalizer":
         lines.append("Released code: the rows of the saliency map are sorted (defect B1).")
     view_filter, query, negative = (

@@ -12,6 +12,8 @@ from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.explain import explain
 
+CACHED = ("localizer=cached", "localizer.folder=maps")
+
 
 def test_names_of_a_library_network_and_of_a_folder(tmp_path):
     (tmp_path / "pets").mkdir()
@@ -71,6 +73,11 @@ def test_encoder_and_pictures_have_the_same_channels(tmp_path):
         (["masking=mean", "localizer=momentum_quick"], "momentum", "encoder at layer2", True),
         (["masking=released_mean", "localizer=momentum"], "momentum", "Saliency: momentum", True),
         (["masking=mean_permuted", "localizer=coco"], "coco", "Saliency: coco", True),
+        *(
+            ([f"masking={name}", *CACHED], "cached", "Saliency: of whole images, cached", True)
+            for name in ("mean", "mean_permuted", "released_mean")
+        ),
+        (["masking=mean_permuted"], "resnet50", "masked by the map of another image", False),
         (["masking=mean"], "resnet50", "Saliency: resnet50", False),
         (["masking=random"], "uniform", "Saliency: none", False),
         (["masking=mean", "localizer=uniform"], "uniform", "Saliency: none", True),
