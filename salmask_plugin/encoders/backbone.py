@@ -181,7 +181,7 @@ def fingerprint(module: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        if name.endswith("num_batches_tracked"):
+        if name.endswith("num_batches_tracked") or not isinstance(value, Tensor):
             continue
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import lightly_toy as toy
@@ -17,9 +18,16 @@ from salmask_plugin.adapters.lightly import (
     extract_features,
     knn_evaluation,
     linear_evaluation,
+    logistic_evaluation,
+    occlusion_evaluation,
+    reestimate_batch_norm,
 )
+from salmask_plugin.adapters.lightly.evaluation import finetune_evaluation
+from salmask_plugin.adapters.lightly.evaluation import trainer as evaluation_trainer
 from salmask_plugin.adapters.lightly.evaluation.features import unchanged
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory, quiet_trainer
+from salmask_plugin.encoders.backbone import fingerprint
+from salmask_plugin.losses import NegativeQueue
 
 
 def images(count: int, classes: int, seed: int) -> TensorDataset:
@@ -238,5 +246,79 @@ def test_misuse_is_refused_in_words() -> None:
         linear_evaluation(model(), train, val, **linear)
     with pytest.raises(ValueError, match="epochs=0"):
         linear_evaluation(model(), train, val, epochs=0, **linear)
-    with pytest.raises(ValueError, match="feature_dim=11"):
-        linear_evaluation(model(), train, val, num_classes=6, feature_dim=11, augment=False)
+    for augment in (True, False):
+        other: dict[str, Any] = {"batch_size": 16, "augment": augment, "epochs": 2}
+        with pytest.raises(ValueError, match="feature_dim=11"):
+            linear_evaluation(model(), train, val, num_classes=6, feature_dim=11, **other)
+        with pytest.raises(ValueError, match="num_classes=4 allows 0 to 3"):
+            linear_evaluation(model(), train, val, num_classes=4, feature_dim=10, **other)
+        for milestones in ((1, 2), (-1,)):
+            with pytest.raises(ValueError, match=r"milestones=.* must be epochs from 0 to 1"):
+                linear_evaluation(model(), train, val, milestones=milestones, **linear, **other)
+
+
+EVALUATIONS = {
+    "knn": partial(knn_evaluation, k=5),
+    "logistic": logistic_evaluation,
+    "occlusion": occlusion_evaluation,
+    "linear": partial(linear_evaluation, feature_dim=10, batch_size=16, epochs=1),
+    "finetune": partial(finetune_evaluation, feature_dim=10, batch_size=16, epochs=1),
+}
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_loader_of_another_form_is_refused_in_words(name: str) -> None:
+    """Two views per image, dicts, and a set that drop_last leaves nothing of."""
+    train, val = loaders()
+    evaluate: Any = partial(EVALUATIONS[name], model(), num_classes=6)
+    two_views = DataLoader(toy.Pairs(32), batch_size=16)
+    rows = [{"image": torch.zeros(3, 9, 8), "label": 0}] * 32
+    dicts = DataLoader(rows, batch_size=16)  # type: ignore[arg-type]
+    empty = DataLoader(images(10, 6, 3), batch_size=16, drop_last=True)
+    for given in ((two_views, val), (train, two_views)):
+        with pytest.raises(TypeError, match=r"batch\[0\] is a list; .* one view per image"):
+            evaluate(*given)
+    with pytest.raises(TypeError, match="the batch is a dict with the keys image, label; "):
+        evaluate(dicts, val)
+    for given in ((empty, val), (train, empty)):
+        with pytest.raises(ValueError, match="gave no image; drop_last"):
+            evaluate(*given)
+
+
+def test_statistics_are_not_made_of_two_views() -> None:
+    with pytest.raises(TypeError, match=r"batch\[0\] is a list"):
+        reestimate_batch_norm(model(), toy.loader())
+
+
+def test_a_module_may_save_more_than_tensors() -> None:
+    """As one with the core's queue does, which saves its place."""
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = model()
+            self.queue = NegativeQueue(8, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            features: Tensor = self.encoder(images)
+            return features
+
+    train, val = loaders()
+    settings: dict[str, Any] = {"num_classes": 6, "k": 5}
+    found = knn_evaluation(Whole(), train, val, **settings)
+    assert found == knn_evaluation(model(), train, val, **settings)
+    assert fingerprint(Whole()) == fingerprint(Whole())
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cpu", ("cpu", 1)), ("cuda", ("cuda", 1)), ("cuda:3", ("cuda", [3])), ("mps", ("mps", 1))],
+)
+def test_a_trainer_runs_on_the_device_that_was_asked_for(
+    device: str, expected: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(evaluation_trainer, "Trainer", given.update)
+    with quiet_trainer(epochs=1, device=torch.device(device)):
+        pass
+    assert (given["accelerator"], given["devices"]) == expected

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.evaluation.batches import NO_IMAGE, images_of
+
 
 @torch.no_grad()
 def extract_features(
@@ -25,6 +27,7 @@ def extract_features(
         device: where to run; None is where the model is.
 
     Raises:
+        TypeError: if a batch is of another form, such as one of two views.
         ValueError: if there is no image, or a feature is not finite.
     """
     features, labels = [], []
@@ -32,7 +35,7 @@ def extract_features(
         target = device_of(model) if device is None else torch.device(device)
         model.to(target).eval()
         for batch in loader:
-            features.append(model(batch[0].to(target)).flatten(1).float().cpu())
+            features.append(model(images_of(batch).to(target)).flatten(1).float().cpu())
             labels.append(torch.as_tensor(batch[1]).long().cpu())
     return joined(features, labels)
 
@@ -44,24 +47,12 @@ def joined(features: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor
         ValueError: if there is no image, or a feature is not finite.
     """
     if not features:
-        raise ValueError("the loader gave no image; drop_last drops a set smaller than one batch.")
+        raise ValueError(NO_IMAGE)
     matrix = torch.cat(list(features))
     bad = int((~matrix.isfinite().all(1)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(matrix)} images have features that are NaN or infinite.")
     return matrix, torch.cat(list(labels))
-
-
-def check_labels(*labels: Tensor, num_classes: int) -> None:
-    """Raise ValueError unless all labels are classes, of which there are at least two."""
-    if num_classes < 2:
-        raise ValueError(f"num_classes={num_classes} must be at least 2.")
-    low, high = (int(bound) for bound in torch.cat(labels).aminmax())
-    if low < 0 or high >= num_classes:
-        raise ValueError(
-            f"labels run from {low} to {high}; num_classes={num_classes} allows 0 to "
-            f"{num_classes - 1}."
-        )
 
 
 @contextmanager
@@ -90,6 +81,8 @@ def state_hash(model: nn.Module) -> str:
     """SHA-256 over all parameters and buffers with their names."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            continue  # what a module saves besides, as a queue its place
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -12,11 +12,13 @@ from lightly.utils.benchmarking import FinetuneClassifier, MetricCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.evaluation.batches import CheckBatches, check_not_empty
 from salmask_plugin.adapters.lightly.evaluation.diverged import RefuseDiverged
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
 from salmask_plugin.adapters.lightly.evaluation.per_class import PerClassAccuracy
 from salmask_plugin.adapters.lightly.evaluation.trainer import quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
+from salmask_plugin.adapters.lightly.refusals import expect_features
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def finetune_evaluation(
         progress: show progress bars.
 
     Raises:
-        ValueError: if a number is out of range, ``batch_size`` is not the loader's, or the last
-            batch would hold a single image, which BatchNorm cannot normalise.
+        TypeError: if a batch is of another form, such as one of two views.
+        ValueError: if a number is out of range, a label or ``feature_dim`` does not fit, a loader
+            gives no batch, ``batch_size`` is not the loader's, or the last batch would hold a
+            single image, which BatchNorm cannot normalise.
         FloatingPointError: if the training diverges.
 
     References:
@@ -119,6 +123,7 @@ def finetune_evaluation(
             f"batch_size={batch_size} must be the train_loader's {train_loader.batch_size}: "
             "the learning rate is scaled by it."
         )
+    check_not_empty(train_loader, val_loader)
     target = device_of(model) if device is None else torch.device(device)
     copy = deepcopy(model)
     for parameter in copy.parameters():
@@ -135,10 +140,16 @@ def finetune_evaluation(
             topk=topk_for(num_classes),
             nesterov=nesterov,
         )
+        expect_features(classifier.classification_head)
         with quiet_trainer(
             epochs=epochs,
-            callbacks=[metrics, per_class, RefuseDiverged(learning_rate)],
-            accelerator="cpu" if target.type == "cpu" else "auto",
+            callbacks=[
+                CheckBatches(num_classes),
+                metrics,
+                per_class,
+                RefuseDiverged(learning_rate),
+            ],
+            device=target,
             progress=progress,
         ) as trainer:
             trainer.fit(classifier, train_dataloaders=train_loader, val_dataloaders=val_loader)

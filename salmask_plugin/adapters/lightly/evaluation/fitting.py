@@ -13,8 +13,10 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import MultiStepLR
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.evaluation.batches import CheckBatches, check_not_empty
 from salmask_plugin.adapters.lightly.evaluation.trainer import quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
+from salmask_plugin.adapters.lightly.refusals import expect_features
 
 
 class SteppedLinearClassifier(LinearClassifier):
@@ -51,7 +53,7 @@ def fit_classifier(
     milestones: Sequence[int],
     head_std: float | None,
     seed: int,
-    accelerator: str,
+    device: torch.device,
     progress: bool,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[float, ...]:
@@ -59,6 +61,7 @@ def fit_classifier(
 
     Changes the global random state; see :func:`linear_evaluation` for the arguments.
     """
+    check_not_empty(train, val)
     torch.manual_seed(seed)
     settings = {
         "model": frozen,
@@ -73,12 +76,16 @@ def fit_classifier(
         if milestones
         else LinearClassifier(**settings)
     )
+    expect_features(classifier.classification_head)
     if head_std is not None:
         nn.init.normal_(classifier.classification_head.weight, std=head_std)
         nn.init.zeros_(classifier.classification_head.bias)
     metrics = MetricCallback()
     with quiet_trainer(
-        epochs=epochs, callbacks=[metrics, *callbacks], accelerator=accelerator, progress=progress
+        epochs=epochs,
+        callbacks=[CheckBatches(num_classes), metrics, *callbacks],
+        device=device,
+        progress=progress,
     ) as trainer:
         trainer.fit(classifier, train_dataloaders=train, val_dataloaders=val)
     return tuple(metrics.val_metrics["val_top1"])

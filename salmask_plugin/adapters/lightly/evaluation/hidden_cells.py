@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
+from salmask_plugin.adapters.lightly.evaluation.batches import images_of
 from salmask_plugin.types import Images
 
 Place = Literal["anywhere", "object", "background"]
@@ -170,7 +171,8 @@ def fillings_from(
             inside = wanted[(wanted >= start) & (wanted < start + len(batch[0]))] - start
             drawn.append([part[inside] for part in batch[:2]])
             start += len(batch[0])
-    pictures, labels = (torch.cat([torch.as_tensor(batch[i]) for batch in drawn]) for i in (0, 1))
+    pictures = torch.cat([images_of(batch) for batch in drawn])
+    labels = torch.cat([torch.as_tensor(batch[1]) for batch in drawn])
     return Fillings.draw(
         pictures, labels.long(), torch.tensor(tuple(black)), count=count, seed=seed
     )
@@ -181,7 +183,7 @@ def pictures_in(loader: Iterable[Sequence[Any]]) -> int:
     if _is_in_order(loader):
         samples: Any = loader.dataset
         return len(samples)
-    return sum(len(batch[0]) for batch in loader)
+    return sum(len(images_of(batch)) for batch in loader)
 
 
 def _is_in_order(loader: Any) -> TypeGuard[DataLoader[Any]]:

@@ -14,8 +14,9 @@ from lightly.utils.benchmarking.topk import mean_topk_accuracy
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from salmask_plugin.adapters.lightly.evaluation.batches import check_labels
 from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
-from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
+from salmask_plugin.adapters.lightly.evaluation.features import extract_features
 from salmask_plugin.adapters.lightly.online import topk_for
 
 LARGEST_EXPONENT = 88.0

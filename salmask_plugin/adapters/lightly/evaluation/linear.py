@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from salmask_plugin.adapters.lightly.evaluation.batches import check_labels
 from salmask_plugin.adapters.lightly.evaluation.diverged import RefuseDiverged
 from salmask_plugin.adapters.lightly.evaluation.features import (
-    check_labels,
     device_of,
     extract_features,
     unchanged,
@@ -86,7 +86,8 @@ def linear_evaluation(
             ``augment=False``. Empty: no choice.
         held_out: share of every class of the training images that the choice is made on.
         batch_size: of the classifier's training.
-        milestones: epochs at which the rate drops tenfold. Empty is lightly's cosine per step.
+        milestones: epochs at which the rate drops tenfold, each below ``epochs``. Empty is
+            lightly's cosine per step.
         augment: False computes the features of both loaders once and trains on those: much faster,
             and for a ``train_loader`` that does not augment.
         head_std: weights of the head are drawn from N(0, head_std^2), its bias is 0, as in MoCo's
@@ -97,9 +98,10 @@ def linear_evaluation(
         progress: show progress bars.
 
     Raises:
-        ValueError: if a number is out of range; with ``augment``, if ``batch_size`` is not the
-            loader's; without, if a label or ``feature_dim`` does not fit the features, or a class
-            has too few images to hold one out.
+        TypeError: if a batch is of another form, such as one of two views.
+        ValueError: if a number is out of range, a label or ``feature_dim`` does not fit, or a
+            loader gives no batch; with ``augment``, if ``batch_size`` is not the loader's; without,
+            if a class has too few images to hold one out.
         RuntimeError: if the frozen model has changed.
         FloatingPointError: if the training diverges.
     """
@@ -108,6 +110,7 @@ def linear_evaluation(
         learning_rate=learning_rate,
         learning_rates=learning_rates,
         batch_size=batch_size,
+        milestones=milestones,
         augment=augment,
         head_std=head_std,
     )
@@ -138,7 +141,7 @@ def linear_evaluation(
             milestones=milestones,
             head_std=head_std,
             seed=seed,
-            accelerator="cpu" if target.type == "cpu" else "auto",
+            device=target,
             progress=progress,
         )
         if learning_rates:
@@ -168,10 +171,11 @@ def linear_evaluation(
 
 def check_linear(
     *,
-    epochs: int = 1,
+    epochs: int = 100,
     learning_rate: float = 1.0,
     learning_rates: Sequence[float] = (),
     batch_size: int = 1,
+    milestones: Sequence[int] = (),
     augment: bool = False,
     head_std: float | None = None,
 ) -> None:
@@ -183,6 +187,11 @@ def check_linear(
         )
     if not all(0 < rate < inf for rate in learning_rates):
         raise ValueError(f"learning_rates={list(learning_rates)} must all be positive.")
+    if not all(0 <= milestone < epochs for milestone in milestones):
+        raise ValueError(
+            f"milestones={list(milestones)} must be epochs from 0 to {epochs - 1}, for epochs="
+            f"{epochs} have no others: the rate would not drop there. [] is the cosine."
+        )
     if head_std is not None and not 0 <= head_std < inf:
         raise ValueError(f"head_std={head_std} must be at least 0, or None.")
     if learning_rates and augment:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from salmask_plugin.adapters.lightly.evaluation.batches import check_labels
 from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
-from salmask_plugin.adapters.lightly.evaluation.features import check_labels, extract_features
+from salmask_plugin.adapters.lightly.evaluation.features import extract_features
 from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     WEIGHT_DECAYS,
     LogisticProbe,

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.lightly.evaluation.batches import check_labels, images_of
 from salmask_plugin.adapters.lightly.evaluation.features import (
-    check_labels,
     device_of,
     extract_features,
     joined,
@@ -229,7 +229,7 @@ def _features(
         model.to(target).eval()
         start = 0
         for batch in loader:
-            images = batch[0].to(target)
+            images = images_of(batch).to(target)
             labels.append(torch.as_tensor(batch[1]).long().cpu())
             whole.append(model(images).flatten(1).float().cpu())
             places = torch.arange(start, start + len(images))

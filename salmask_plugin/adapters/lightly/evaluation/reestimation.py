@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from salmask_plugin.adapters.lightly.evaluation.batches import images_of
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
 
 
@@ -48,7 +49,7 @@ def reestimate_batch_norm(model: nn.Module, loader: Iterable[Sequence[Any]]) -> 
     device = device_of(model)
     with _training(model), _momentum_kept(layers):
         for batch in loader:
-            images = batch[0]
+            images = images_of(batch)
             size = size or len(images)
             if len(images) < size:
                 continue

@@ -8,9 +8,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+
+CPU = torch.device("cpu")
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def quiet_trainer(
     *,
     epochs: int,
     callbacks: Sequence[Callback] = (),
-    accelerator: str = "cpu",
+    device: torch.device = CPU,
     progress: bool = False,
 ) -> Iterator[Trainer]:
     """Give a Trainer on one device with no logger, no checkpoints and no start-up messages.
@@ -26,7 +29,7 @@ def quiet_trainer(
     Args:
         epochs: of the fit.
         callbacks: of the fit.
-        accelerator: where; "auto" takes a GPU if there is one.
+        device: where; without an index, the first of its kind.
         progress: show progress bars.
     """
     logger = logging.getLogger("pytorch_lightning")
@@ -42,8 +45,8 @@ def quiet_trainer(
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
             yield Trainer(
                 max_epochs=epochs,
-                accelerator=accelerator,
-                devices=1,
+                accelerator=device.type,
+                devices=1 if device.index is None or device.type == "cpu" else [device.index],
                 callbacks=list(callbacks),
                 logger=False,
                 enable_checkpointing=False,
