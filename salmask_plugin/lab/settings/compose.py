@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ import salmask_plugin
 from salmask_plugin.filters import kernel_for_view
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
+from salmask_plugin.lab.settings.biases import bias_for_batch, bias_for_queue
 from salmask_plugin.lab.settings.checks import Fault, judge
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.lab.settings.processor import (
@@ -35,9 +35,10 @@ from salmask_plugin.lab.settings.unknown_keys import no_choice
 from salmask_plugin.lab.settings.unused import unused_settings
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
-PAPER_QUEUE = 65536
 _NO_CHOICE = re.compile(r"Could not find '([^']*)' Available options in '([^']*)': (.*)")
 """How Hydra says that a group has no such file."""
+_RESOLVING = re.compile(r"\w+ raised while resolving interpolation: (.*) full_key: .*")
+"""How OmegaConf passes on what one of our interpolations refuses."""
 
 
 def compose_settings(
@@ -155,8 +156,8 @@ def register_resolvers() -> None:
     resolvers: dict[str, Callable[..., Any]] = {
         "kernel_size_for_view": lambda size, view: kernel_for_view(int(size), 1.0, int(view))[0],
         "sigma_for_view": lambda sigma, view: kernel_for_view(3, float(sigma), int(view))[1],
-        "bias_for_queue": lambda queue: math.log(int(queue) / PAPER_QUEUE),
-        "bias_for_batch": lambda batch: math.log((2 * int(batch) - 2) / PAPER_QUEUE),
+        "bias_for_queue": bias_for_queue,
+        "bias_for_batch": bias_for_batch,
         "at_most_cores": lambda wanted: at_most_cores(int(wanted)),
         "fastest_precision": fastest_precision,
         "fastest_memory_format": fastest_memory_format,
@@ -184,6 +185,8 @@ def _missing(node: Any, path: str = "") -> list[str]:
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split()).split(" Config search path:")[0]
     text = text.split(" To append to your ")[0]
+    if refused := _RESOLVING.fullmatch(text):
+        return refused[1]
     if found := _NO_CHOICE.search(text):
         path, group, names = found.groups()
         folder = CONFIGS / group
