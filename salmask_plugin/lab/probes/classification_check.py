@@ -29,7 +29,10 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "finetune": ("batch_size",),
 }
 """Settings that an older run's folder must hold; the others have the functions' defaults."""
-LINEAR = ("epochs", "learning_rate", "learning_rates", "batch_size", "augment", "head_std")
+LINEAR = (
+    *("epochs", "learning_rate", "learning_rates", "batch_size", "milestones"),
+    *("augment", "head_std"),
+)
 FINETUNE = ("epochs", "learning_rate", "batch_size")
 
 

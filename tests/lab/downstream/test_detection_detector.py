@@ -184,6 +184,8 @@ def test_the_schedule_is_mocos(backbone):
     [
         ({"steps": 10, "round_steps": 4}, "round_steps=4 must divide steps=10"),
         ({"milestones": (5, 3)}, r"milestones=\[5, 3\] must rise"),
+        ({"steps": 18000}, r"milestones=\[18000, 22000\] must be below steps=18000"),
+        ({"milestones": (-1,)}, r"milestones=\[-1\]"),
         ({"learning_rate": 0}, "learning_rate=0 must be above 0"),
         ({"precise_batches": -1}, "precise_batches=-1"),
     ],

@@ -113,6 +113,7 @@ def test_a_foreign_run_sets_nothing_but_settings(kind, key):
         ("linear", "learning_rate", -1),
         ("linear", "learning_rate", float("nan")),
         ("linear", "milestones", ["a"]),
+        ("linear", "milestones", [60, 100]),
         ("linear", "epochs", 0),
         ("finetune", "nesterov", "no"),
         ("finetune", "learning_rate", -1),

@@ -20,7 +20,7 @@ class Schedule:
 
     Attributes:
         steps: of the optimizer.
-        milestones: steps at which the rate is divided by ten.
+        milestones: steps at which the rate is divided by ten, rising and below ``steps``.
         warmup_steps: over which the rate rises from a thousandth.
         round_steps: between two checkpoints; divides ``steps``.
         batch_size: images per step over all processes.
@@ -63,6 +63,11 @@ class Schedule:
             raise ValueError(f"round_steps={self.round_steps} must divide steps={self.steps}.")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones={list(self.milestones)} must rise.")
+        if not all(0 <= milestone < self.steps for milestone in self.milestones):
+            raise ValueError(
+                f"milestones={list(self.milestones)} must be below steps={self.steps}: the rate "
+                "would not drop there."
+            )
 
     @property
     def rounds(self) -> int:
