@@ -9,7 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
 from salmask_plugin.adapters.lightly.logs import StepLog
-from salmask_plugin.adapters.lightly.views import StepMasking, check_masking, views_of
+from salmask_plugin.adapters.lightly.views import StepMasking, views_of
+from salmask_plugin.adapters.recipe import check_masking
 from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.filters import UNFILTERED_EVALUATION
 from salmask_plugin.localizers.needs import innermost

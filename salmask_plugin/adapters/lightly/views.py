@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
-from salmask_plugin.filters import HighPassFilter
+from salmask_plugin.adapters.recipe import check_masking, recorded_kernel
 from salmask_plugin.localizers.needs import innermost, needs_of, with_innermost
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
@@ -115,11 +115,8 @@ class StepMasking:
 
     @property
     def kernel(self) -> list[float] | str | None:
-        """(taps, sigma) of the view filter for checkpoints, None without; another kind's name."""
-        view_filter = None if self.masking is None else self.masking.view_filter
-        if isinstance(view_filter, HighPassFilter):
-            return [view_filter.kernel_size, view_filter.sigma]
-        return None if view_filter is None else type(view_filter).__name__
+        """The view filter for checkpoints, see :func:`recorded_kernel`."""
+        return recorded_kernel(self.masking)
 
     def _given_saliency(self, batch: Sequence[Any]) -> tuple[Saliency, Saliency] | None:
         """Maps that come with the batch: cached ones, or the localizer's of its pixel masks."""
@@ -181,16 +178,6 @@ def views_of(batch: Sequence[Any]) -> list[Tensor]:
     for index, view in enumerate(views):
         check_images(view, f"batch[0][{index}]")
     return views
-
-
-def check_masking(masking: Any) -> None:
-    """Raise ValueError unless it is a whole recipe, a SaliencyMasking."""
-    if not isinstance(masking, SaliencyMasking):
-        given = masking.__name__ if isinstance(masking, type) else type(masking).__name__
-        raise ValueError(
-            f"masking={given}(...) must be a SaliencyMasking, such as SaliencyMasking(localizer, "
-            "query=Masking(GridMask(), MeanFill()))."
-        )
 
 
 def takes_pixel_masks(localizer: Localizer) -> bool:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from salmask_plugin.adapters.recipe import check_masking, recorded_kernel
 from salmask_plugin.adapters.stable_pretraining.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.stable_pretraining.views import views_of
 from salmask_plugin.fills.special import is_unseen
@@ -50,8 +51,9 @@ class SaliencyMaskingCallback(Callback):
             ``every`` counts batches here: modules of this host step their optimizers themselves.
 
     Raises:
-        ValueError: if query_index is not 0 or 1, the seed is negative, the query is not to be seen,
-            the localizer needs more than the views, or less is to be encoded of no negatives.
+        ValueError: if it is no SaliencyMasking, query_index is not 0 or 1, the seed is negative,
+            the query is not to be seen, the localizer needs more than the views, or less is to be
+            encoded of no negatives.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SaliencyMaskingCallback(Callback):
         negative_encoding: NegativeEncoding | None = None,
     ) -> None:
         super().__init__()
+        check_masking(masking)
         if query_index not in (0, 1):
             raise ValueError(f"query_index={query_index} must be 0 or 1.")
         if seed < 0:
@@ -171,8 +174,9 @@ class SaliencyMaskingCallback(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step."""
-        return {"batches_seen": self.batches_seen}
+        """Return the step, and the view filter for whoever loads the encoder."""
+        kernel = recorded_kernel(self.masking)
+        return {"batches_seen": self.batches_seen, "salmask_view_filter": kernel}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on at the saved step."""

@@ -23,6 +23,7 @@ from salmask_plugin import (
     UnseenFill,
     step_generator,
 )
+from salmask_plugin.encoders.recorded_filter import recorded_filter
 from salmask_plugin.warm_up import SaliencyWarmUp
 
 
@@ -64,6 +65,22 @@ def test_a_view_filter_warns_about_evaluation(host: SimpleNamespace) -> None:
             warnings.simplefilter("always")
             callback.on_fit_start(SimpleNamespace(world_size=1), nn.Identity())
         assert sum("does not filter in evaluation" in str(one.message) for one in said) == count
+
+
+@pytest.mark.parametrize("view_filter", [None, HighPassFilter(3, 0.7)])
+def test_a_checkpoint_says_the_filter_it_was_trained_behind(
+    host: SimpleNamespace, view_filter: HighPassFilter | None, tmp_path: Any
+) -> None:
+    callback = host.adapter.SaliencyMaskingCallback(toy.masking(view_filter=view_filter), 0)
+    state = {callback.state_key: callback.state_dict()}
+    torch.save({"state_dict": {}, "callbacks": state}, tmp_path / "last.ckpt")
+    expected = None if view_filter is None else (3, 0.7)
+    assert recorded_filter(tmp_path / "last.ckpt") == expected
+
+
+def test_a_part_where_the_whole_recipe_belongs(host: SimpleNamespace) -> None:
+    with pytest.raises(ValueError, match="must be a SaliencyMasking"):
+        host.adapter.SaliencyMaskingCallback(toy.NEGATIVE, 0)
 
 
 @pytest.mark.parametrize("query_index", [0, 1])
