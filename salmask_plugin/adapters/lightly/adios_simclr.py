@@ -21,6 +21,7 @@ from salmask_plugin.adapters.lightly.adios_turns import (
 from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
+from salmask_plugin.adapters.lightly.refusals import refuse_last_of_one
 from salmask_plugin.adapters.lightly.views import StepMasking, views_of
 from salmask_plugin.adios import OcclusionModel, frozen
 from salmask_plugin.adios.game import MasksPerStep, OcclusionGame, statistics
@@ -152,6 +153,10 @@ class ADIOSSimCLR(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse strategies that split parameters over processes."""
         check_strategy(self)
+
+    def on_train_start(self) -> None:
+        """Refuse a last batch of one."""
+        refuse_last_of_one(self.trainer)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
 from salmask_plugin.adapters.lightly.batch_norm import GroupedBatchNorm, GroupedBatchNormAct
 
@@ -77,6 +79,26 @@ def refuse_lost_activations(module: LightningModule) -> None:
                 "trainer.sync_batchnorm=false, where each device normalises its own images, or a "
                 "backbone of plain BatchNorm, such as resnet50."
             )
+
+
+def refuse_last_of_one(trainer: Trainer) -> None:
+    """Raise ValueError if an epoch would end in a batch of one image, which has no negatives.
+
+    At the start: the batch itself comes after an epoch's work, before its checkpoint.
+    """
+    loader: Any = trainer.train_dataloader
+    if not isinstance(loader, DataLoader) or loader.drop_last or trainer.world_size > 1:
+        return
+    if not isinstance(loader.sampler, Sized) or not loader.batch_size:
+        return
+    images, batches = len(loader.sampler), len(loader)
+    steps = trainer.max_steps * trainer.accumulate_grad_batches
+    reached = trainer.num_training_batches >= batches and not 0 <= steps < batches
+    if images > 1 and images % loader.batch_size == 1 and reached:
+        raise ValueError(
+            f"batch_size={loader.batch_size} leaves a last batch of one of the {images} images, "
+            "which has no negatives: give the loader drop_last=True, or another batch size."
+        )
 
 
 def check_momentum_moves(module: LightningModule, momentum: float) -> None:

@@ -17,7 +17,7 @@ from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier, online_features
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.refusals import check_module
+from salmask_plugin.adapters.lightly.refusals import check_module, refuse_last_of_one
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.negatives import NegativeEncoding
@@ -139,7 +139,8 @@ class MaskedSimCLR(LightningModule):
         check_module(self)
 
     def on_train_start(self) -> None:
-        """Tell the masking how long training is."""
+        """Refuse a last batch of one; tell the masking how long training is."""
+        refuse_last_of_one(self.trainer)
         self.step_masking.start(self.trainer)
 
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:

@@ -10,9 +10,11 @@ import lightly_toy as toy
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader
 
 from salmask_plugin import GridMask, Masking, MeanFill
 from salmask_plugin.adapters.lightly import (
+    ADIOSSimCLR,
     MaskedMoCoV2,
     MaskedSimCLR,
     SaliencyMaskingCallback,
@@ -68,7 +70,7 @@ def test_a_batch_of_another_form(
 
 def test_a_dict_is_named_where_a_trainer_brings_it() -> None:
     data = [{"image": torch.zeros(3, 8, 8), "label": 0}] * 4
-    loader = torch.utils.data.DataLoader(data, batch_size=4)  # type: ignore[arg-type]
+    loader = DataLoader(data, batch_size=4)  # type: ignore[arg-type]
     for model, callbacks in (
         (module(), []),
         (module(MaskedSimCLR), [SaliencyMaskingCallback(toy.masking(negative=None), 0)]),
@@ -129,3 +131,24 @@ def test_without_the_host(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.undo()
     assert sys.modules[package] is before
+
+
+@pytest.mark.parametrize("name", ["simclr", "adios"])
+def test_a_last_batch_of_one_is_refused_before_the_first(name: str) -> None:
+    def model() -> Any:
+        if name == "simclr":
+            return module(MaskedSimCLR, warmup_epochs=0)
+        options: dict[str, Any] = {"num_masks": 2, "width": 4, "warmup_epochs": 0, "norm": "none"}
+        return ADIOSSimCLR(toy.network(), feature_dim=10, image_size=16, **options)
+
+    def loader(count: int, **options: Any) -> DataLoader[Any]:
+        return DataLoader(toy.Pairs(count, 16, 16), batch_size=8, **options)
+
+    refused = model()
+    with pytest.raises(ValueError, match=r"last batch of one of the 17 images.* drop_last=True"):
+        toy.trainer().fit(refused, loader(17))
+    assert refused.trainer.global_step == 0
+    toy.trainer().fit(model(), loader(17, drop_last=True))
+    toy.trainer(limit_train_batches=2).fit(model(), loader(17))
+    toy.trainer(max_steps=2).fit(model(), loader(17))
+    toy.trainer().fit(model(), loader(18))
