@@ -24,7 +24,8 @@ _LETTERS = 28
 def accuracy_bars(table: Table) -> Any:
     """Draw each metric's mean as a bar, its spread as a whisker and every seed as a dot.
 
-    Bars start at zero. A dotted line marks chance, 1 / classes, for top-1 accuracies.
+    Bars start at zero. A dotted line marks chance, 1 / classes, for top-1 accuracies on the run's
+    own images.
 
     Returns:
         A figure, or None where nothing was evaluated.
@@ -37,7 +38,8 @@ def accuracy_bars(table: Table) -> Any:
     def draw(axis: Any, column: Column) -> None:
         for place, row in enumerate(table.rows):
             _bar(axis, place, row, column, styles[row.name]["color"])
-        if column.metric.startswith("top1"):
+        # A result on other images has classes of its own, which the record does not count.
+        if column.metric.startswith("top1") and "/" not in column.evaluation:
             chance = 100 / table.conditions.data.classes
             axis.axvline(chance, color="black", linestyle=":", linewidth=1.2)
         axis.set_xlim(left=min(0, axis.get_xlim()[0]))

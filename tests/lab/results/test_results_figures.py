@@ -109,6 +109,22 @@ def test_labels_of_panels_do_not_overlap_and_are_large(make_record):
     assert labels[0].get_size() * figure.dpi / 72 * 400 / figure.bbox.width > 8
 
 
+def test_chance_is_marked_where_its_classes_are_known(make_record):
+    """On flowers, of 102 classes, it stood at the chance of the run's own ten."""
+    found = Evaluation({"top1_last": 0.5}, {})
+    record = make_record("none").with_evaluation("flowers102/linear", found)
+    figure = accuracy_bars(compare([record.with_evaluation("linear", found)]).tables[0])
+    chance = {
+        axis.get_xlabel().split()[0]: [
+            line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"
+        ]
+        for axis in figure.axes
+        if axis.axison
+    }
+    own = [100 / record.data.classes]
+    assert chance == {"kNN": own, "Linear": own, "flowers102:": []}
+
+
 def test_a_known_recipe_has_one_colour_in_every_report():
     alone, among = colours(["mean"]), colours(["a", "blur", "mean", "random", "z"])
     assert alone["mean"] == among["mean"]
