@@ -27,6 +27,7 @@ from salmask_plugin.lab.data.two_view import mask_to_tensor
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
+from salmask_plugin.lab.results.statistics import OF_IMAGES
 from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.band_channels import transform_of
 from salmask_plugin.lab.runs.node import build
@@ -82,7 +83,7 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
         "views": settings.choices["method"],
         "seed": settings.seed,
         "tolerance": 0.6,
-        "interval": "1.96 standard errors over views, one view per image",
+        "interval": f"{OF_IMAGES}; one view per image",
         "environment": environment(),
     }
     made: dict[str, Callable[[], bytes]] = {

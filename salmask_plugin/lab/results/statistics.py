@@ -11,6 +11,8 @@ import numpy as np
 CONFIDENCE = 0.95
 EXPLAINED = "95 % interval of the mean of the paired differences over seeds, Student's t"
 """What the sign ± means wherever rows are compared."""
+OF_IMAGES = "95 % interval of the mean over images, Student's t"
+"""What it means where a run is measured image by image."""
 _NOISE = 1e-6
 """Differences below this part of the values are how they were rounded, not what was measured."""
 

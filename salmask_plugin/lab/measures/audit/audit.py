@@ -33,7 +33,7 @@ from salmask_plugin.lab.measures.recipes import (
 )
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
-from salmask_plugin.lab.results.statistics import estimate
+from salmask_plugin.lab.results.statistics import OF_IMAGES, estimate
 from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.example_views import can_be_shown
 from salmask_plugin.lab.runs.folder import below_out
@@ -133,7 +133,7 @@ def written(
         "seed": settings.seed,
         "crops": "anywhere, unlike the run's own" if settings.crops else "anywhere",
         "overrides": list(overrides),
-        "interval": "1.96 standard errors over images",
+        "interval": OF_IMAGES,
         "environment": environment(),
     }
     files: dict[str, Callable[[], bytes]] = {
@@ -154,7 +154,7 @@ def audit_rows(
     """
     given = with_embedded_localizer(overrides)
     control = [text for text in given if not text.startswith(("localizer.", LOCALIZER))]
-    rows = recipe_rows(ROWS, given, config_dir=config_dir, trust=trust)
+    rows = recipe_rows(ROWS, given, typed=overrides, config_dir=config_dir, trust=trust)
     known = [row.settings.masking for row in rows]
     rows += [
         row

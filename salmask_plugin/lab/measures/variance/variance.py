@@ -28,7 +28,7 @@ from salmask_plugin.lab.measures.variance.tables import VarianceRow, draw_varian
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
-from salmask_plugin.lab.results.statistics import estimate
+from salmask_plugin.lab.results.statistics import OF_IMAGES, estimate
 from salmask_plugin.lab.runs.band_channels import channels_asked
 from salmask_plugin.lab.runs.build import build_masking, build_splits
 from salmask_plugin.lab.runs.cached_data import without_cache
@@ -130,7 +130,7 @@ def variance(
         "unit": "1",
         "seed": settings.seed,
         "overrides": list(overrides),
-        "interval": "1.96 standard errors over images",
+        "interval": OF_IMAGES,
         "environment": environment(),
     }
     words = (
@@ -167,7 +167,12 @@ def variance_rows(
         given.append(f"{LOCALIZER}{settings.choices['localizer']}")
     rows = []
     for row in recipe_rows(
-        ROWS, [*given, *overrides], config_dir=config_dir, trust=trust, foreign=own
+        ROWS,
+        [*given, *overrides],
+        typed=overrides,
+        config_dir=config_dir,
+        trust=trust,
+        foreign=own,
     ):
         masking = row.masking
         if masking is not None and takes_pixel_masks(masking.localizer):
