@@ -19,6 +19,7 @@ from salmask_plugin.lab.settings.groups import Compare
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.paper_values import written
 from salmask_plugin.lab.settings.settings import Settings
+from salmask_plugin.lab.settings.unused import OF_NEGATIVES
 from salmask_plugin.negatives import NegativeEncoding
 
 LOSS = {
@@ -89,12 +90,9 @@ def in_sentences(settings: Settings) -> list[str]:
         )
     else:
         lines += _masking(settings)
+    negatives = bool((settings.masking or {}).get("negative"))
     if method.get("warm_up"):
-        lines.append(
-            "Warm-up: masks fall anywhere and there are no hard negatives for the first "
-            f"{method['warm_up']['uniform']:.0%} of training; then rho rises from 0 over "
-            f"{method['warm_up']['ramp']:.0%}."
-        )
+        lines.append(_warm_up(method["warm_up"], negatives=negatives))
     if settings.crops:
         lines.append(
             f"Crops: {crops_in_words(settings)}; all candidates have the size that is drawn."
@@ -102,9 +100,24 @@ def in_sentences(settings: Settings) -> list[str]:
     if method.get("negative_encoding"):
         numbers = {k: v for k, v in method["negative_encoding"].items() if k != "_target_"}
         lines.append(f"Hard negatives are encoded {NegativeEncoding(**numbers).in_words()}.")
-    values = ", ".join(f"{name} {method[key]:g}" for key, name in LOSS.items() if key in method)
+    acting = [
+        key
+        for key in LOSS
+        if key in method and (negatives or f"method.{key}" not in OF_NEGATIVES["method"])
+    ]
+    values = ", ".join(f"{LOSS[key]} {method[key]:g}" for key in acting)
     lines.append(f"Loss: {values or 'cross-entropy'}")
     return lines
+
+
+def _warm_up(node: dict[str, Any], *, negatives: bool) -> str:
+    share = f"for the first {node['uniform']:.0%} of training"
+    if not negatives:
+        return f"Warm-up: masks fall anywhere {share}."
+    return (
+        f"Warm-up: masks fall anywhere and there are no hard negatives {share}; then rho rises "
+        f"from 0 over {node['ramp']:.0%}."
+    )
 
 
 def _row(study: Compare, choices: dict[str, str]) -> list[str]:
@@ -209,6 +222,8 @@ def _fill(node: dict[str, Any]) -> str:
     name = built_by(node)
     if name == "FillMixture":
         return _one_of(node["weights"], map(_fill, node["fills"]))
+    if name == "NoiseFill" and node["std"] == 0:
+        return "zeros"
     return FILLS.get(name, name)
 
 

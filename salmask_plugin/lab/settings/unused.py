@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 READ_BY_NAME = ("localizer", "localizer_size")
 """Settings of a run that nothing reads but other settings that name them, "${localizer}"."""
 OF_NEGATIVES = {
-    "method": ("method.rho", "method.hard_negative_bias"),
+    "method": ("method.rho", "method.hard_negative_bias", "method.warm_up.ramp"),
     "masking": ("masking.num_negatives", "masking.negative_source"),
 }
 """Settings, by their node, that say something of hard negatives alone."""

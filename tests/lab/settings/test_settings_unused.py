@@ -8,6 +8,7 @@ from salmask_plugin.lab.measures.recipes import recipe_rows
 from salmask_plugin.lab.probes.evaluate import evaluate_run
 from salmask_plugin.lab.runs.folder import keep_settings
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.explain import in_sentences
 from salmask_plugin.lab.settings.unused import refuse_unused
 from salmask_plugin.lab.study.compare import plan_rows
 
@@ -36,6 +37,14 @@ NEGATIVES = "sampler@masking.negative.sampler=top"
         (["masking=random", "method.hard_negative_bias=1"], ["method.hard_negative_bias=1"]),
         (["masking=mean", "masking.negative=null", "method.rho=4"], ["method.rho=4"]),
         (["masking=sparse", "masking.num_negatives=2"], ["masking.num_negatives=2"]),
+        (
+            ["masking=random", "warm_up@method.warm_up=saliency", "method.warm_up.ramp=0.2"],
+            ["method.warm_up.ramp=0.2"],
+        ),
+        (
+            ["masking=mean", "warm_up@method.warm_up=saliency", "method.warm_up.ramp=0.2"],
+            [],
+        ),
         (
             ["masking=mean", "method=simclr", "method.optimizer=sgd", "method.trust_coefficient=1"],
             ["method.trust_coefficient=1"],
@@ -80,6 +89,26 @@ def test_the_sentence_says_what_the_recipe_has_instead(command, tmp_path, capsys
 def test_explain_says_it_too(capsys):
     assert main(["explain", "masking=none", "localizer=center"]) == 0
     assert "localizer=center acts on nothing: masking=none has no masks." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("masking", "negatives"), [("none", False), ("label_free", False), ("mean", True)]
+)
+def test_what_hard_negatives_alone_have_is_explained_where_there_are_some(masking, negatives):
+    """The loss of a baseline was said to have a rho, and a warm-up to raise it."""
+    settings = compose_settings([f"masking={masking}", "warm_up@method.warm_up=saliency"])
+    said = {line.partition(":")[0]: line for line in in_sentences(settings)}
+    assert "temperature 0.2" in said["Loss"]
+    for words in ("rho 2", "hard_negative_bias"):
+        assert (words in said["Loss"]) is negatives
+    for words in ("hard negatives", "rho"):
+        assert (words in said["Warm-up"]) is negatives
+
+
+def test_noise_of_no_strength_is_explained_as_what_it_is():
+    said = " ".join(in_sentences(compose_settings(["masking=erasing"])))
+    assert "shown instead: zeros." in said
+    assert "noise" not in said
 
 
 def test_a_preview_shows_no_localizer_that_the_recipe_does_not_ask():
