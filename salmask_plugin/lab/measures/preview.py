@@ -43,7 +43,8 @@ def preview(
     given = with_embedded_localizer(overrides)
     found = recipe_rows(rows, given, typed=overrides, config_dir=config_dir, trust=trust)
     count = channels_asked(found[0].settings)
-    paths, images = _some_images(folder, count)
+    paths, images, there = _some_images(folder, count)
+    some = "" if there == len(images) else f", {len(images)} of {there} pictures"
     channels = RGB
     if count != RGB.count:
         # Of these pictures alone: a picture for people, from which nothing is learned.
@@ -63,23 +64,26 @@ def preview(
             [shown(path.stem) for path in paths],
             view_size=settings.view_size,
             seed=settings.seed,
-            title=f"{name}, {placed}",
+            title=f"{name}, {placed}{some}",
             channels=channels,
         )
         yield path, row
 
 
-def _some_images(folder: Path, channels: int) -> tuple[list[Path], list[Any]]:
-    """Up to COUNT images, evenly spread over the folder; an unreadable one is named and skipped."""
+def _some_images(folder: Path, channels: int) -> tuple[list[Path], list[Any], int]:
+    """Up to COUNT images, evenly spread over the folder, and how many it has.
+
+    An unreadable one is named and skipped.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
     found = list_images(folder)
     paths: list[Path] = []
     images: list[Any] = []
-    order = found[:: max(1, len(found) // COUNT)] + found
-    for path in order:
-        if len(images) == COUNT or path in paths:
-            continue
+    spread = [found[place * len(found) // COUNT] for place in range(COUNT)]
+    for path in dict.fromkeys(spread + found):
+        if len(images) == COUNT:
+            break
         try:
             images.append(read_image(path) if channels == RGB.count else read_bands(path, channels))
         except UnreadableImageError as error:
@@ -88,4 +92,4 @@ def _some_images(folder: Path, channels: int) -> tuple[list[Path], list[Any]]:
         paths.append(path)
     if not images:
         raise UserError(f"none of the {len(found)} images in {folder} can be read.")
-    return paths, images
+    return paths, images, len(found)
