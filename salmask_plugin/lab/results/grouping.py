@@ -16,6 +16,8 @@ from salmask_plugin.lab.results.codec import Scalar
 from salmask_plugin.lab.results.record import DataSet, RunRecord
 
 KEY_MOMENTUM = "key_encoder_momentum"
+WITHOUT_RESULT = {"failed": "failed", "stopped": "was stopped early"}
+"""Status of a run that counts nowhere -> what it did."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def group(records: Sequence[RunRecord]) -> tuple[dict[Conditions, list[Group]], 
     runs: dict[Conditions, dict[Setting, dict[int, RunRecord]]] = {}
     for record in sorted(records, key=lambda record: (record.finished_at or "", record.name)):
         if record.status != "finished":
-            what = "failed" if record.status == "failed" else "was stopped early"
+            what = WITHOUT_RESULT[record.status]
             notes.append(f"Run {record.name} {what} and is in no mean.")
             continue
         settings = runs.setdefault(Conditions.of(record), {})

@@ -28,7 +28,7 @@ from salmask_plugin.lab.results.text import VS_BASELINE, grid_of
 HOW_TO_READ = (
     "Accuracies are percentages of the validation images: mean and, in brackets, the sample "
     f"standard deviation over seeds (SD); {NOTHING} where one seed has none or a value is missing.",
-    f"“{VS_BASELINE}” is the difference in percentage points to the unmasked run of the same host, "
+    f"“{VS_BASELINE}” is the difference in percentage points to the baseline of the same host, "
     f"method and training settings, taken seed by seed. Its ± is the {EXPLAINED}; an interval that "
     "holds zero shows nothing. † marks a difference of two means without common seeds.",
     f"“{BELOW_GATE}”: the baseline is hardly better than the untrained encoder; “{AT_CHANCE}”: "

@@ -19,16 +19,18 @@ def summarize_study(records: Sequence[RunRecord], comparison: Comparison) -> lis
     if not records:
         return ["There is no run to report."]
     finished = [record for record in records if record.status == "finished"]
-    failed = len(records) - len(finished)
-    text = f"{_count(len(finished), 'finished run')}"
-    text += f" and {_count(failed, 'failed run')}" if failed else ""
+    counted = [f"{_count(len(finished), 'finished run')}"]
+    for status in ("failed", "stopped"):
+        count = sum(record.status == status for record in records)
+        counted += [_count(count, f"{status} run")] if count else []
+    text = _listed(counted)
     hosts = _listed(sorted({record.host for record in records}))
     methods = _listed(sorted({Setting.of(record).method for record in records}))
     recipes = _listed(sorted({record.recipe for record in records}))
     seeds = sorted({record.seed for record in records})
     paragraphs = [
-        f"{text}: host {hosts}; method {methods}; recipe {recipes} (none = no masking, the "
-        f"baseline); {'seed' if len(seeds) == 1 else 'seeds'} {_listed(list(map(str, seeds)))}."
+        f"{text}: host {hosts}; method {methods}; recipe {recipes} (none = no masking); "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {_listed(list(map(str, seeds)))}."
     ]
     for table in comparison.tables:
         paragraphs += _findings(table)

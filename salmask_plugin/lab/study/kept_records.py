@@ -10,7 +10,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import load_records, write_record
 from salmask_plugin.lab.results.escaping import shown
 from salmask_plugin.lab.results.evidence import RECORDS, TEXT, evidence_page
-from salmask_plugin.lab.results.grouping import unlike_seeds
+from salmask_plugin.lab.results.grouping import WITHOUT_RESULT, unlike_seeds
 from salmask_plugin.lab.results.record import RunRecord
 from salmask_plugin.lab.results.store import read_record, write_atomically
 from salmask_plugin.lab.results.study import row_name
@@ -73,6 +73,9 @@ def keep_records(runs: Path, study: Path) -> None:
     finished = [record for record in loaded.records if record.status == "finished"]
     for problem in loaded.problems:
         print(f"not used: {problem}")
+    for record in loaded.records:
+        if record.status != "finished":
+            print(shown(f"not used: {record.name} {WITHOUT_RESULT[record.status]}"))
     if not finished:
         raise UserError(f"keep={runs} has no finished run in it or below it.")
     newest: dict[Path, RunRecord] = {}

@@ -167,6 +167,12 @@ def test_a_study_whose_runs_all_failed_says_so(make_record, tmp_path):
     assert "out of memory" in text
 
 
+def test_a_run_that_was_stopped_is_not_called_failed(make_record, tmp_path):
+    records = [make_record(name="a", status=status) for status in ("stopped", "failed", "stopped")]
+    text = _Page(write_report(tmp_path, [make_record(), *records]).html.read_text()).text
+    assert "1 finished run, 1 failed run and 2 stopped runs: host" in text
+
+
 def test_the_papers_own_scale_is_not_called_small(make_record, tmp_path):
     data = make_record().data.__class__("imagenet100", 126689, 5000, 100, 224)
     record = make_record(data=data, backbone="resnet50", epochs=200)

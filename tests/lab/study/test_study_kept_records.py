@@ -72,6 +72,17 @@ def test_of_one_setting_the_newest_is_kept(make_record, study, tmp_path, capsys,
     assert read_record(file).warnings == ("again",)
 
 
+def test_what_is_not_kept_is_named(make_record, study, tmp_path, capsys):
+    """A seed that was stopped was missing in the page, and nothing said so."""
+    for seed, status in enumerate(("finished", "stopped", "failed")):
+        write_record(tmp_path / "runs" / status, make_record(seed=seed, status=status))
+    keep_records(tmp_path / "runs", study)
+    assert list(kept(study)) == ["mean-seed0.json"]
+    said = capsys.readouterr().out
+    assert "not used: mean-seed1 was stopped early" in said
+    assert "not used: mean-seed2 failed" in said
+
+
 def test_the_page_has_the_whole_name_of_its_folder(make_record, study, tmp_path, monkeypatch):
     folder = study.parent.rename(tmp_path / "results.2026 b")
     (tmp_path / "results.md").write_text("mine")
