@@ -28,7 +28,7 @@ from salmask_plugin.lab.results.store import (
 from salmask_plugin.lab.runs.folder import RESULT, below_out, keep_settings, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in, is_first_process
 from salmask_plugin.lab.runs.progress import SHORTENING
-from salmask_plugin.lab.runs.recording import change_record, with_results
+from salmask_plugin.lab.runs.recording import change_record, entry_name, with_results
 from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -90,7 +90,7 @@ def _train_once(
         return
     evaluation = replace(evaluation, seconds=time.perf_counter() - started)
     name = settings.choices[kind]
-    _write(kind, name, settings[kind], evaluation, backbone, folder, source)
+    _write(kind, settings, evaluation, backbone, folder, source)
     numbers = (f"{key} {value:.{digits}f}" for key, value in evaluation.metrics.items())
     print(f"{name}: {'  '.join(numbers)}")
     print(f"Written: {', '.join([str(folder / RESULT), *(path.name for path in pictures.draw())])}")
@@ -116,8 +116,7 @@ def _inside(run: Path, kind: str, name: object) -> Path:
 
 def _write(
     kind: str,
-    name: str,
-    node: dict[str, Any],
+    settings: Settings,
     evaluation: Evaluation,
     backbone: PretrainedBackbone,
     folder: Path,
@@ -135,46 +134,41 @@ def _write(
     kept = shortened(content, NAMES_IN_EVALUATION)
     text = json.dumps(kept, indent=2, default=str, allow_nan=False)
     write_atomically(folder / RESULT, (text + "\n").encode())
-    _into_record(kind, name, node, evaluation, source)
+    _into_record(kind, settings, evaluation, source)
 
 
-def _into_record(
-    kind: str, name: str, node: dict[str, Any], evaluation: Evaluation, source: Path
-) -> None:
+def _into_record(kind: str, settings: Settings, evaluation: Evaluation, source: Path) -> None:
     """Add a result to the record of the run that the source is, if it is one."""
     if (source / RECORD_NAME).is_file():
         # What a comparison would have asked for: it finds the result and does not repeat it.
-        options = {key: value for key, value in node.items() if key != "task"}
+        options = {key: value for key, value in settings[kind].items() if key != "task"}
         run = some_settings(source, ASKED)
-        asked = EvaluationRequest(name, kind, options, {}, False, run).asked
+        run = replace(run, values={**run.values, "seed": settings.seed})
+        kept = EvaluationRequest(settings.choices[kind], kind, options, {}, False, run).kept
         # The checkpoint's own statistics, whatever the run's evaluations ask for.
-        asked["reestimate_batch_norm"] = False
-        evaluation = replace(evaluation, settings=dict(shortened(asked)))
+        kept["reestimate_batch_norm"] = False
+        evaluation = replace(evaluation, settings=dict(shortened(kept)))
         change_record(
             source,
-            lambda there: with_results(there, {_entry(kind, name, node, there): evaluation}),
+            lambda there: with_results(there, {_entry(kind, settings, there): evaluation}),
         )
 
 
-def _entry(kind: str, name: str, node: dict[str, Any], record: RunRecord) -> str:
-    """Name a result in the record; one of another kind that is called so stays beside it."""
-    there = record.evaluations.get(name)
-    options = {} if there is None else there.settings.get("options", {})
-    return f"{kind}_{name}" if options and set(options) != set(node) - {"task"} else name
+def _entry(kind: str, settings: Settings, record: RunRecord) -> str:
+    return entry_name(record, settings.choices[kind], kind, settings.seed)
 
 
 def _recorded_again(kind: str, settings: Settings, folder: Path, source: Path) -> None:
     """Bring a finished result into a record that lacks it, as after a kill between the two."""
-    name = settings.choices[kind]
     if not (source / RECORD_NAME).is_file():
         return
     record = read_record(source)
-    if _entry(kind, name, settings[kind], record) in record.evaluations:
+    if _entry(kind, settings, record) in record.evaluations:
         return
     kept = read_object(folder / RESULT)
     known = {key: kept[key] for key in ("metrics", "protocol", "curves", "seconds") if key in kept}
     found: Evaluation = decode(known, Evaluation, str(folder / RESULT))
-    _into_record(kind, name, settings[kind], found, source)
+    _into_record(kind, settings, found, source)
     say(f"It was missing in {source / RECORD_NAME} and is there now.")
 
 

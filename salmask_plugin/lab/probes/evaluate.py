@@ -141,7 +141,7 @@ def evaluated(
         found,
         protocol={**found.protocol, **(shared or {})},
         seconds=seconds,
-        settings=shortened(task.asked),
+        settings=shortened(task.kept),
     )
 
 

@@ -82,8 +82,9 @@ def check_tasks(settings: Settings) -> None:
 
 def is_done(record: RunRecord, task: EvaluationRequest) -> bool:
     """Whether the record holds the task's result under the same settings."""
-    found = record.evaluations.get(task.name)
-    return found is not None and shortened(dict(found.settings)) == shortened(task.asked)
+    found, asked = record.evaluations.get(task.name), shortened(task.asked)
+    kept = {} if found is None else shortened(dict(found.settings))
+    return {key: kept.get(key) for key in asked} == asked
 
 
 def _wanted(name: str, node: dict[str, Any], settings: Settings) -> EvaluationRequest:

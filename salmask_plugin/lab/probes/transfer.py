@@ -28,6 +28,7 @@ from salmask_plugin.lab.results.terminal import filled
 from salmask_plugin.lab.runs.folder import SETTINGS_NAME, below_out, some_settings
 from salmask_plugin.lab.runs.folder_lock import alone_in
 from salmask_plugin.lab.runs.node import check_takes_views
+from salmask_plugin.lab.runs.recording import entry_name
 from salmask_plugin.lab.runs.trained import device_for
 from salmask_plugin.lab.settings.allowed_targets import Trust
 from salmask_plugin.lab.settings.compose import compose_settings
@@ -72,6 +73,9 @@ def transfer(
         _check_channels(backbone, settings)
         check_takes_views(backbone.filtered(), settings.view_size)
         wanted = requested_tasks(settings)
+        if own:
+            named = [entry_name(record, task.name, task.kind, settings.seed) for task in wanted]
+            wanted = [replace(task, name=name) for task, name in zip(wanted, named, strict=True)]
         if only_missing:
             wanted = [task for task in wanted if not is_done(record, task)]
         keep_data_of(folder, wanted)

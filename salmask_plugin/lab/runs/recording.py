@@ -161,6 +161,24 @@ def with_results(record: RunRecord, results: dict[str, Evaluation]) -> RunRecord
     return replace(record, timing=replace(record.timing, evaluation_seconds=seconds))
 
 
+def entry_name(record: RunRecord, name: str, kind: str, seed: int) -> str:
+    """Name a result in a record: one of another kind or seed that is called so stays beside it.
+
+    Args:
+        record: that holds results.
+        name: of the task.
+        kind: of the task.
+        seed: of its training.
+    """
+
+    def is_free(name: str, key: str, value: str | int) -> bool:
+        there = record.evaluations.get(name)
+        return there is None or there.settings.get(key, value) == value
+
+    name = name if is_free(name, "kind", kind) else f"{kind}_{name}"
+    return name if is_free(name, "seed", seed) else f"{name}_seed{seed}"
+
+
 def change_record(
     folder: Path, change: Callable[[RunRecord], RunRecord], first: RunRecord | None = None
 ) -> RunRecord:

@@ -49,3 +49,8 @@ class EvaluationRequest:
             "view_size": self.settings.view_size,
             "reestimate_batch_norm": self.settings.evaluation.get("reestimate_batch_norm", False),
         }
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a record keeps beside the result: what was asked, by which kind of task and seed."""
+        return {**self.asked, "kind": self.kind, "seed": self.settings.seed}

@@ -2,13 +2,16 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from salmask_plugin.lab.downstream.folders import train_once
+from salmask_plugin.lab.probes.tasks import is_done
 from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.lab.results.late_pictures import LatePictures
+from salmask_plugin.lab.settings.evaluation_request import EvaluationRequest
 from salmask_plugin.lab.settings.settings import Settings
 
 FOUND = Evaluation({"abs_rel": 0.25}, {"crop": "garg"}, {"loss": (2.0, 1.5)})
@@ -23,8 +26,8 @@ def run(tmp_path):
     return tmp_path
 
 
-def train(run, work, pictures=None, kind="depth", node=None):
-    values = {"name": None, "seed": 0, kind: node or {"epochs": 1}}
+def train(run, work, pictures=None, kind="depth", node=None, seed=0):
+    values = {"name": None, "seed": seed, kind: node or {"epochs": 1}}
     settings = Settings(values, {kind: "quick"}, ())
     backbone = SimpleNamespace(fingerprint="f" * 64, source="a test")
     train_once(kind, settings, run, backbone, work, pictures=pictures or LatePictures(), digits=3)
@@ -40,10 +43,11 @@ def test_a_result_that_the_record_lacks_is_brought_back(run, capsys):
     assert (first.metrics, first.curves) == (FOUND.metrics, FOUND.curves)
 
 
-def test_results_of_two_kinds_under_one_name_stand_beside_each_other(run):
-    """The second took the first one's place in the record."""
+@pytest.mark.parametrize("options", ["steps", "epochs"])
+def test_results_of_two_kinds_under_one_name_stand_beside_each_other(options, run):
+    """The second took the first one's place in the record; their options may be called alike."""
     other = Evaluation({"box_ap": 7.0}, {"detector": "C4"})
-    asked = {"kind": "detection", "node": {"task": "detection", "steps": 2}}
+    asked = {"kind": "detection", "node": {"task": "detection", options: 2}}
     train(run, lambda folder: FOUND)
     for _ in range(2):
         found = train(run, lambda folder: other, **asked)
@@ -52,6 +56,30 @@ def test_results_of_two_kinds_under_one_name_stand_beside_each_other(run):
             "detection_quick": other.metrics,
         }
     assert train(run, None) == found
+
+
+def test_results_of_two_seeds_stand_beside_each_other(run):
+    """Those of the second seed took the first one's place, in a record that named none."""
+    second = Evaluation({"abs_rel": 0.5}, {"crop": "garg"})
+    train(run, lambda folder: FOUND)
+    for _ in range(2):
+        found = train(run, lambda folder: second, seed=3)
+        assert {
+            name: (dict(there.metrics), there.settings["seed"]) for name, there in found.items()
+        } == {
+            "quick": (FOUND.metrics, 0),
+            "quick_seed3": (second.metrics, 3),
+        }
+    assert train(run, None) == found
+
+
+def test_what_a_comparison_asks_for_is_found_under_its_name(run):
+    train(run, lambda folder: FOUND)
+    settings = Settings({"view_size": 32, "evaluation": {}, "seed": 0}, {}, ())
+    asked = EvaluationRequest("quick", "depth", {"epochs": 1}, {}, False, settings)
+    assert is_done(read_record(run), asked)
+    assert not is_done(read_record(run), replace(asked, options={"epochs": 2}))
+    assert not is_done(read_record(run), replace(asked, name="other"))
 
 
 def test_statistics_that_were_not_made_anew_are_not_said_to_be(run):

@@ -11,8 +11,9 @@ import torchvision
 from salmask_plugin.cli.main import main
 from salmask_plugin.encoders import load_backbone
 from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.probes import transfer as transfers
 from salmask_plugin.lab.probes.transfer import asked_filter
-from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.results import DataSet, Evaluation, RunRecord, read_record, write_record
 from salmask_plugin.lab.runs import folder_lock
 
 TINY = [
@@ -178,3 +179,25 @@ def test_a_task_that_diverges_says_so_and_the_results_before_it_stay(checkpoint,
     assert "evaluation.finetune has no result" in told
     assert "learning_rate=1e+30" in told
     assert list(read_record(tmp_path / "someones-generated").evaluations) == ["knn"]
+
+
+def test_a_run_keeps_the_results_of_every_seed(checkpoint, tmp_path, monkeypatch):
+    """Those of the second took the first one's place, and --only-missing found them done."""
+    data = DataSet("set", 8, 8, 2, 32)
+    write_record(tmp_path, RunRecord("one", "lightly", "mocov2", "none", 0, data, "small", 1, 2))
+    (tmp_path / "settings.json").write_text('{"values": {"view_size": 32}, "choices": {}}')
+    backbone = load_backbone(checkpoint)
+    monkeypatch.setattr(transfers, "load_backbone", lambda *given, **named: backbone)
+    monkeypatch.setattr(
+        transfers,
+        "evaluated",
+        lambda task, backbone: Evaluation({"value": task.settings.seed}, settings=task.kept),
+    )
+    asked = [str(tmp_path), *TINY, "evaluation.tasks=[knn]"]
+    for seed in (0, 1, 1, 0):
+        assert main(["transfer", "--only-missing", *asked, f"seed={seed}"]) == 0
+    found = read_record(tmp_path).evaluations
+    assert {name: there.metrics["value"] for name, there in found.items()} == {
+        "generated/knn": 0,
+        "generated/knn_seed1": 1,
+    }
