@@ -27,9 +27,9 @@ def needs_of(localizer: Any) -> Needs:
 def innermost(localizer: Any) -> Any:
     """Return the localizer that makes the maps: this one, or the one that it asks.
 
-    One that rearranges another's maps has it as its attribute ``localizer``.
+    One that rearranges another's maps has a method ``rearranged`` and the other as ``localizer``.
     """
-    while not isinstance(localizer, partial) and hasattr(localizer, "localizer"):
+    while hasattr(localizer, "rearranged"):
         localizer = localizer.localizer
     return localizer
 
