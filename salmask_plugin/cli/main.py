@@ -121,7 +121,10 @@ def build_parser() -> argparse.ArgumentParser:
         for flag, arguments in FLAGS.get(name, {}).items():
             command.add_argument(flag, **arguments)
         if name not in NO_SETTINGS:
-            command.add_argument("overrides", nargs="*", help=OVERRIDES_HELP, metavar="key=value")
+            # Without a default of its own argparse calls it required, where a folder is missing.
+            command.add_argument(
+                "overrides", nargs="*", default=[], help=OVERRIDES_HELP, metavar="key=value"
+            )
             command.add_argument("-m", "--multirun", action=NoMultirun, help=argparse.SUPPRESS)
             command.add_argument("--config-dir", help="a folder with your own configuration groups")
             command.add_argument(

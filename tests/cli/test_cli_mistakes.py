@@ -190,3 +190,13 @@ def test_completion_without_shtab_says_what_to_install(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["--print-completion", "zsh"])
     assert "--print-completion needs shtab: pip install shtab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["preview", "evaluate", "cache"])
+def test_settings_are_not_said_to_be_required(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name])
+    assert capsys.readouterr().err.endswith("the following arguments are required: folder\n")
+    assert build_parser().parse_args([name, "runs/mine"]).overrides == []
+    given = build_parser().parse_args([name, "a=1", "--debug", "b=2", "c=3"])
+    assert (given.folder, given.overrides) == ("a=1", ["b=2", "c=3"])

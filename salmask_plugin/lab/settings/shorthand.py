@@ -58,8 +58,14 @@ def folder_as_data(overrides: Sequence[str]) -> list[str]:
 
 
 def is_path(text: str) -> bool:
-    """Whether what was typed among settings can only be a path: no ``key=value``, no ``~key``."""
-    return "=" not in text and not (text.startswith("~") and not text.startswith("~/"))
+    """Whether what was typed among settings can only be a path.
+
+    It is no ``key=value`` and no ``~key``; a folder ``photos/lr=0.1`` that is there is none either.
+    """
+    before, equals, _ = text.partition("=")
+    if equals:
+        return "/" in before and Path(text).expanduser().is_dir()
+    return not text.startswith("~") or text.startswith("~/")
 
 
 def check_data_is_named(overrides: Sequence[str], *, config_dir: str | None = None) -> None:

@@ -11,6 +11,7 @@ from salmask_plugin.lab.probes.pictures import checked_data
 from salmask_plugin.lab.runs.build import build_splits
 from salmask_plugin.lab.runs.folder import default_name
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.shorthand import check_data_is_named
 
 
 def test_flat_and_nested_pictures_are_all_learned_from(tmp_path, save_picture, reds):
@@ -119,6 +120,17 @@ def test_evaluations_alone_say_that_labels_are_missing(tmp_path, save_picture):
 def test_pictures_named_twice(more, tmp_path):
     with pytest.raises(UserError, match="the pictures are named twice"):
         compose_settings([str(tmp_path), more])
+
+
+def test_a_folder_with_an_equals_sign_in_its_name(tmp_path, save_picture, monkeypatch):
+    folder = tmp_path / "photos" / "my lr=0.1, é"
+    save_picture(folder / "x.png", 1)
+    monkeypatch.chdir(tmp_path)
+    for typed in (str(folder), "photos/my lr=0.1, é"):
+        check_data_is_named([typed])
+        assert compose_settings([typed])["data"]["root"] == typed
+    with pytest.raises(UserError, match="no data set is named"):
+        check_data_is_named(["trainer.max_epochs=1", "photos/nowhere=1"])
 
 
 def test_a_path_that_leads_nowhere(tmp_path):
