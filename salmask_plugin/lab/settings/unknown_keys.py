@@ -26,7 +26,7 @@ def unknown_setting(
     listed = f". There are {', '.join(siblings)}" if few else ""
     return (
         f"'{path}' is no setting{where}{'. Nearest: ' + ', '.join(near) if near else ''}{listed}. "
-        "Unknown keys are errors; `salmask explain` prints the settings that exist."
+        "Unknown keys are errors; `salmask explain --all` prints those of a run."
     )
 
 
