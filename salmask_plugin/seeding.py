@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import torch
 
@@ -22,9 +24,14 @@ def step_generator(
         device: where the draws are made, that of the views; draws on different devices differ.
 
     Raises:
-        ValueError: if seed, rank or step is negative, or 2**64 or more.
+        ValueError: if seed, rank or step is no whole number, negative, or 2**64 or more.
     """
     place = {"seed": seed, "rank": rank, "step": step}
+    for name, value in place.items():
+        try:
+            place[name] = operator.index(value)  # of a counter that is a tensor or NumPy's, too
+        except TypeError:
+            raise ValueError(f"{name}={value!r} must be a whole number.") from None
     for name, value in place.items():
         if value < 0:
             raise ValueError(f"{name}={value} must be at least 0.")

@@ -44,6 +44,17 @@ def test_negative_arguments_are_errors(place):
         step_generator(*place)
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, np.int64, np.int32, np.uint8])
+def test_a_counter_of_another_kind_is_the_number_that_it_holds(kind):
+    assert first_draw(kind(1), kind(2), kind(77)) == first_draw(1, 2, 77)
+
+
+@pytest.mark.parametrize("step", [3.0, "3", torch.tensor(3.0), None, torch.tensor([3, 4])])
+def test_what_is_no_whole_number_is_an_error(step):
+    with pytest.raises(ValueError, match=r"step=.* must be a whole number"):
+        step_generator(0, 0, step)
+
+
 def test_numbers_of_two_words_are_no_other_place():
     """2**32 is the words (0, 1): a seed of that was rank 1 of seed 0."""
     places = [(2**32, 0, 0), (0, 2**32, 0), (0, 0, 2**32), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
