@@ -9,12 +9,17 @@ from salmask_plugin.masking import SaliencyMasking
 
 
 def check_masking(masking: Any) -> None:
-    """Raise ValueError unless it is a whole recipe, a SaliencyMasking."""
+    """Raise ValueError unless it is a recipe, a SaliencyMasking, and of one part at least."""
     if not isinstance(masking, SaliencyMasking):
         given = masking.__name__ if isinstance(masking, type) else type(masking).__name__
         raise ValueError(
             f"masking={given}(...) must be a SaliencyMasking, such as SaliencyMasking(localizer, "
             "query=Masking(GridMask(), MeanFill()))."
+        )
+    if masking.query is None and masking.negative is None and masking.view_filter is None:
+        raise ValueError(
+            "masking=SaliencyMasking(...) does nothing: give it query=Masking(GridMask(), "
+            "MeanFill()), negative=... or view_filter=...; the baseline is masking=None."
         )
 
 

@@ -8,6 +8,8 @@ import torch
 
 from salmask_plugin.types import Images, PixelMask, Saliency
 
+FEATURES = "SCDALocalizer(network) makes such maps of the features of a FrozenNetwork"
+
 
 def check_generator(generator: torch.Generator | None, images: Images) -> None:
     """Raise ValueError unless the generator draws where the images are."""
@@ -22,11 +24,14 @@ def check_generator(generator: torch.Generator | None, images: Images) -> None:
 
 def check_one_each(saliency: Saliency, images: Images, argument: str) -> None:
     """Raise ValueError unless there is one map per image: a single one would serve all unseen."""
-    if saliency.ndim != 3 or len(saliency) != len(images):
-        raise ValueError(
-            f"{argument} has shape {tuple(saliency.shape)}; for {len(images)} images it must be "
-            f"({len(images)}, h, w)."
-        )
+    is_array = isinstance(saliency, torch.Tensor)
+    if is_array and saliency.ndim == 3 and len(saliency) == len(images):
+        return
+    found = f"has shape {tuple(saliency.shape)}" if is_array else f"is a {type(saliency).__name__}"
+    remedy = "" if is_array and saliency.ndim == 3 else f"; {FEATURES}"
+    raise ValueError(
+        f"{argument} {found}; for {len(images)} images it must be ({len(images)}, h, w){remedy}."
+    )
 
 
 def check_mask(mask: PixelMask, images: Images) -> None:

@@ -365,6 +365,22 @@ def test_what_is_no_batch_of_views_is_an_error(make_images, generator, view_filt
         HighPassFilter(3, 1.0)(images)
 
 
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (torch.rand(8, 16, 7, 7), r"has shape \(8, 16, 7, 7\)"),
+        (torch.rand(8, 1000), r"has shape \(8, 1000\)"),
+        ({"out": torch.rand(8, 7, 7)}, "is a dict"),
+    ],
+)
+def test_a_network_in_the_place_of_a_localizer_is_told_what_makes_maps(
+    make_images, generator, returned, words
+):
+    masking = SaliencyMasking(lambda images: returned, QUERY)
+    with pytest.raises(ValueError, match=rf"returned {words}; .*; SCDALocalizer\(network\) makes"):
+        masking(make_images(4), make_images(4), generator)
+
+
 def test_one_map_does_not_serve_many_views(make_images, make_saliency, generator):
     images, maps = make_images(4), make_saliency(4)
     for parts in ({"query": QUERY}, {"negative": NEGATIVE}):

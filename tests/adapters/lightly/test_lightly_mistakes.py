@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-from salmask_plugin import GridMask, Masking, MeanFill
+from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, UniformLocalizer
 from salmask_plugin.adapters.lightly import (
     ADIOSSimCLR,
     MaskedMoCoV2,
@@ -114,6 +114,17 @@ def test_a_part_where_the_whole_recipe_belongs(given: Any) -> None:
         lambda: SaliencyMaskingCallback(given, query_index=0),
     ):
         with pytest.raises(ValueError, match=r"masking=\w+\(...\) must be a SaliencyMasking, such"):
+            build()
+
+
+def test_a_recipe_of_no_part_masks_nothing_and_is_refused() -> None:
+    inert = SaliencyMasking(UniformLocalizer())
+    for build in (
+        lambda: module(masking=inert),
+        lambda: module(MaskedSimCLR, masking=inert),
+        lambda: SaliencyMaskingCallback(inert, query_index=0),
+    ):
+        with pytest.raises(ValueError, match=r"does nothing: give it query=Masking.*masking=None"):
             build()
 
 
