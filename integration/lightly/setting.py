@@ -48,6 +48,9 @@ def load(chosen: Setting, transform: Callable[[Any], Any]) -> DataLoader[Any]:
         dataset: Any = torchvision.datasets.FakeData(chosen.count, shape, 3, transform)
     else:
         dataset = torchvision.datasets.ImageFolder(chosen.images, transform)
+    if len(dataset) < chosen.batch_size:
+        few = f"{len(dataset)} images make no batch of {chosen.batch_size}"
+        raise SystemExit(f"{few}: use a smaller --batch-size.")
     return DataLoader(
         dataset,
         batch_size=chosen.batch_size,

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 HERE = Path(__file__).parent
 TINY = [
@@ -31,6 +32,17 @@ pytestmark = [
 def test_the_example_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(HERE))
     assert math.isfinite(importlib.import_module(name).main(TINY))
+
+
+def test_a_folder_of_few_pictures_is_told_which_word_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (40, 40)).save(tmp_path / name / "one.png")
+    monkeypatch.syspath_prepend(str(HERE))
+    with pytest.raises(SystemExit, match="2 images make no batch of 8: use a smaller"):
+        importlib.import_module("callback_lightning").main([*TINY, f"--images={tmp_path}"])
 
 
 def test_the_method_has_the_form_of_lightlys_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
