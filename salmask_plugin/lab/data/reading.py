@@ -20,6 +20,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 Everything else that PIL knows is no picture here: EPS, for one, is a program that Ghostscript runs.
 """
+CANNOT_READ = "Cannot read the image"
+"""How an error about a file begins."""
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded: PIL's limit (256 MiB of RGB), an error here, not a warning."""
 
@@ -101,7 +103,7 @@ def read_as(
         if not _is_of_the_file(error):
             raise
         raise UnreadableImageError(
-            f"Cannot read the image '{shown(str(path))}': {_reason(error)}."
+            f"{CANNOT_READ} '{shown(str(path))}': {_reason(error)}."
         ) from error
 
 

@@ -38,7 +38,7 @@ from salmask_plugin.lab.runs.progress import progress_of
 from salmask_plugin.lab.runs.recording import record_of
 from salmask_plugin.lab.runs.refusals import refused_in_words
 from salmask_plugin.lab.runs.stopping import stops_in_words
-from salmask_plugin.lab.runs.unreadable import UnreadableFiles
+from salmask_plugin.lab.runs.unreadable import UnreadableFiles, remedy_named
 from salmask_plugin.lab.settings.explain import explain, in_sentences
 from salmask_plugin.lab.settings.settings import Settings
 
@@ -64,8 +64,9 @@ def pretrain(settings: Settings, folder: Path) -> None:
     # A comparison has said what all its rows depart in.
     said = in_sentences(settings) if of_a_comparison() else whole
     say(filled_lines([*said, *views_said(settings)]), flush=True)
-    splits = build_splits(settings)
-    keep_data(folder, splits)
+    with remedy_named(settings.data):
+        splits = build_splits(settings)
+        keep_data(folder, splits)
     if splits.unlabelled:
         say(f"{len(splits.train):,} pictures without labels: `salmask embed` shows the encoder.")
     parts = build_parts(settings, splits=splits)
@@ -77,6 +78,7 @@ def pretrain(settings: Settings, folder: Path) -> None:
     resumed = resume_point(folder / CHECKPOINTS, keep=keep)
     with (
         expected_warnings(),
+        remedy_named(settings.data),
         refused_in_words(),
         stops_in_words(folder / CHECKPOINTS, trainer),
     ):

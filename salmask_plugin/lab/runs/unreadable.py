@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from salmask_plugin.lab.data import ImageSplits, unreadable_files
+from salmask_plugin.lab.data.reading import CANNOT_READ
 from salmask_plugin.lab.data.text_files import shown
+from salmask_plugin.lab.errors import UserError
+
+REMEDY = "data.on_unreadable=skip leaves such files out, =replace takes another picture instead"
+
+
+@contextmanager
+def remedy_named(data: Mapping[str, Any]) -> Iterator[None]:
+    """Say how to go on where a file ends the run, if the data set has a setting for it.
+
+    Args:
+        data: its node.
+
+    Raises:
+        ValueError: for a file that cannot be read, in words.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "on_unreadable" in data and str(error).startswith(CANNOT_READ):
+            raise UserError(f"{error} {REMEDY}.") from error
+        raise
 
 
 class UnreadableFiles(pl.Callback):

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from salmask_plugin.cli.main import main
+from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.results import read_record
+from salmask_plugin.lab.runs.unreadable import remedy_named
 
 TINY = [
     "backbone=small",
@@ -67,3 +69,28 @@ def test_own_pictures_with_own_masks(photos, capsys, tmp_path):
     assert problem.count("\n") == 1
     assert main(["embed", str(run), photos, "embedded"]) == 0
     assert "Pictures: 8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named_with_the_setting_that_goes_on(
+    photos, capsys, tmp_path, workers
+):
+    bad = tmp_path / photos / "IMG 3.jpg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    own = ("masking", "localizer")
+    given = [text for text in TINY if not text.startswith(own)]
+    given += ["masking=random", photos, f"out={tmp_path / 'runs'}", f"loader.workers={workers}"]
+    assert main(["pretrain", *given]) == 2
+    said = capsys.readouterr().err
+    assert "Cannot read the image 'my photos/IMG 3.jpg': " in said
+    assert "data.on_unreadable=skip leaves such files out" in said
+    assert main(["pretrain", *given, "data.on_unreadable=skip"]) == 0
+
+
+def test_no_setting_is_named_that_the_data_set_does_not_have():
+    has = {"on_unreadable": "raise"}
+    with pytest.raises(UserError, match=r"'x.png'\. data\.on_unreadable=skip"), remedy_named(has):
+        raise ValueError("Cannot read the image 'x.png'.")
+    for words, data in (("Cannot read the image 'x.png'.", {}), ("x", has)):
+        with pytest.raises(ValueError, match=f"^{words}$"), remedy_named(data):
+            raise ValueError(words)
