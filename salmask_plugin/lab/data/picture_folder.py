@@ -9,7 +9,11 @@ from salmask_plugin.lab.data.channels import RGB, ChannelsError, chosen_channels
 from salmask_plugin.lab.data.files import ImageFiles, OnUnreadable
 from salmask_plugin.lab.data.folders import existing_folder, image_folder, list_images
 from salmask_plugin.lab.data.mask_files import mask_files
-from salmask_plugin.lab.data.split_folders import UnlabelledError, split_folders
+from salmask_plugin.lab.data.split_folders import (
+    UnlabelledError,
+    refuse_splits_below,
+    split_folders,
+)
 from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, limited
 
 
@@ -49,8 +53,9 @@ def picture_folder(
 
     Raises:
         ValueError: if the folder is missing or has no picture, its folders look like splits of
-            other names, whose test pictures would be learned from, a link leads in a circle or to
-            pictures that are read anyway, a picture has no mask, or an argument is out of range.
+            other names, or those further below like splits, whose test pictures would be learned
+            from, a link leads in a circle or to pictures that are read anyway, a picture has no
+            mask, or an argument is out of range.
     """
     folder = existing_folder(root)
     learned, held_out = split_folders(folder)
@@ -98,6 +103,7 @@ def _all_pictures(
 ) -> tuple[ImageFiles, bool]:
     """Return every picture to learn from, and whether they have masks."""
     paths = list_images(learned)
+    refuse_splits_below(paths, learned)
     found = None if masks is None else mask_files(paths, folder, masks, channels)
     labels = [0] * len(paths)
     return ImageFiles(paths, labels, on_unreadable, masks=found, channels=channels), bool(found)

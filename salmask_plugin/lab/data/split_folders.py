@@ -65,6 +65,26 @@ def split_folders(root: Path, classes: Collection[str] = ()) -> tuple[Path, Path
     return (train if train.is_dir() else root), None
 
 
+def refuse_splits_below(pictures: Collection[Path], root: Path) -> None:
+    """Raise ValueError if pictures to learn from lie in a split ``train`` and in one beside it.
+
+    Args:
+        pictures: all that are learned from.
+        root: a folder above them.
+    """
+    splits: dict[Path, set[str]] = {}
+    for folder in {place for path in pictures for place in path.relative_to(root).parents}:
+        if _LIKE_A_SPLIT.fullmatch(folder.name):
+            splits.setdefault(folder.parent, set()).add(folder.name)
+    for place, names in sorted(splits.items()):
+        tests = sorted(name for name in names if not name.lower().startswith("train"))
+        if tests and len(tests) < len(names):
+            raise ValueError(
+                f"'{root / place}' has splits, {some_of(sorted(names))}: the pictures of "
+                f"{some_of(tests)} would be learned from. Name that folder, or one of its splits."
+            )
+
+
 def _has_classes(folder: Path) -> bool:
     return any(has_images(folder / name) for name in subfolders(folder))
 

@@ -122,6 +122,27 @@ def test_pictures_named_twice(more, tmp_path):
         compose_settings([str(tmp_path), more])
 
 
+@pytest.mark.parametrize("place", ["imagenette", "mvtec/bottle", "a/b/c"])
+@pytest.mark.parametrize("other", ["val", "test", "validation", "Test"])
+def test_test_pictures_of_splits_further_below_are_not_learned_from(
+    tmp_path, save_picture, place, other
+):
+    for split in ("train", other):
+        for name in ("cat", "dog"):
+            save_picture(tmp_path / place / split / name / "x.png", 1)
+    save_picture(tmp_path / "beside" / "x.png", 1)
+    words = rf"/{place}' has splits, .*: the pictures of '{other}' would be learned from\. Name"
+    with pytest.raises(ValueError, match=words):
+        picture_folder(tmp_path)
+    assert len(picture_folder(tmp_path / place / "train").train) == 2
+
+
+def test_folders_that_are_called_like_one_split_are_learned_from(tmp_path, save_picture):
+    for name in ("vehicles/train", "vehicles/bus", "years/train2017", "years/train2018", "x/test"):
+        save_picture(tmp_path / name / "x.png", 1)
+    assert len(picture_folder(tmp_path).train) == 5
+
+
 def test_a_folder_with_an_equals_sign_in_its_name(tmp_path, save_picture, monkeypatch):
     folder = tmp_path / "photos" / "my lr=0.1, é"
     save_picture(folder / "x.png", 1)
