@@ -182,7 +182,7 @@ def build_data(
     masks = masking is not None and needs_of(masking.localizer) == "object masks"
     cached = None if masking is None else cached_localizer(masking.localizer)
     if masks and not splits.has_masks:
-        raise UserError(f"localizer=given needs images with masks; {splits.name} has none.")
+        raise UserError(f"localizer=given needs masks; {splits.name} has none: data.masks=FOLDER?")
     if settings.loader.batch_size < 2:
         raise UserError(
             f"loader.batch_size={settings.loader.batch_size} must be at least 2: batch "
