@@ -61,7 +61,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "evaluate": (
         "salmask evaluate runs/mine",
-        "salmask evaluate runs/mine evaluation.tasks=[knn] --only-missing",
+        "salmask evaluate runs/mine 'evaluation.tasks=[knn]' --only-missing",
     ),
     "transfer": (
         "salmask transfer moco_v2.pth data=flowers102 data.root=data/flowers",
