@@ -235,10 +235,10 @@ def test_other_methods(build, batch, method):
     "method",
     [
         *("all4one", "barlow_twins", "deepclusterv2", "dino", "mocov3", "nnbyol", "nnclr"),
-        *("nnsiam", "ressl", "supcon", "swav", "vibcreg", "vicreg"),
+        *("nnsiam", "ressl", "simsiam", "supcon", "swav", "vibcreg", "vicreg"),
     ],
 )
-def test_every_other_two_view_method(build, batch, method):
+def test_every_other_two_view_method(build, batch, method, tmp_path):
     from lightning.pytorch import Trainer
     from torch.utils.data import DataLoader
 
@@ -259,6 +259,9 @@ def test_every_other_two_view_method(build, batch, method):
     trainer.fit(model, DataLoader(items, batch_size=BATCH))
     assert not torch.equal(online[0], batch[1][0])
     assert float(trainer.callback_metrics["mask_ratio"]) > 0.02
+    # As solo-learn's linear evaluation and Lightning's resume load it.
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["salmask"]["batches_seen"] == 1
 
 
 def test_a_vit_is_built_as_for_the_hosts_own_method(solo):

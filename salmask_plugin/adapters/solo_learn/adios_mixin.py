@@ -14,7 +14,7 @@ from salmask_plugin.adapters.solo_learn.adios_settings import OcclusionSettings
 from salmask_plugin.adapters.solo_learn.config_check import view_size
 from salmask_plugin.adapters.solo_learn.masking_in_words import describe_occlusion
 from salmask_plugin.adapters.solo_learn.one_view import one_view
-from salmask_plugin.adapters.solo_learn.resume import batches_seen
+from salmask_plugin.adapters.solo_learn.resume import batches_seen, remember
 from salmask_plugin.adios.accumulation import Term, frozen
 from salmask_plugin.adios.game import statistics
 from salmask_plugin.adios.players import player_optimizer
@@ -171,11 +171,7 @@ class OcclusionMixin:
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what an exact and honest resume needs beside weights and optimisers."""
         super().on_save_checkpoint(checkpoint)  # type: ignore[misc]
-        checkpoint["salmask"] = {
-            "settings": self.salmask.plain(),
-            "batches_seen": self._batches_seen,
-            "localizer_trained_on": "none",
-        }
+        remember(checkpoint, self.salmask.plain(), self._batches_seen, "none")
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on counting batches where the checkpoint stopped.

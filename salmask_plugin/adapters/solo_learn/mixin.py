@@ -21,7 +21,7 @@ from salmask_plugin.adapters.solo_learn.localizer import (
 )
 from salmask_plugin.adapters.solo_learn.masking_in_words import describe
 from salmask_plugin.adapters.solo_learn.parts_by_name import build_masking
-from salmask_plugin.adapters.solo_learn.resume import batches_seen
+from salmask_plugin.adapters.solo_learn.resume import batches_seen, remember
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
@@ -190,11 +190,8 @@ class SaliencyMaskingMixin:
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what an exact and honest resume needs."""
         super().on_save_checkpoint(checkpoint)  # type: ignore[misc]
-        checkpoint["salmask"] = {
-            "settings": self.salmask.plain(),
-            "batches_seen": self._batches_seen,
-            "localizer_trained_on": trained_on(self.masking.localizer),
-        }
+        source = trained_on(self.masking.localizer)
+        remember(checkpoint, self.salmask.plain(), self._batches_seen, source)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on counting batches where the checkpoint stopped.

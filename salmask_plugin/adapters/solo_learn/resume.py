@@ -6,6 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def remember(
+    checkpoint: dict[str, Any], settings: Mapping[str, Any], batches: int, trained_on: str
+) -> None:
+    """Put into a checkpoint what :func:`batches_seen` asks for, and leave nothing but plain values.
+
+    Where a part of a method has a constant learning rate (SimSiam's predictor), solo-learn replaces
+    the scheduler's ``get_lr``, whose state then holds a function: torch would not load the file
+    again, neither for solo-learn's linear evaluation nor for a resume. The live scheduler keeps it.
+
+    Args:
+        checkpoint: Lightning's, complete.
+        settings: of the masking, as plain values.
+        batches: that the run has seen.
+        trained_on: what the localizer has learned from.
+    """
+    for state in checkpoint.get("lr_schedulers", ()):
+        state.pop("get_lr", None)
+    checkpoint["salmask"] = {
+        "settings": dict(settings),
+        "batches_seen": batches,
+        "localizer_trained_on": trained_on,
+    }
+
+
 def batches_seen(checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     """Return the training batches a checkpoint has seen, if it was trained with these settings.
 

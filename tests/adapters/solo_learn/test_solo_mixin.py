@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -286,6 +287,16 @@ def test_steps_differ_and_a_resumed_run_goes_on(batch):
     again = inputs_of(resumed.backbone)
     resumed.training_step(batch, 0)
     assert torch.equal(again[0], seen[4])
+
+
+def test_checkpoints_hold_no_function_that_torch_would_not_load(batch, tmp_path):
+    """solo-learn's SimSiam gives its scheduler another ``get_lr``, which is part of the state."""
+    states = [{"last_epoch": 3, "get_lr": partial(print)}, {"last_epoch": 4}]
+    checkpoint = {"lr_schedulers": states}
+    make().on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    kept = torch.load(tmp_path / "x.ckpt", weights_only=True)["lr_schedulers"]
+    assert kept == [{"last_epoch": 3}, {"last_epoch": 4}]
 
 
 def test_refuses_to_resume_other_masking(batch):
