@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         raise SystemExit(USAGE)
     script = find_script(arguments[0])
+    if script.name == "main_umap.py" and not torch.cuda.is_available():
+        raise SystemExit("salmask: main_umap.py asks for cuda:0, and there is no CUDA device.")
     sys.argv = [str(script), *arguments[1:]]
     sys.path.insert(0, str(script.parent))
     from salmask_plugin.adapters.solo_learn import register
