@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -153,14 +154,25 @@ def _of_run(folder: Path, file: Path) -> Source:
 
 def _of_solo_learn(folder: Path, file: Path) -> Source:
     arguments = read_object(folder / ARGUMENTS, SOLO_LEARN)
+    # A filter is a buffer of the backbone there, and comes with the weights.
+    return Source(file, "solo-learn", solo_learn_architecture(arguments) or None)
+
+
+def solo_learn_architecture(arguments: Mapping[str, Any]) -> str:
+    """Return our name of the encoder of a solo-learn run, its filter aside; "" where unsaid.
+
+    solo-learn gives a ResNet another stem on CIFAR, and the same name.
+
+    Args:
+        arguments: as in its ``args.json``.
+    """
     name = str((arguments.get("backbone") or {}).get("name", ""))
     data = arguments.get("data") or {}
     base, _, rest = name.partition("_")
     if base not in RESNETS:
-        return Source(file, "solo-learn", name or None)
+        return name
     small = data.get("dataset") in ("cifar10", "cifar100") or rest.startswith("cifar")
-    # A filter is a buffer of the backbone there, and comes with the weights.
-    return Source(file, "solo-learn", base + (CIFAR_SOLO if small else ""))
+    return base + (CIFAR_SOLO if small else "")
 
 
 def _of_export(description: Path, file: Path) -> Source | None:

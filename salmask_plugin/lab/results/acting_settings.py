@@ -58,7 +58,10 @@ BEFORE: dict[str, Scalar] = {
     "method.positive_in_denominator": True,
 }
 """What runs did before there was a choice; a node that says nothing of it is such a run's."""
-OF_THE_RECIPE = ("masking.", "crops.", "salmask.", "localizer_size", "method._target_")
+OF_THE_RECIPE = (
+    *("masking.", "crops.", "salmask.", "localizer_size", "method._target_"),
+    "backbone.kwargs.highpass_",  # solo-learn's backbones hold the recipe's filter
+)
 """Settings that rows differ in by intent: a baseline need not share them."""
 OF_THE_METHOD = ("method.", "method_kwargs.")
 """Settings that a baseline shares where it has them: another occluder has others."""
@@ -76,6 +79,9 @@ def acting(record: RunRecord) -> Items:
         and name.rpartition(".")[2] not in PLACES
         and name.removeprefix("salmask.") not in record.masking  # said there
     }
+    if record.host == "solo-learn" and "backbone.name" in found:
+        # The filter's own settings stand beside it.
+        found["backbone.name"] = str(found["backbone.name"]).removesuffix("_highpass")
     if record.localizer == "none":
         found.pop("localizer_size", None)  # nobody looks at views of that size
     for name, value in BEFORE.items():

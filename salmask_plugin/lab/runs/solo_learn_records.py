@@ -21,6 +21,7 @@ from salmask_plugin.adapters.solo_learn.arguments import (
     PRETRAIN,
     read_arguments,
 )
+from salmask_plugin.encoders.sources import solo_learn_architecture
 from salmask_plugin.json_files import check_shape
 from salmask_plugin.lab.results import Evaluation, RunRecord, Timing, environment
 from salmask_plugin.lab.runs.solo_learn_curves import first_epoch, log_folder, read_curves
@@ -72,7 +73,7 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
         recipe=str(settings.get("recipe", "none")),
         seed=int(arguments["seed"]),
         data=data_of(arguments),
-        backbone=str(arguments["backbone"]["name"]),
+        backbone=solo_learn_architecture(arguments),
         epochs=epochs,
         batch_size=_batch_size(arguments),
         localizer=str(settings["localizer"]) if masked or hard else "none",
@@ -177,8 +178,7 @@ def _trained_on(checkpoint: Path) -> str:
 
 
 def _batch_size(arguments: Mapping[str, Any]) -> int:
-    # solo-learn's own count of processes: the length of devices, a list or a string such as "02".
-    processes = len(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
+    processes = _devices(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
     batches = int(arguments.get("accumulate_grad_batches") or 1)
     return int(arguments["optimizer"]["batch_size"]) * processes * batches
 
@@ -197,3 +197,12 @@ def _plain(
         for key, value in flat.items()
         if value is not None and key not in leave
     }
+def _devices(said: str | list[Any]) -> int:
+    """Their number as Lightning reads it; solo-learn's learning rate is scaled by the length."""
+    if isinstance(said, str) and said.isdecimal():
+        return int(said)
+    if isinstance(said, str) and "," in said:
+        return len([part for part in said.split(",") if part.strip()])
+    return len(said)
+
+

@@ -175,3 +175,20 @@ def test_solo_learns_runs_are_told_apart_likewise(make_record):
     ]
     (table,) = compare(records).tables
     assert sorted(len(row.runs) for row in table.rows) == [1, 2]
+
+
+def test_solo_learns_filter_is_the_recipes_and_no_other_encoder(make_record):
+    """The baseline's backbone has another name there, and no kernel."""
+    own = {"host": "solo-learn", "method": "simclr"}
+    kernel = {"highpass_kernel_size": 11, "highpass_sigma": 5.0}
+    filtered = {"backbone": {"name": "resnet18_highpass", "kwargs": kernel}}
+    row = make_record("highpass", knn=0.3, config=filtered, **own)
+    plain = make_record(
+        "none", knn=0.1, config={"backbone": {"name": "resnet18", "kwargs": {}}}, **own
+    )
+    (table,) = compare([plain, row]).tables
+    (difference,) = table.rows[1].differences.values()
+    assert difference.mean == pytest.approx(0.2)
+    other = make_record("none", config={"backbone": {"name": "resnet18_cifar"}}, **own)
+    (table,) = compare([other, row]).tables
+    assert not table.rows[1].differences

@@ -309,3 +309,29 @@ def test_the_command_writes_a_record_that_can_be_read(runs, tmp_path, capsys):
 def test_the_batch_is_that_of_an_optimizer_step(batches, expected):
     arguments = {"devices": "02", "optimizer": {"batch_size": 8}}
     assert _batch_size(arguments | {"accumulate_grad_batches": batches}) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "processes"),
+    [("1", 1), ("2", 2), ("02", 2), ("0,1", 2), ("0,", 1), ([0], 1), ([2, 3], 2)],
+)
+def test_devices_are_counted_as_lightning_reads_them(devices, processes):
+    arguments = {"devices": devices, "optimizer": {"batch_size": 8}}
+    assert _batch_size(arguments) == 8 * processes
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "encoder"),
+    [
+        ("resnet18", "custom", "resnet18"),
+        ("resnet18", "cifar10", "resnet18_cifar_solo"),
+        ("resnet18_cifar", "custom", "resnet18_cifar_solo"),
+        ("resnet50_highpass", "custom", "resnet50"),
+        ("resnet50_highpass", "cifar100", "resnet50_cifar_solo"),
+        ("convnext_tiny", "custom", "convnext_tiny"),
+    ],
+)
+def test_the_encoder_is_named_as_it_is_built(runs, name, dataset, encoder):
+    pretrain, _ = runs()
+    edit(pretrain, data={"dataset": dataset, "num_classes": 2}, backbone={"name": name})
+    assert record_run(pretrain).backbone == encoder
