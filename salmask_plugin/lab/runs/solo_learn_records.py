@@ -26,7 +26,7 @@ from salmask_plugin.json_files import check_shape
 from salmask_plugin.lab.results import Evaluation, RunRecord, Timing, environment
 from salmask_plugin.lab.runs.solo_learn_curves import first_epoch, log_folder, read_curves
 from salmask_plugin.lab.runs.solo_learn_data import EVALUATED, data_name, data_of
-from salmask_plugin.localizers.weights import check_stored
+from salmask_plugin.localizers.weights import read_content, read_weights
 
 HISTORY = {
     "train_nce_loss_epoch": "loss",
@@ -114,16 +114,16 @@ def record_run(pretrain: Path, linear: Path | None = None) -> RunRecord:
 
 
 def _linear(run: Path, pretrained: Path, pretraining: Mapping[str, Any]) -> Evaluation:
-    arguments = read_arguments(run, LINEAR)
-    source = Path(arguments["pretrained_feature_extractor"])
-    if source.name != pretrained.name:
-        raise ValueError(f"{run} evaluated {source.name}, not {pretrained.name}.")
+    arguments, checkpoint = read_arguments(run, LINEAR), _checkpoint(run)
     _check_linear(run, arguments, pretraining)
+    if not _same_encoder(checkpoint, pretrained):
+        source = arguments["pretrained_feature_extractor"]
+        raise ValueError(f"{run} evaluated {source}, whose encoder is not that of {pretrained}.")
     curves = read_curves(log_folder(run, arguments))
     missing = [name for name in ("val_acc1", "val_acc5") if not curves.get(name)]
     if missing:
         raise ValueError(f"The curves of {run} have no {' and no '.join(missing)}.")
-    epochs, checkpoint = int(arguments["max_epochs"]), _checkpoint(run)
+    epochs = int(arguments["max_epochs"])
     reached = max(curves["val_acc1"]) + 1
     if reached < epochs and f"-ep={epochs - 1}." not in checkpoint.name:
         raise ValueError(f"{run} was evaluated after {reached} of its {epochs} epochs: no result.")
@@ -168,9 +168,25 @@ def _checkpoint(run: Path) -> Path:
     return files[-1]
 
 
+def _same_encoder(evaluated: Path, pretrained: Path) -> bool:
+    """Whether an evaluation's frozen encoder is the pretraining's.
+
+    Names do not tell: solo-learn numbers the runs of a folder, and another seed's has the same one.
+    """
+    found, wanted = (_encoder(file) for file in (evaluated, pretrained))
+    shared = found.keys() & wanted.keys()
+    return bool(shared) and all(
+        torch.equal(found[name], wanted[name].to(found[name].dtype)) for name in shared
+    )
+
+
+def _encoder(checkpoint: Path) -> dict[str, torch.Tensor]:
+    tensors = read_weights(checkpoint)
+    return {name: value for name, value in tensors.items() if name.startswith("backbone.")}
+
+
 def _trained_on(checkpoint: Path) -> str:
-    check_stored(checkpoint)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    state = read_content(checkpoint)
     kept = state.get("salmask") if isinstance(state, Mapping) else None
     if not isinstance(kept, Mapping) or "localizer_trained_on" not in kept:
         raise ValueError(f"{checkpoint} does not say what its localizer was trained on.")
@@ -181,6 +197,15 @@ def _batch_size(arguments: Mapping[str, Any]) -> int:
     processes = _devices(arguments["devices"]) * int(arguments.get("num_nodes") or 1)
     batches = int(arguments.get("accumulate_grad_batches") or 1)
     return int(arguments["optimizer"]["batch_size"]) * processes * batches
+
+
+def _devices(said: str | list[Any]) -> int:
+    """Their number as Lightning reads it; solo-learn's learning rate is scaled by the length."""
+    if isinstance(said, str) and said.isdecimal():
+        return int(said)
+    if isinstance(said, str) and "," in said:
+        return len([part for part in said.split(",") if part.strip()])
+    return len(said)
 
 
 def _seconds(run: Path, checkpoint: Path) -> float:
@@ -197,12 +222,3 @@ def _plain(
         for key, value in flat.items()
         if value is not None and key not in leave
     }
-def _devices(said: str | list[Any]) -> int:
-    """Their number as Lightning reads it; solo-learn's learning rate is scaled by the length."""
-    if isinstance(said, str) and said.isdecimal():
-        return int(said)
-    if isinstance(said, str) and "," in said:
-        return len([part for part in said.split(",") if part.strip()])
-    return len(said)
-
-

@@ -32,6 +32,8 @@ PRETRAIN = (
     "epoch,step,train_nce_loss_step,train_nce_loss_epoch,mask_ratio,val_acc1\n"
     "0,1,9.0,,,\n0,2,,3.5,0.15,\n0,2,,,,20.0\n1,4,,3.0,0.16,\n1,4,,,,25.0\n"
 )
+ENCODER = {"backbone.conv1.weight": torch.ones(2), "backbone.bn1.running_mean": torch.zeros(2)}
+HEADS = {"classifier.weight": torch.ones(3), "momentum_backbone.conv1.weight": torch.zeros(2)}
 LINEAR = "epoch,step,val_acc1,val_acc5\n0,2,30.0,80.0\n1,4,50.0,90.0\n2,6,40.0,95.0\n"
 
 
@@ -69,7 +71,7 @@ def runs(tmp_path):
         (logs / "metrics.csv").write_text(curves)
         return folder
 
-    def make(masked=True, adios=False, checkpoint="run-ep=1.ckpt", evaluated=None):
+    def make(masked=True, adios=False, checkpoint="run-ep=1.ckpt", evaluated=ENCODER):
         pretrain = write(
             0,
             {
@@ -85,7 +87,10 @@ def runs(tmp_path):
             },
             checkpoint,
             PRETRAIN,
-            {"salmask": {"localizer_trained_on": "ImageNet-1k labels"}} if masked else {},
+            {
+                "state_dict": ENCODER | HEADS,
+                **({"salmask": {"localizer_trained_on": "ImageNet-1k labels"}} if masked else {}),
+            },
         )
         linear = write(
             1,
@@ -93,11 +98,11 @@ def runs(tmp_path):
                 "name": "linear",
                 "max_epochs": 3,
                 "optimizer": {"name": "sgd", "lr": 3.0, "batch_size": 16},
-                "pretrained_feature_extractor": str(pretrain / (evaluated or checkpoint)),
+                "pretrained_feature_extractor": str(pretrain / checkpoint),
             },
             "linear-ep=2.ckpt",
             LINEAR,
-            {},
+            {"state_dict": evaluated | {"classifier.weight": torch.zeros(3)}},
         )
         return pretrain, linear
 
@@ -253,9 +258,22 @@ def test_curves_out_of_tensorboard(tmp_path, monkeypatch):
     assert read_curves(tmp_path) == {"val_acc1": {2: 10.0, 3: 20.0}}
 
 
-def test_an_evaluation_of_another_run(runs):
-    with pytest.raises(ValueError, match=r"evaluated other-ep=1\.ckpt"):
-        record_run(*runs(evaluated="other-ep=1.ckpt"))
+@pytest.mark.parametrize("name", ENCODER)
+def test_an_evaluation_of_another_run_of_the_same_name(runs, name):
+    """solo-learn names both checkpoints alike; weights and statistics tell them apart."""
+    with pytest.raises(ValueError, match="whose encoder is not that of"):
+        record_run(*runs(evaluated=ENCODER | {name: torch.full((2,), 0.5)}))
+
+
+def test_an_evaluation_without_an_encoder(runs):
+    with pytest.raises(ValueError, match="whose encoder is not that of"):
+        record_run(*runs(evaluated={}))
+
+
+def test_an_evaluation_of_a_checkpoint_that_was_renamed_or_in_half_precision(runs):
+    pretrain, linear = runs(evaluated={name: value.half() for name, value in ENCODER.items()})
+    edit(linear, pretrained_feature_extractor="elsewhere/final.ckpt")
+    assert record_run(pretrain, linear).evaluations
 
 
 def test_missing_folders(runs, tmp_path):
