@@ -20,7 +20,7 @@ def test_no_layer_remembers_hard_negatives(make: Any) -> None:
     for negative in (toy.NEGATIVE, None):
         torch.manual_seed(7)
         own = {"queue_size": 4096} if make is MaskedMoCoV2 else {}
-        masking = toy.masking(query=None, negative=negative)
+        masking = negative and toy.masking(query=None, negative=negative)
         module = make(toy.network(), feature_dim=10, masking=masking, warmup_epochs=0, **own)
         if make is MaskedMoCoV2:
             # MoCo's head has no BatchNorm; others, such as MoCo v3's, do.

@@ -136,7 +136,7 @@ def test_a_record_that_could_not_be_read_again_is_not_written(
 def test_a_result_of_its_own_folder_keeps_its_numbers(tmp_path):
     found = Evaluation({"token_ap": 0.5}, {"token": "hunter2"}, {"secret": (1.0,)}, 1.0)
     backbone = type("Backbone", (), {"source": "x", "fingerprint": "y"})
-    _write("detection", "mine", {}, found, backbone, tmp_path, tmp_path / "encoder.ckpt")
+    _write("detection", None, found, backbone, tmp_path, tmp_path / "encoder.ckpt")
     kept = json.loads((tmp_path / "result.json").read_text())
     assert (kept["metrics"], kept["curves"]) == ({"token_ap": 0.5}, {"secret": [1.0]})
     assert kept["protocol"] == {"token": "(removed)"}

@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader
 NO_IMAGE = "the loader gave no image; drop_last drops a set smaller than one batch."
 
 
-def images_of(batch: Any) -> Tensor:
-    """Return the images of a batch (images, labels, ...).
+def images_of(batch: Any) -> Any:
+    """Return the images of a batch (images, labels, ...): a tensor, or what moves like one.
 
     Raises:
         TypeError: if it is of another form, such as that of a training loader with two views.
     """
     if isinstance(batch, list | tuple) and len(batch) > 0:
         images, name = batch[0], "batch[0]"
-        if isinstance(images, Tensor):
+        if hasattr(images, "to") and not isinstance(images, Mapping):
             return images
     else:
         images, name = batch, "the batch"
