@@ -11,6 +11,7 @@ from torch import Tensor
 from salmask_plugin.localizers.area import coverage
 from salmask_plugin.localizers.cached import CachedLocalizer
 from salmask_plugin.localizers.given import GivenLocalizer
+from salmask_plugin.localizers.uniform import UniformLocalizer
 from salmask_plugin.masks import foreground
 from salmask_plugin.types import Saliency
 
@@ -32,9 +33,12 @@ class GuidedCrops:
 
     Among equals the first is taken, so a picture without foreground keeps the host's boxes. They
     are chosen before there are views: only localizers that know the whole picture can be asked.
+    :class:`UniformLocalizer` is none: everything is foreground, and ``"apart"`` takes the pair that
+    overlaps least, wherever the object is.
 
     Args:
-        localizer: a :class:`CachedLocalizer` or a :class:`GivenLocalizer`.
+        localizer: a :class:`CachedLocalizer` or a :class:`GivenLocalizer`; of ``"apart"`` a
+            :class:`UniformLocalizer` too.
         candidates: K >= 1; 1 leaves the host's boxes as they are, bit for bit.
         rule: "most" or "apart".
         enough: of "apart": foreground per area of a view, in units of the whole picture's, in
@@ -43,21 +47,22 @@ class GuidedCrops:
             given masks the foreground is the object.
 
     Raises:
-        ValueError: if a value is out of its range, or the localizer sees views alone.
+        ValueError: if a value is out of its range, the localizer sees views alone, or ``"most"``
+            has no saliency to go by.
 
     References:
         The idea: Peng et al., ContrastiveCrop, CVPR 2022, https://arxiv.org/abs/2202.03278. Theirs
         draws a box's centre inside the object's bounding box.
     """
 
-    localizer: CachedLocalizer | GivenLocalizer
+    localizer: CachedLocalizer | GivenLocalizer | UniformLocalizer
     candidates: int = 8
     rule: Rule = "most"
     enough: float = 1.0
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.localizer, CachedLocalizer | GivenLocalizer):
+        if not isinstance(self.localizer, CachedLocalizer | GivenLocalizer | UniformLocalizer):
             raise ValueError(
                 f"localizer={type(self.localizer).__name__}(...) is asked about views, and a crop "
                 "is chosen before there is one: CachedLocalizer (maps made by `salmask cache`) and "
@@ -67,6 +72,11 @@ class GuidedCrops:
             raise ValueError(f"candidates={self.candidates!r} must be a whole number, at least 1.")
         if self.rule not in get_args(Rule):
             raise ValueError(f"rule={self.rule!r} must be one of {get_args(Rule)}.")
+        if self.rule == "most" and self.is_anywhere:
+            raise ValueError(
+                "rule='most' prefers foreground, and by UniformLocalizer everything is: take "
+                "rule='apart' or another localizer."
+            )
         if not 0 < self.enough <= 1:
             raise ValueError(f"enough={self.enough} must be above 0 and at most 1.")
         if not -float("inf") < self.tolerance < float("inf"):
@@ -76,6 +86,21 @@ class GuidedCrops:
     def takes_object_masks(self) -> bool:
         """Whether the pictures' object masks are asked, rather than a cache."""
         return isinstance(self.localizer, GivenLocalizer)
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether no saliency is asked, so that a picture needs no map."""
+        return isinstance(self.localizer, UniformLocalizer)
+
+    def maps_of(self, indices: Tensor) -> Saliency:
+        """Return the maps (B, h, w) of whole pictures that need no object masks.
+
+        Args:
+            indices: int64 (B,) of the pictures in the data set.
+        """
+        if isinstance(self.localizer, CachedLocalizer):
+            return self.localizer.whole(indices)
+        return torch.ones((len(indices), 1, 1), device=indices.device)
 
     @torch.no_grad()
     def choose(self, maps: Saliency, boxes: Tensor) -> Tensor:

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from salmask_plugin import CachedLocalizer, CenterLocalizer, GivenLocalizer, GuidedCrops
+from salmask_plugin import (
+    CachedLocalizer,
+    CenterLocalizer,
+    GivenLocalizer,
+    GuidedCrops,
+    UniformLocalizer,
+)
 from salmask_plugin.crops import foreground_shares, overlaps
 from salmask_plugin.localizers import PermutedLocalizer
 from salmask_plugin.localizers.map_store import CacheManifest
@@ -97,6 +103,24 @@ def test_boxes_that_differ_by_rounding_are_equals(rule, generator):
     boxes = inner if rule == "most" else boxes.expand(-1, -1, K, -1)
     places = GuidedCrops(GIVEN, K, rule).places(torch.ones(200, 23, 17), boxes)
     assert (places == 0).all()
+
+
+def test_apart_without_saliency_in_loops(pixels):
+    """The first pair of all that overlaps least; there is no map to ask for."""
+    crops = GuidedCrops(UniformLocalizer(), K, "apart")
+    assert crops.is_anywhere
+    found = crops.places(crops.maps_of(torch.arange(B)), shares_of(pixels))
+    for b in range(B):
+        first, second = pixels[b].tolist()
+        pairs = list(itertools.product(range(K), range(K)))
+        apart = [overlap_by_hand(first[i], second[j]) for i, j in pairs]
+        expected = pairs[next(n for n, value in enumerate(apart) if value <= min(apart) + 1e-12)]
+        assert tuple(found[b].tolist()) == expected
+
+
+def test_most_without_saliency_is_refused():
+    with pytest.raises(ValueError, match="by UniformLocalizer everything is: take rule='apart'"):
+        GuidedCrops(UniformLocalizer(), K, "most")
 
 
 @pytest.mark.parametrize("enough", [0.3, 1.0])

@@ -39,13 +39,16 @@ class GuidedViews(PlacedViews):
 
         Args:
             image: the whole picture.
-            saliency: its map (h, w): a stored one, or its object mask in [0, 1].
+            saliency: its map (h, w): a stored one, or its object mask in [0, 1]; None where
+                ``crops`` ask for none.
 
         Raises:
-            ValueError: if there is no map.
+            ValueError: if there is no map and ``crops`` ask for one.
         """
         if self.crops.candidates == 1:
             return super().__call__(image)
+        if saliency is None and self.crops.is_anywhere:
+            saliency = torch.ones(1, 1)
         if saliency is None or saliency.ndim != 2:
             raise ValueError("guided crops need the whole picture's map (h, w) beside the picture.")
         boxes = self._candidates(image)

@@ -17,7 +17,6 @@ from salmask_plugin.crops import GuidedCrops
 from salmask_plugin.lab.data.mask_checks import check_mask_files
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.splits import LabelledImages, MaskedImages
-from salmask_plugin.localizers import CachedLocalizer
 
 Transform = Callable[..., Any]
 Key = int | tuple[int, int]
@@ -108,8 +107,7 @@ class TwoViewDataset(Dataset[tuple[Any, ...]]):
             return ()
         if mask is not None and self._by_masks:
             return (mask_to_tensor(mask)[0].float() / 255,)
-        assert isinstance(self.crops.localizer, CachedLocalizer)
-        return (self.crops.localizer.whole(torch.tensor([index]))[0],)
+        return (self.crops.maps_of(torch.tensor([index]))[0],)
 
 
 class OneViewDataset(Dataset[tuple[Any, int]]):

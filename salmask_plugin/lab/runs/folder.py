@@ -31,6 +31,8 @@ from salmask_plugin.lab.runs.identity import differences, with_plan_of
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.choice_names import (
     backbone_name,
+    crops_ask,
+    crops_name,
     data_name,
     localizer_name,
     placed_by_chance,
@@ -74,9 +76,9 @@ def below_out(settings: Settings, name: object, folder: str = "") -> Path:
 def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
-    crops = [f"crops_{settings.crops['rule']}"] if settings.crops else []
-    asked = choices["localizer"] if crops else localizer_name(settings)
-    nobody = asked == "none" or (not crops and placed_by_chance(settings))
+    crops = [crops_name(settings)] if settings.crops else []
+    asked = choices["localizer"] if crops_ask(settings) else localizer_name(settings)
+    nobody = asked == "none" or (not crops_ask(settings) and placed_by_chance(settings))
     localizer = [] if nobody else [asked]
     network = backbone_name(settings).replace("/", "_")
     parts = [data_name(settings), network, choices["method"], choices["masking"], *crops]

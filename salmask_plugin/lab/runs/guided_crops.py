@@ -14,7 +14,7 @@ from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer
 
-KNOW_THE_PICTURE = ("open_cache", "GivenLocalizer")
+KNOW_THE_PICTURE = ("open_cache", "GivenLocalizer", "UniformLocalizer")
 
 
 def build_crops(
@@ -42,7 +42,7 @@ def build_crops(
         raise UserError(
             f"crops.localizer={settings.choices['localizer']} is asked about views, and a crop is "
             "chosen before there is one: use localizer=cached (`salmask cache` makes the maps) or "
-            "localizer=given (object masks)."
+            "localizer=given (object masks); crops=apart_anywhere asks for no saliency."
         )
     given = {}
     if cached is not None and _reads(node["localizer"], cached):
@@ -52,7 +52,7 @@ def build_crops(
     if isinstance(crops.localizer, CachedLocalizer):
         if not given:
             check_cached(crops.localizer, splits)
-    elif not splits.has_masks:
+    elif crops.takes_object_masks and not splits.has_masks:
         raise UserError(f"crops by localizer=given need images with masks; {splits.name} has none.")
     return crops
 

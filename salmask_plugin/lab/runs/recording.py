@@ -28,7 +28,12 @@ from salmask_plugin.lab.results.store import RECORD_NAME
 from salmask_plugin.lab.runs.folder_lock import changing_record
 from salmask_plugin.lab.runs.history import History
 from salmask_plugin.lab.runs.progress import Progress
-from salmask_plugin.lab.settings.choice_names import backbone_name, crops_in_words, localizer_name
+from salmask_plugin.lab.settings.choice_names import (
+    backbone_name,
+    crops_in_words,
+    localizer_name,
+    recipe_name,
+)
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
@@ -207,19 +212,6 @@ def method_name(settings: Settings) -> str:
     return METHODS.get(built_by(settings.method), settings.choices["method"])
 
 
-def recipe_name(settings: Settings) -> str:
-    """Return what tables call the run: its own name, ADIOS, or the choice of masking."""
-    if settings.recipe:
-        return settings.recipe
-    if settings.is_adios:
-        return "adios" if settings.method["masks_per_step"] == "all" else "adios_s"
-    masking = settings.choices["masking"]
-    if not settings.crops:
-        return masking
-    crops = f"crops_{settings.crops['rule']}"
-    return crops if masking == "none" else f"{masking}_{crops}"
-
-
 def _warm_up(node: dict[str, Any] | None) -> dict[str, str]:
     if node is None:
         return {}
@@ -243,5 +235,7 @@ def _localizer_name(masking: SaliencyMasking | GuidedCrops, settings: Settings) 
     cached = cached_localizer(masking.localizer)
     if cached is not None:
         return f"cached:{cached.manifest.name}"
+    if isinstance(masking, GuidedCrops) and masking.is_anywhere:
+        return "none"
     name = localizer_name(settings)
     return settings.choices["localizer"] if name == "none" else name

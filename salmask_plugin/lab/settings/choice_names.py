@@ -43,12 +43,40 @@ def placed_by_chance(settings: Settings) -> bool:
     return localizer_name(settings) == ANYWHERE != settings.choices["localizer"]
 
 
+def recipe_name(settings: Settings) -> str:
+    """Return what tables call the run: its own name, ADIOS, or the choice of masking."""
+    if settings.recipe:
+        return settings.recipe
+    if settings.is_adios:
+        return "adios" if settings.method["masks_per_step"] == "all" else "adios_s"
+    masking = settings.choices["masking"]
+    crops = crops_name(settings)
+    if not crops:
+        return masking
+    return crops if masking == "none" else f"{masking}_{crops}"
+
+
+def crops_name(settings: Settings) -> str:
+    """Name how the views' boxes are chosen, in folders and tables; "" where the host draws them."""
+    if not settings.crops:
+        return ""
+    return f"crops_{settings.crops['rule']}{'' if crops_ask(settings) else '_anywhere'}"
+
+
+def crops_ask(settings: Settings) -> bool:
+    """Whether a localizer is asked where views are cut."""
+    node = settings.crops
+    return bool(node) and built_by(node["localizer"]) != "UniformLocalizer"
+
+
 def crops_in_words(settings: Settings) -> str:
     """How the views' boxes are chosen, of a run whose settings have crops."""
     node = settings.crops
     number, whose = node["candidates"], settings.choices["localizer"]
     if node["rule"] == "most":
         return f"of {number} boxes a view the one with the most foreground by localizer={whose}"
+    if not crops_ask(settings):
+        return f"of {number} boxes a view the pair that overlaps least, wherever the object is"
     return (
         f"of {number} boxes a view the pair that overlaps least with {node['enough']:g} of the "
         f"picture's foreground by localizer={whose}"

@@ -6,9 +6,10 @@ import torch
 from lightly.transforms import MoCoV2Transform, SimCLRTransform
 from PIL import Image
 
-from salmask_plugin import CachedLocalizer, GivenLocalizer, GuidedCrops
+from salmask_plugin import CachedLocalizer, GivenLocalizer, GuidedCrops, UniformLocalizer
 from salmask_plugin.adapters.lightly import GuidedViews, MapsOfViews, PlacedViews
 from salmask_plugin.lab.data import TwoViewDataset, generated, pretrain_loader
+from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.localizers.map_store import CacheManifest
 
 COUNT, SIDE = 12, 40
@@ -44,6 +45,19 @@ def test_one_candidate_gives_lightlys_views_bit_for_bit(transform):
         (views, *rest), (again, *same) = plain[key], guided[key]
         assert torch.equal(torch.stack(views), torch.stack(again))
         assert rest == same
+
+
+def test_a_picture_needs_no_map_where_none_is_asked():
+    crops = GuidedCrops(UniformLocalizer(), 5, "apart")
+    picture, transform = TRAIN[0][0], MoCoV2Transform(24)
+    made = []
+    for saliency in ((), (torch.ones(3, 7),)):
+        with seeded_draws(2, 0, 0):
+            made.append(GuidedViews(transform, crops)(picture, *saliency))
+    (views, placements), (given, same) = made
+    assert all(map(torch.equal, [*views, *placements], [*given, *same]))
+    with pytest.raises(ValueError, match="need the whole picture's map"):
+        GuidedViews(transform, GuidedCrops(cached(), 5))(picture)
 
 
 def test_a_sample_is_of_seed_epoch_and_index_alone():

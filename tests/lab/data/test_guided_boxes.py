@@ -129,7 +129,10 @@ def test_places_of_candidates_are_drawn_as_the_hosts_are():
     class Second:
         """Takes the second candidate of either view."""
 
-        candidates, takes_object_masks, localizer = 2, False, cache(count)
+        candidates, takes_object_masks = 2, False
+
+        def maps_of(self, indices):
+            return torch.ones(len(indices), 1, 1)
 
         def places(self, maps, boxes):
             return torch.ones(boxes.shape[:2], dtype=torch.int64)

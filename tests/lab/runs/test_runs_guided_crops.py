@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from salmask_plugin import NegativeEncoding
+from salmask_plugin import GuidedCrops, NegativeEncoding
 from salmask_plugin.cli.main import main
 from salmask_plugin.lab.data.fingerprint import pixel_digest
 from salmask_plugin.lab.errors import UserError
@@ -32,14 +32,14 @@ TINY = [
 ]
 
 
-def parts_of(*given):
-    settings = compose_settings([*TINY, *given])
+def parts_of(*given, without=()):
+    settings = compose_settings([*(each for each in TINY if each not in without), *given])
     with torch.random.fork_rng():
         return build_parts(settings)
 
 
-def views_of(*given):
-    parts = parts_of(*given)
+def views_of(*given, without=()):
+    parts = parts_of(*given, without=without)
     batch = next(iter(parts.data.train_loader()))
     made = parts.data.views(batch) if "loader.input=device" in given else batch
     return torch.stack(made[0])
@@ -67,6 +67,33 @@ def test_a_run_with_crops_alone_names_its_localizer(tmp_path):
     record = read_record(tmp_path / "run")
     assert (record.recipe, record.localizer) == ("crops_apart", "given")
     assert record.localizer_trained_on == "the given masks"
+
+
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_crops_without_saliency_are_those_of_masks_that_are_all_object(where, monkeypatch):
+    path, own = f"loader.input={where}", ("localizer=given",)
+    found = views_of(path, "crops=apart_anywhere", without=own)
+    assert not torch.equal(found, views_of(path, without=own))
+    monkeypatch.setattr(
+        "salmask_plugin.crops.GuidedCrops.places",
+        lambda crops, maps, boxes, ask=GuidedCrops.places: ask(crops, torch.ones_like(maps), boxes),
+    )
+    assert torch.equal(found, views_of(path, "crops=apart"))
+
+
+def test_a_run_without_saliency_names_none(tmp_path, capsys):
+    given = [each for each in TINY if each != "localizer=given"]
+    given += ["crops=apart_anywhere", "loader.input=device", f"out={tmp_path}", "name=run"]
+    assert main(["pretrain", *given]) == 0
+    cut = "of 8 boxes a view the pair that overlaps least, wherever the object is"
+    assert cut in " ".join(capsys.readouterr().out.split())
+    record = read_record(tmp_path / "run")
+    assert (record.recipe, record.localizer) == ("crops_apart_anywhere", "none")
+    assert record.localizer_trained_on == "none"
+    assert record.masking["crops"] == f"{cut} (trained on: none)"
+    # A localizer beside it acts on nothing.
+    assert main(["pretrain", *given, "localizer=center", "name=other"]) == 2
+    assert "localizer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["host", "device"])

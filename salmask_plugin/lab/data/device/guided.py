@@ -7,7 +7,6 @@ from torch import Tensor
 
 from salmask_plugin.crops import GuidedCrops, taken
 from salmask_plugin.lab.data.device.draws import generator_of_epoch
-from salmask_plugin.localizers import CachedLocalizer
 
 PLACES_STREAM = 1
 """Tells the candidates' draws from those of the views, which stay as they are."""
@@ -68,8 +67,7 @@ class GuidedBoxes:
 
     def _maps(self, indices: Tensor) -> Tensor:
         if self._masks is None:
-            assert isinstance(self.crops.localizer, CachedLocalizer)
-            return self.crops.localizer.whole(indices)
+            return self.crops.maps_of(indices)
         if self._masks.device != indices.device:
             self._masks = self._masks.to(indices.device)
         return self._masks[indices].float() / 255
