@@ -81,7 +81,7 @@ def read_mask(path: Path, *, alpha: bool) -> Image.Image:
     Raises:
         UnreadableImageError: if the file cannot be read, or has no alpha channel.
     """
-    return read_as(path, _alpha_of if alpha else _mask_of)
+    return read_as(path, _alpha_of if alpha else _mask_of, what="mask")
 
 
 def _alpha_of(image: Image.Image) -> Image.Image:

@@ -21,7 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 Everything else that PIL knows is no picture here: EPS, for one, is a program that Ghostscript runs.
 """
 CANNOT_READ = "Cannot read the image"
-"""How an error about a file begins."""
+"""How an error about a picture begins; one about its mask does not."""
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded: PIL's limit (256 MiB of RGB), an error here, not a warning."""
 
@@ -72,6 +72,7 @@ def read_as(
     convert: Callable[[Image.Image], Read],
     max_pixels: int = MAX_PIXELS,
     of_array: Callable[[Any], Read] | None = None,
+    what: str = "image",
 ) -> Read:
     """Read a picture as :func:`read_image` does, upright, and convert what was decoded.
 
@@ -80,6 +81,7 @@ def read_as(
         convert: of the picture.
         max_pixels: larger pictures are refused before they are decoded.
         of_array: of an array as :func:`load_array` gives it; None: it becomes a picture first.
+        what: the file is, for the error.
 
     Raises:
         UnreadableImageError: as there, or with what ``convert`` raises.
@@ -103,7 +105,7 @@ def read_as(
         if not _is_of_the_file(error):
             raise
         raise UnreadableImageError(
-            f"{CANNOT_READ} '{shown(str(path))}': {_reason(error)}."
+            f"Cannot read the {what} '{shown(str(path))}': {_reason(error)}."
         ) from error
 
 

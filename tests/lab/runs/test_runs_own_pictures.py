@@ -87,10 +87,20 @@ def test_a_damaged_picture_is_named_with_the_setting_that_goes_on(
     assert main(["pretrain", *given, "data.on_unreadable=skip"]) == 0
 
 
+def test_a_picture_without_its_mask_is_no_file_to_be_left_out(photos, capsys, tmp_path):
+    """Which masks there are, ``on_unreadable`` does not ask."""
+    given = [*TINY, photos, "data.masks=alpha", f"out={tmp_path / 'runs'}"]
+    assert main(["pretrain", *given]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("salmask: Cannot read the mask 'my photos/IMG ")
+    assert said.endswith("it has no alpha channel (mode RGB).")
+
+
 def test_no_setting_is_named_that_the_data_set_does_not_have():
     has = {"on_unreadable": "raise"}
     with pytest.raises(UserError, match=r"'x.png'\. data\.on_unreadable=skip"), remedy_named(has):
         raise ValueError("Cannot read the image 'x.png'.")
-    for words, data in (("Cannot read the image 'x.png'.", {}), ("x", has)):
+    mask = "Cannot read the mask 'x.png'."
+    for words, data in (("Cannot read the image 'x.png'.", {}), ("x", has), (mask, has)):
         with pytest.raises(ValueError, match=f"^{words}$"), remedy_named(data):
             raise ValueError(words)
