@@ -126,7 +126,9 @@ def _row(study: Compare, choices: dict[str, str]) -> list[str]:
         return []
     targets = study.targets.get(study.row, {})
     values = "".join(f" {title}: {written(value)}." for title, value in targets.items())
-    return [f"Row {study.row} of {choices.get('experiment')}.{values}"]
+    experiment = choices.get("experiment", "None")
+    of = "" if experiment in ("None", "null") else f" of {experiment}"
+    return [f"Row {study.row}{of}.{values}"]
 
 
 def _study(settings: Settings) -> list[str]:

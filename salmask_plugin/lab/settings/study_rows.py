@@ -43,7 +43,10 @@ def row_of(study: Settings, name: str) -> list[str]:
     if name in left_out:
         raise UserError(f"row {name} is left out here: {left_out[name]}")
     if name not in rows:
-        raise UserError(f"{name!r} is none of the rows: {', '.join(rows)}.")
+        raise UserError(
+            f"{name!r} is none of the rows: {', '.join(rows)}. "
+            f"`+compare.rows.{name}=[masking=...]` is a row of your own."
+        )
     for text in rows[name]:
         if text.startswith(("seed=", "name=", "out=")):
             raise UserError(

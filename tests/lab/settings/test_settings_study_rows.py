@@ -7,6 +7,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.folder import run_folder
 from salmask_plugin.lab.runs.identity import VOLATILE
 from salmask_plugin.lab.settings.compose import compose_settings
+from salmask_plugin.lab.settings.explain import in_sentences
 from salmask_plugin.lab.study.compare import plan_rows
 
 TABLE = "experiment=paper/table6"
@@ -61,6 +62,16 @@ def test_what_cannot_be_meant_is_named(overrides, words):
         compose_settings([*overrides, SOMEWHERE])
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_row_that_there_is_not_can_be_made():
+    given = ["data=generated", "compare.only=[random]", "trainer.max_epochs=1"]
+    with pytest.raises(UserError, match=r"compare.only: 'random' is none of .*`\+compare.rows.ran"):
+        plan_rows(compose_settings(given), given)
+    given.append("+compare.rows.random=[masking=random]")
+    (run,) = plan_rows(compose_settings(given), given)
+    assert run.settings.choices["masking"] == "random"
+    assert in_sentences(run.settings)[0] == "Row random."  # said "of None" without an experiment
 
 
 def test_a_file_of_that_name_is_an_experiment_as_any_other(tmp_path):
