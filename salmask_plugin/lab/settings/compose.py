@@ -22,6 +22,7 @@ from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.biases import bias_for_batch, bias_for_queue
 from salmask_plugin.lab.settings.checks import Fault, judge
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
+from salmask_plugin.lab.settings.own_configs import own_configs
 from salmask_plugin.lab.settings.processor import (
     at_most_cores,
     fastest_memory_format,
@@ -59,15 +60,16 @@ def compose_settings(
     Args:
         overrides: Hydra overrides, ``key=value``. ``experiment=STUDY/ROW`` is one row of a study.
         root: another file of ``configs/``, such as "transfer".
-        config_dir: a folder whose groups come before ours.
+        config_dir: a folder whose groups are added to ours.
         trust: what may be built besides what our configurations name.
         foreign: whether an override may come from somebody else; then nothing may be fetched.
 
     Raises:
         UserError: for an unknown key or choice, a missing value, a value of another type, a
-            setting that the command sets itself, a target that is not allowed.
+            setting that the command sets itself, a target that is not allowed, or a folder of
+            configurations that is missing or has a file called like one of ours.
     """
-    own = None if config_dir is None else Path(config_dir).expanduser().resolve()
+    own = own_configs(config_dir, CONFIGS)
     typed = overrides
     if root == "run":
         overrides = folder_as_data(overrides)

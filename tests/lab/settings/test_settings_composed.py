@@ -120,6 +120,21 @@ def test_ones_own_configurations_may_lie_anywhere(tmp_path):
     assert settings["backbone"]["name"] == "resnet18"
 
 
+def test_ones_own_file_is_read_or_refused_but_never_passed_over(tmp_path):
+    """Hydra takes the first file of a name, and that was ours, without a word."""
+    assert "nowhere is no folder" in refusal([], config_dir=str(tmp_path / "nowhere"))
+    (tmp_path / "fill").mkdir()
+    own = tmp_path / "fill" / "mean.yaml"
+    own.write_text("_target_: salmask_plugin.NoiseFill\n")
+    words = refusal(["masking=mean"], config_dir=str(tmp_path))
+    assert f"'{own}' is called like a file of ours, fill/mean.yaml" in words
+    own.rename(own.with_name("mine.yaml"))
+    own.write_text((CONFIGS / "fill" / "mean.yaml").read_text())  # a copy changes nothing
+    chosen = ["masking=mean", "fill@masking.query.fill=mine"]
+    settings = compose_settings(chosen, config_dir=str(tmp_path))
+    assert settings["masking"]["query"]["fill"]["_target_"] == "salmask_plugin.NoiseFill"
+
+
 def declared(hint, node):
     """Keys of a TypedDict, and of what lies below, that do not agree with a node; both ways."""
     hints = get_type_hints(hint)
