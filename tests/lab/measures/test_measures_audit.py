@@ -106,4 +106,6 @@ def test_data_without_masks_are_named(tmp_path, capsys):
         Image.new("RGB", (40, 40)).save(tmp_path / path / "0.png")
     command = ["audit", "data=imagefolder", f"data.root={tmp_path}", "localizer=uniform"]
     assert main(command) == 2
-    assert "has no object masks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has no object masks" in said
+    assert "data.masks=FOLDER" in said

@@ -28,7 +28,7 @@ class Asked:
         if not splits.has_masks:
             raise UserError(
                 f"data {splits.name} has no object masks; use data=tiny_imagenet data.boxes=true, "
-                "data=coco or data=generated."
+                "data=coco, data=generated, or data.masks=FOLDER for those of your own pictures."
             )
         low, high = self.object_share
         if not 0 <= low < high <= 1:
