@@ -65,9 +65,8 @@ def compose_settings(
         foreign: whether an override may come from somebody else; then nothing may be fetched.
 
     Raises:
-        UserError: for an unknown key or choice, a missing value, a value of another type, a
-            setting that the command sets itself, a target that is not allowed, or a folder of
-            configurations that is missing or has a file called like one of ours.
+        UserError: for an unknown key or choice, a missing value, a value of another type, a setting
+            that the command sets itself, a target that is not allowed, or as :func:`own_configs`.
     """
     own = own_configs(config_dir, CONFIGS)
     typed = overrides
