@@ -38,8 +38,7 @@ from salmask_plugin.lab.settings.unused import unused_settings
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
 _NO_CHOICE = re.compile(r"Could not find '([^']*)' Available options in '([^']*)': (.*)")
 """How Hydra says that a group has no such file."""
-_RESOLVING = re.compile(r"\w+ raised while resolving interpolation: (.*) full_key: .*")
-"""How OmegaConf passes on what one of our interpolations refuses."""
+_RESOLVING = re.compile(r"\w+ raised while resolving interpolation: (.*) full_key: .*")  # ours
 
 
 def compose_settings(
