@@ -126,7 +126,14 @@ def test_no_sampler_and_no_fill_sends_numbers_to_the_device(sampler: Any, fill: 
 
 
 @pytest.mark.parametrize(
-    "sends", [lambda x: x[:, [2, 1]], lambda x: x + torch.tensor([1.0], device=x.device)]
+    "sends",
+    [
+        lambda x: x[:, [2, 1]],
+        lambda x: x[[2, 1]],
+        lambda x: x + torch.tensor([1.0], device=x.device),
+        lambda x: x + x.new_tensor([1.0]),
+        lambda x: x + torch.ones(1).to(x.device),
+    ],
 )
 def test_the_trace_sees_what_is_sent(sends: Callable[[Tensor], Any]) -> None:
     with pytest.raises(AssertionError, match="waits"), NoWaiting():
