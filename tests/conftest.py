@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if ON_LIGHTNING & set(item.path.parents):
             for line in IGNORED:
                 item.add_marker(pytest.mark.filterwarnings(line))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    parts = ("torch", "torchvision", "kornia", "lightly", "pytorch-lightning", "hydra-core", "timm")
+    versions = ", ".join(f"{part} {version(part)}" for part in parts)
+    terminalreporter.write_line(f"On Python {python_version()}, {versions}.")
 
 
 @pytest.fixture
