@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.finite import mean_over_processes
 from salmask_plugin.adapters.lightly.online import online_features
-from salmask_plugin.adapters.lightly.refusals import check_module, check_momentum_moves
+from salmask_plugin.adapters.lightly.refusals import (
+    check_module,
+    check_momentum_moves,
+    refuse_split_weights,
+)
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.turns import take_turn, turn_metrics
 from salmask_plugin.masking import SaliencyMasking
@@ -73,12 +77,7 @@ def check_strategy(module: LightningModule) -> None:
     check_module(module)
     if hasattr(module, "key_backbone"):
         check_momentum_moves(module, float(module.momentum))  # type: ignore[arg-type]
-    strategy = module.trainer.strategy
-    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
-        raise ValueError(
-            f"strategy={type(strategy).__name__} is not supported by ADIOS: its two players take "
-            "turns on whole parameters. Use one device, or trainer.strategy=ddp."
-        )
+    refuse_split_weights(module, "two players take turns on whole ones")
 
 
 def log_step(

@@ -58,9 +58,18 @@ class KeyQueue(MemoryBankModule):
             labels: unused, as in lightly.
             update: whether to enqueue; the oldest keys go, and keys that do not fit at the bank's
                 end are dropped.
+
+        Raises:
+            ValueError: if the bank was made for keys of another width.
         """
         if self.size[0] == 0:
             return output, None
+        if output.shape[1:] != self.bank.shape[1:]:
+            raise ValueError(
+                f"projections have {tuple(output.shape[1:])} values and the memory bank's keys "
+                f"{tuple(self.bank.shape[1:])}: build the loss with "
+                f"memory_bank_size=({self.size[0]}, {output.shape[1]})."
+            )
         self._follow(output.device)
         bank = self.bank.clone().detach().transpose(0, -1)
         if update and self.hold:

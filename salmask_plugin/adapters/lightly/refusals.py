@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
@@ -101,11 +102,28 @@ def refuse_last_of_one(trainer: Trainer) -> None:
         )
 
 
-def check_momentum_moves(module: LightningModule, momentum: float) -> None:
-    """Raise ValueError if 16-bit weights would leave a key encoder where it is.
+def refuse_split_weights(module: LightningModule, why: str) -> None:
+    """Raise ValueError unless the strategy is a single device or DDP, of any kind.
 
-    Its average moves by 1 - momentum of a difference, less than such a weight's last bit.
+    Args:
+        module: with its trainer.
+        why: weights have to be whole on every device, a clause.
     """
+    strategy = module.trainer.strategy
+    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        raise ValueError(
+            f"strategy={type(strategy).__name__} is not supported by {type(module).__name__}: it "
+            f"splits weights over devices, and {why}. Use one device, or trainer.strategy=ddp."
+        )
+
+
+def check_momentum_moves(module: LightningModule, momentum: float) -> None:
+    """Raise ValueError if a key encoder would not follow, or not as an average.
+
+    With 16-bit weights it stands still: it moves by 1 - momentum of a difference, less than such a
+    weight's last bit. Where weights are split it meets a part of them.
+    """
+    refuse_split_weights(module, "the key encoder follows whole ones")
     precision = str(module.trainer.precision)
     if precision in ("bf16-true", "16-true"):
         raise ValueError(

@@ -15,7 +15,6 @@ from salmask_plugin.adapters.lightly.cached_maps import look_up
 from salmask_plugin.adapters.lightly.placements import PlacedViews
 from salmask_plugin.lab.cache.agreement_tables import (
     AgreementExample,
-    agreement_json,
     agreement_rows,
     agreement_text,
     draw_agreement,
@@ -24,6 +23,7 @@ from salmask_plugin.lab.cache.map_agreement import measure_agreement
 from salmask_plugin.lab.data import ImageSplits, MaskedImages
 from salmask_plugin.lab.data.seeded import seeded_draws
 from salmask_plugin.lab.data.two_view import mask_to_tensor
+from salmask_plugin.lab.results.apart import apart_from_others, measurement_json
 from salmask_plugin.lab.results.display import display_view
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
@@ -87,17 +87,18 @@ def report_agreement(store: MapStore, settings: Settings, splits: ImageSplits, c
         "environment": environment(),
     }
     made: dict[str, Callable[[], bytes]] = {
-        "json": lambda: agreement_json(rows, protocol).encode(),
+        "json": lambda: measurement_json(protocol, rows).encode(),
         "png": lambda: draw_agreement(rows, examples[:EXAMPLES]),
     }
-    files = files_written(store.folder / "agreement", made)
+    path = apart_from_others(store.folder / "agreement", protocol)
+    files = files_written(path, made)
     print("\n" + agreement_text(rows) + "\n")
     said = (
         f"{grid} cells of views of {settings.view_size} px; online sees them at "
         f"{settings.localizer_size} px."
     )
     print(filled(said, "  "))
-    print(f"Written: {store.folder / 'agreement'}.{', .'.join(files)}")
+    print(f"Written: {path}.{', .'.join(files)}")
 
 
 def _views(

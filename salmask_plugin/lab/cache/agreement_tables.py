@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.display import Array
 from salmask_plugin.lab.results.drawing import BASELINE_COLOUR, PALETTE, drawing, new_figure, to_png
 from salmask_plugin.lab.results.grid import NOTHING, Grid, estimate_text
-from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate, estimate, summarize
 from salmask_plugin.lab.results.terminal import grid_blocks
 
@@ -103,13 +99,6 @@ def agreement_text(rows: Sequence[AgreementRow]) -> str:
     order.insert(order.index(2 + keys.index("gamma_difference")) + 1, 2 + len(keys))
     cells = [[row[place] for place in order] for row in cells]
     return grid_blocks(Grid([titles[place] for place in order], cells), left=1)
-
-
-def agreement_json(rows: Sequence[AgreementRow], protocol: Mapping[str, Any]) -> str:
-    """Return the protocol and the rows as JSON."""
-    return (
-        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
-    )
 
 
 def draw_agreement(rows: Sequence[AgreementRow], examples: Sequence[AgreementExample]) -> bytes:

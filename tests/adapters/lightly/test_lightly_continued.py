@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightly_toy as toy
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.strategies import FSDPStrategy
 from torch.utils.data import DataLoader
 
-from salmask_plugin.adapters.lightly import ADIOSMoCoV2, MaskedMoCoV2, MaskedSimCLR
+from salmask_plugin.adapters.lightly import ADIOSMoCoV2, ADIOSSimCLR, MaskedMoCoV2, MaskedSimCLR
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 
 Make = Callable[[], LightningModule]
@@ -29,6 +31,16 @@ def moco(**options: Any) -> MaskedMoCoV2:
 def simclr() -> MaskedSimCLR:
     torch.manual_seed(0)
     return MaskedSimCLR(toy.network(), feature_dim=10, projection_dim=5, warmup_epochs=0)
+
+
+def adios() -> ADIOSMoCoV2:
+    torch.manual_seed(0)
+    return ADIOSMoCoV2(toy.network(), feature_dim=10, image_size=(16, 16), queue_size=16)
+
+
+def adios_simclr() -> ADIOSSimCLR:
+    torch.manual_seed(0)
+    return ADIOSSimCLR(toy.network(), feature_dim=10, image_size=(16, 16))
 
 
 class Rates(Callback):
@@ -115,18 +127,20 @@ def test_a_last_step_of_fewer_batches_lets_its_keys_in() -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
-@pytest.mark.parametrize("kind", ["moco", "adios"])
+@pytest.mark.parametrize("make", [moco, adios])
 def test_sixteen_bit_weights_are_refused_where_the_key_encoder_would_stand_still(
-    precision: str, kind: str
+    precision: str, make: Make
 ) -> None:
-    torch.manual_seed(0)
-    module = (
-        moco()
-        if kind == "moco"
-        else ADIOSMoCoV2(toy.network(), feature_dim=10, image_size=(16, 16), queue_size=16)
-    )
     with pytest.raises(ValueError, match=rf"trainer.precision={precision}.*stands still.*mixed"):
-        toy.trainer(precision=precision).fit(module, ordered(4))
+        toy.trainer(precision=precision).fit(make(), ordered(4))
+
+
+@pytest.mark.parametrize("make", [moco, adios, adios_simclr])
+def test_a_strategy_that_splits_weights_is_refused(make: Make) -> None:
+    module = make()
+    module._trainer = SimpleNamespace(strategy=FSDPStrategy(), precision="32-true")
+    with pytest.raises(ValueError, match=r"strategy=FSDPStrategy is not supported by \w+.*ddp"):
+        module.setup("fit")
 
 
 def test_an_average_in_sixteen_bits_does_stand_still() -> None:

@@ -200,6 +200,12 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         criterion(rows(5, 1), rows(4, 2))
 
 
+def test_a_bank_of_another_width_is_named() -> None:
+    criterion = HardNegativeNTXentLoss(memory_bank_size=(12, DIM + 2))
+    with pytest.raises(ValueError, match=rf"\({DIM},\).*\({DIM + 2},\).*=\(12, {DIM}\)"):
+        criterion(rows(5, 1), rows(5, 2))
+
+
 def test_a_bank_of_one_process_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightly.utils.dist.world_size", lambda: 2)
     with pytest.raises(ValueError, match="gather_distributed=False"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from salmask_plugin.lab.cache.agreement_tables import (
-    agreement_json,
     agreement_rows,
     agreement_text,
 )
+from salmask_plugin.lab.results.apart import measurement_json
 
 AREAS = np.array([0.1, 0.2, 0.21, 0.59, 1.0, 1.0000001])
 VALUES = {
@@ -40,6 +40,6 @@ def test_the_table_and_the_file_say_the_same():
     assert max(map(len, lines)) <= 80
     assert next(line for line in lines if line.startswith("all ")).split()[1:3] == ["6", "0.717"]
     assert lines[0].startswith("Crop, share of the image")
-    content = json.loads(agreement_json(rows, {"seed": 3}))
+    content = json.loads(measurement_json({"seed": 3}, rows))
     assert content["protocol"] == {"seed": 3}
     assert content["rows"][-1]["values"]["iou"]["mean"] == pytest.approx(4.3 / 6)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from salmask_plugin.lab.measures.audit.tables import coverage_json
+from salmask_plugin.lab.results.apart import measurement_json
 from salmask_plugin.lab.results.privacy import shorten_text, shortened
 from salmask_plugin.lab.results.store import read_record, write_record
 
@@ -112,6 +112,6 @@ def test_all_of_a_record_is_gone_through(make_record, tmp_path):
 
 def test_protocols_of_measurements_are_gone_through():
     """They name the overrides, with the folders of the data."""
-    text = coverage_json([], {"overrides": ["data.root=/home/ann/x", "a.token=t-1"]})
+    text = measurement_json({"overrides": ["data.root=/home/ann/x", "a.token=t-1"]}, [])
     kept = ["data.root=.../x", "a.token=(removed)"]
     assert json.loads(text)["protocol"]["overrides"] == kept

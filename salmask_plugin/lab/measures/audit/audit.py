@@ -21,7 +21,6 @@ from salmask_plugin.lab.measures.audit.coverage import measure_coverage
 from salmask_plugin.lab.measures.audit.tables import (
     CoverageRow,
     coverage_csv,
-    coverage_json,
     draw_coverage,
 )
 from salmask_plugin.lab.measures.audit.views import KINDS, measured_views
@@ -31,6 +30,7 @@ from salmask_plugin.lab.measures.recipes import (
     recipe_rows,
     with_embedded_localizer,
 )
+from salmask_plugin.lab.results.apart import apart_from_others, measurement_json
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
 from salmask_plugin.lab.results.statistics import OF_IMAGES, estimate
@@ -120,7 +120,7 @@ def written(
         splits: whose images they are.
         asked: what was looked at.
         overrides: what was typed.
-        target: the files' path without a suffix.
+        target: the files' path without a suffix, but for :func:`apart_from_others`.
     """
     protocol = {
         "data": splits.name,
@@ -138,10 +138,10 @@ def written(
     }
     files: dict[str, Callable[[], bytes]] = {
         "csv": lambda: coverage_csv(results).encode(),
-        "json": lambda: coverage_json(results, protocol).encode(),
+        "json": lambda: measurement_json(protocol, results).encode(),
         "png": lambda: draw_coverage(results),
     }
-    return Audit(results, protocol, files_written(target, files))
+    return Audit(results, protocol, files_written(apart_from_others(target, protocol), files))
 
 
 def audit_rows(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.drawing import (
     BASELINE_COLOUR,
     LARGE,
@@ -18,7 +16,6 @@ from salmask_plugin.lab.results.drawing import (
     to_png,
 )
 from salmask_plugin.lab.results.grid import Grid, estimate_text, rows_csv
-from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
 from salmask_plugin.lab.results.terminal import grid_blocks
 
@@ -120,13 +117,6 @@ def coverage_csv(rows: Sequence[CoverageRow]) -> str:
             }
             for row in rows
         ]
-    )
-
-
-def coverage_json(rows: Sequence[CoverageRow], protocol: Mapping[str, Any]) -> str:
-    """Return the protocol and the rows as JSON."""
-    return (
-        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
     )
 
 

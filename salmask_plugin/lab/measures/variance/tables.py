@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.drawing import (
     BASELINE_COLOUR,
     colours,
@@ -16,7 +13,6 @@ from salmask_plugin.lab.results.drawing import (
     to_png,
 )
 from salmask_plugin.lab.results.grid import Grid, estimate_text
-from salmask_plugin.lab.results.privacy import shortened
 from salmask_plugin.lab.results.statistics import Estimate
 from salmask_plugin.lab.results.terminal import grid_blocks
 
@@ -56,13 +52,6 @@ def variance_text(rows: Sequence[VarianceRow]) -> str:
         for row in rows
     ]
     return grid_blocks(Grid(titles, cells), left=2)
-
-
-def variance_json(rows: Sequence[VarianceRow], protocol: Mapping[str, Any]) -> str:
-    """Return the protocol and the rows as JSON; variances in units of 1."""
-    return (
-        json.dumps(shortened({"protocol": encode(protocol), "rows": encode(rows)}), indent=2) + "\n"
-    )
 
 
 def draw_variance(rows: Sequence[VarianceRow], title: str) -> bytes:

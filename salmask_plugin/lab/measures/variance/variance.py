@@ -24,8 +24,9 @@ from salmask_plugin.lab.measures.variance.measured import (
     batch_size,
     image_groups,
 )
-from salmask_plugin.lab.measures.variance.tables import VarianceRow, draw_variance, variance_json
+from salmask_plugin.lab.measures.variance.tables import VarianceRow, draw_variance
 from salmask_plugin.lab.measures.variance.view_variance import view_variance
+from salmask_plugin.lab.results.apart import apart_from_others, measurement_json
 from salmask_plugin.lab.results.environment import environment
 from salmask_plugin.lab.results.late_pictures import files_written
 from salmask_plugin.lab.results.statistics import OF_IMAGES, estimate
@@ -138,9 +139,10 @@ def variance(
         f"({settings.choices['masking']}); D {dimension}, r {measured.views}, "
         f"{count} images of {splits.name} {measured.split}, BN {measured.batch_norm}"
     )
-    path = folder / f"variance-{measured.layer}-{measured.batch_norm}"
+    name = f"variance-{measured.layer}-{measured.batch_norm}"
+    path = apart_from_others(folder / name, protocol)
     files: dict[str, Callable[[], bytes]] = {
-        "json": lambda: variance_json(results, protocol).encode(),
+        "json": lambda: measurement_json(protocol, results).encode(),
         "png": lambda: draw_variance(results, words.replace("; ", "\n")),
     }
     return Variance(results, protocol, words, files_written(path, files))
