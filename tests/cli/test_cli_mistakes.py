@@ -147,6 +147,7 @@ def test_a_trace_that_cannot_be_kept_is_said(command, capsys, tmp_path):
             ["trainer.max_epochs=null", "trainer.max_steps=3"],
             ["max_epochs=null must be an integer."],
         ),
+        (["view_size=0"], ["view_size=0 must be a whole number from 1."]),
     ],
 )
 def test_a_value_of_another_form(settings, words, tmp_path, capsys):

@@ -40,6 +40,8 @@ from salmask_plugin.lab.settings.choice_names import (
 from salmask_plugin.lab.settings.settings import Settings
 
 SETTINGS_NAME = "settings.json"
+SHOWN = 6
+"""Settings that an error names of those that differ."""
 RESULT = "result.json"
 """Of detection and depth, in their folders."""
 CHECKPOINTS = "checkpoints"
@@ -152,8 +154,10 @@ def begun_with(folder: Path, settings: Settings, *, going: bool = False) -> Sett
     kept = _kept(folder)
     different = differences(kept, settings)
     if different:
+        rest = len(different) - SHOWN
+        more = [f"and {rest} more"] if rest > 0 else []
         raise UserError(
-            f"{folder} holds a run with other settings ({'; '.join(different)}). "
+            f"{folder} holds a run with other settings ({'; '.join([*different[:SHOWN], *more])}). "
             "Choose another name=... or out=..., or delete that folder."
         )
     return kept

@@ -81,7 +81,9 @@ def plan(
         f"{max(seconds):.3f}): {batch / step:.0f} images/s"
     )
     print(f"memory      {_peak_memory()}")
-    print(f"pretraining about {_duration(steps * step)}; evaluation comes on top")
+    most_time = settings.trainer.get("max_time")
+    ends = f", unless trainer.max_time={most_time} ends it" if most_time else ""
+    print(f"pretraining about {_duration(steps * step)}{ends}; evaluation comes on top")
 
 
 def period_of(module: pl.LightningModule, trainer: Mapping[str, Any]) -> int:

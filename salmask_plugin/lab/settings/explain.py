@@ -154,6 +154,8 @@ def _masking(settings: Settings) -> list[str]:
     asked = built_by(node)
     if built_by(inner) == "open_cache":
         lines = ["Saliency: of whole images, cached, carried through each view's crop and flip."]
+    if built_by(inner) == "GivenLocalizer":
+        lines = ["Saliency: none; the data set's object masks, carried through crop and flip."]
     if localizer == ANYWHERE:
         lines = ["Saliency: none; masks fall anywhere."]
     if asked == "MomentumLocalizer":

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from salmask_plugin.lab.settings.groups import Checkpoints, Compare, Loader, TransferLoader, Workers
 from salmask_plugin.lab.settings.known_tasks import Finetune, Knn, Linear, Logistic, Occlusion
-from salmask_plugin.lab.settings.nodes import DataNode, Node, PathText, Seed
+from salmask_plugin.lab.settings.nodes import DataNode, Node, PathText, Seed, Side
 
 
 class Trainer(TypedDict):
@@ -61,8 +61,8 @@ class Run(TypedDict):
     """``configs/run.yaml``."""
 
     seed: Seed
-    view_size: int
-    localizer_size: int
+    view_size: Side
+    localizer_size: Side
     out: PathText
     name: str | None
     recipe: str | None
@@ -95,7 +95,7 @@ class Transfer(TypedDict):
     """``configs/transfer.yaml``."""
 
     seed: Seed
-    view_size: int | None
+    view_size: Side | None
     out: PathText
     name: str | None
     architecture: str | None

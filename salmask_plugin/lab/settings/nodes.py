@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
+from salmask_plugin.json_files import COUNT, SEED
+
 PATH = "path"
 """Mark of a text that is a path: ``~`` at its beginning is the user's folder."""
 TARGET = "target"
 """Mark of a node that is built: a mapping with a ``_target_``, or an empty one for nothing."""
 NO_FOLDER = "root may be null"
 """Mark of a data set whose folder may still be missing; its command says so."""
-SEED = "seed"
-"""Mark of a whole number that generators take: ``json_files`` says which."""
 
 PathText = Annotated[str, PATH]
 Seed = Annotated[int, SEED]
+Side = Annotated[int, COUNT]
+"""In pixels."""
 Node = Annotated[dict[str, Any], TARGET]
 """What is built: a ``_target_`` and its arguments; empty for nothing."""
 DataNode = Annotated[dict[str, Any], TARGET, NO_FOLDER]

@@ -16,7 +16,7 @@ from salmask_plugin.lab.settings.groups import (
     Workers,
     required,
 )
-from salmask_plugin.lab.settings.nodes import Node, Seed, built_by
+from salmask_plugin.lab.settings.nodes import Node, Seed, Side, built_by
 from salmask_plugin.lab.settings.unknown_keys import unknown_setting
 from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words
 
@@ -58,12 +58,12 @@ class Settings:
     @property
     def view_size(self) -> int:
         """Side of the views in pixels."""
-        return self._typed("view_size", int)
+        return self._typed("view_size", int, Side)
 
     @property
     def localizer_size(self) -> int:
         """Side in pixels that views are resized to for the localizer alone."""
-        return self._typed("localizer_size", int)
+        return self._typed("localizer_size", int, Side)
 
     @property
     def out(self) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from salmask_plugin.json_files import SEED as OF_GENERATORS
+from salmask_plugin.json_files import Kind
 from salmask_plugin.lab.settings.groups import GROUPS
-from salmask_plugin.lab.settings.nodes import PATH, SEED
+from salmask_plugin.lab.settings.nodes import PATH
 
 ABSENT = object()
 LARGEST = 2**63
@@ -33,8 +33,8 @@ def fitted(value: Any, hint: Any) -> Any:
         return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        if SEED in hint.__metadata__:
-            return value if OF_GENERATORS.fits(value) else ABSENT
+        if kind := _kind(hint):
+            return value if kind.fits(value) else ABSENT
         return _path(value) if PATH in hint.__metadata__ else fitted(value, arguments[0])
     if origin in (Union, types.UnionType):
         return _first(value, arguments)
@@ -52,6 +52,11 @@ def fitted(value: Any, hint: Any) -> Any:
     if inspect.isclass(origin or hint) and hint is not object:
         return value if _is_node(value) or _is_name(value, origin or hint) else ABSENT
     return value
+
+
+def _kind(hint: Any) -> Kind | None:
+    """What an annotation asks of its value besides a type."""
+    return next((mark for mark in hint.__metadata__ if isinstance(mark, Kind)), None)
 
 
 def _is_node(value: Any) -> bool:
@@ -136,8 +141,8 @@ def in_words(hint: Any) -> str:
     """Return what an annotation takes, in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        if SEED in hint.__metadata__:
-            return "an integer from 0, below 2**31"
+        if kind := _kind(hint):
+            return kind.words
         return "a path" if PATH in hint.__metadata__ else in_words(arguments[0])
     if origin in (Union, types.UnionType):
         return _union_in_words(arguments)

@@ -112,6 +112,16 @@ def test_a_run_keeps_the_newest_evaluation_settings(tmp_path):
         keep_settings(tmp_path, row_of(tmp_path, "view_size=32").settings)
 
 
+def test_of_many_other_settings_an_error_names_the_first(tmp_path):
+    keep_settings(tmp_path, row_of(tmp_path).settings)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0000.ckpt").write_bytes(b"damaged, and still work")
+    other = ("method=simclr", "masking=blur", "backbone=resnet50")
+    with pytest.raises(UserError, match=r"learning_rate.*and \d+ more\)\. Choose") as error:
+        keep_settings(tmp_path, row_of(tmp_path, *other).settings)
+    assert len(str(error.value).removeprefix(str(tmp_path))) < 700
+
+
 def test_finished_runs_of_other_settings_are_no_rows_of_the_comparison(tmp_path):
     row = row_of(tmp_path)
     keep_settings(row.folder, row.settings)

@@ -148,9 +148,10 @@ def test_compare_names_the_row_that_does_not_compose(tmp_path, capsys):
 
 def test_plan_prints_time_and_memory(tmp_path, capsys):
     given = ["plan", *TINY, "data.train_images=160", f"out={tmp_path}"]
-    assert main([*given, "+trainer.max_steps=4"]) == 0
+    assert main([*given, "+trainer.max_steps=4", "+trainer.max_time=00:01:00:00"]) == 0
     text = capsys.readouterr().out
     assert ", 4 steps of " in text
+    assert ", unless trainer.max_time=00:01:00:00 ends it; evaluation comes on top" in text
     assert "images/s" in text
     assert "GiB" in text
     assert not list(tmp_path.iterdir())

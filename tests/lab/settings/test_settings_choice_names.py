@@ -79,6 +79,7 @@ def test_encoder_and_pictures_have_the_same_channels(tmp_path):
         ),
         (["masking=mean_permuted"], "resnet50", "masked by the map of another image", False),
         (["masking=mean"], "resnet50", "Saliency: resnet50", False),
+        (["masking=mean", "localizer=given"], "given", "none; the data set's object masks", True),
         (["masking=random"], "uniform", "Saliency: none", False),
         (["masking=mean", "localizer=uniform"], "uniform", "Saliency: none", True),
         (["masking=none"], "none", "Masking: none", False),

@@ -168,8 +168,8 @@ def test_the_description_of_the_settings_is_that_of_the_files(root, choices):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("seed=1e3", "seed=1000.0 must be an integer"),
-        ("seed=true", "seed=True must be an integer"),
+        ("seed=1e3", "seed=1000.0 must be a whole number"),
+        ("seed=true", "seed=True must be a whole number"),
         ("seed=0,1", "compare.seeds=[0,1]"),
         ("seed=range(0,3)", "compare.seeds=[0,1]"),
         ("masking.probability=0.1,0.2", "compare.rows"),
@@ -185,7 +185,7 @@ def test_the_description_of_the_settings_is_that_of_the_files(root, choices):
         ("loader.input=disk", "loader.input='disk' must be one of host, device"),
         ("logger=none", "logger='none' must be one of csv, tensorboard, wandb"),
         ("compare.only=none", "compare.only='none' must be a list, each a text or null"),
-        ("compare.seeds=3", "compare.seeds=3 must be a list, each an integer"),
+        ("compare.seeds=3", "compare.seeds=3 must be a list, each a whole number"),
         ("trainer.devices=1.5", "trainer.devices=1.5 must be"),
         ("trainer.precision=half", "trainer.precision='half' must be one of 64, 32"),
         ("masking.probability=high", "masking.probability='high' must be a number"),

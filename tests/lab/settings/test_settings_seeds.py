@@ -17,7 +17,7 @@ from salmask_plugin.lab.study.compare import plan_rows
 
 RUN = ["experiment=plumbing"]
 TOO_LARGE = 2**31
-WORDS = r"must be an integer from 0, below 2\*\*31"
+WORDS = r"must be a whole number from 0, below 2\*\*31"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_seed_that_cannot_be_read_is_not_composed(run):
     with pytest.raises(UserError, match=f"^seed=3000000000 {WORDS}\\.$"):
         compose_settings([*RUN, "seed=3000000000"])
     with pytest.raises(
-        UserError, match=r"^compare\.seeds=\[0, -1\] must be a list, each an integer f"
+        UserError, match=r"^compare\.seeds=\[0, -1\] must be a list, each a whole number f"
     ):
         compose_settings([*RUN, "compare.seeds=[0,-1]"])
     with pytest.raises(UserError, match=rf"evaluation\.occlusion\.seed=-1 {WORDS}"):
@@ -53,7 +53,7 @@ def test_the_range_is_one_where_seeds_are_given_and_read(seed, run, tmp_path):
 
 @pytest.mark.parametrize("root", ["transfer", "detect", "depth"])
 def test_the_range_is_that_of_every_command(root):
-    with pytest.raises(UserError, match="seed=-1 must be an integer from 0"):
+    with pytest.raises(UserError, match="seed=-1 must be a whole number from 0"):
         compose_settings(
             ["seed=-1", *(["data=generated"] if root == "transfer" else [])], root=root
         )

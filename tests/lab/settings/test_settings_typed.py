@@ -26,8 +26,10 @@ def test_older_runs_lack_what_there_was_not():
 @pytest.mark.parametrize(
     ("values", "read", "words"),
     [
-        ({"seed": "/../x"}, "seed", "seed='/../x' must be an integer"),
-        ({"seed": True}, "seed", "seed=True must be an integer"),
+        ({"seed": "/../x"}, "seed", "seed='/../x' must be a whole number from 0, below 2"),
+        ({"seed": True}, "seed", "seed=True must be a whole number"),
+        ({"view_size": 0}, "view_size", "view_size=0 must be a whole number from 1"),
+        ({"localizer_size": -5}, "localizer_size", "localizer_size=-5 must be a whole number from"),
         ({"out": 3}, "out", "out=3 must be a text"),
         ({}, "view_size", "'view_size' is no setting"),
         ({"loader": LOADER | {"batchsize": 1}}, "loader", "'loader.batchsize' is no setting"),
