@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from salmask_plugin.lab.data.array_files import channels_first, is_array
 from salmask_plugin.lab.data.files import ImageFiles
+from salmask_plugin.lab.data.mask_files import OF_COLOURS
 from salmask_plugin.lab.data.reading import FORMATS
 from salmask_plugin.lab.data.splits import ImageSubset, LabelledImages
 
@@ -53,9 +54,17 @@ def _surely_fits(images: ImageFiles, index: int) -> bool:
             with Image.open(picture, formats=FORMATS) as image:
                 return image.has_transparency_data
         size = _size(picture, images.channels)
-        return size is not None and size == _size(mask, 1)
+        return size is not None and size == _size(mask, 1) and not _has_colours(mask)
     except Exception:  # whatever is wrong with a file, reading it says so in words
         return False
+
+
+def _has_colours(path: Path) -> bool:
+    """Whether a mask may be one in colours or with transparent places, of which none is told."""
+    if is_array(path):
+        return False
+    with Image.open(path, formats=FORMATS) as image:
+        return image.mode in OF_COLOURS
 
 
 def _size(path: Path, channels: int) -> tuple[int, int] | None:

@@ -18,6 +18,10 @@ ALPHA = "alpha"
 """The value of ``masks`` that takes each picture's own alpha channel."""
 FULL = (1, 255, 65535)
 """What "all object" may be in a mask of more than 8 bits: the first that no value exceeds is."""
+OF_COLOURS = ("RGB", "RGBA", "LA")
+"""Modes of a picture that a mask can be saved as and still be grey."""
+COLOURED = 32
+"""By how much the channels of a grey JPEG may differ."""
 BEYOND = 1.01
 """Factor by which resampled fractions may exceed it."""
 
@@ -79,7 +83,8 @@ def read_mask(path: Path, *, alpha: bool) -> Image.Image:
         alpha: which of the two.
 
     Raises:
-        UnreadableImageError: if the file cannot be read, or has no alpha channel.
+        UnreadableImageError: if the file cannot be read, has no alpha channel, or is a mask in
+            colours or with transparent places, of which no grey value says how much object.
     """
     return read_as(path, _alpha_of if alpha else _mask_of, what="mask")
 
@@ -104,8 +109,23 @@ def _mask_of(image: Image.Image) -> Image.Image:
             raise UnreadableImageError(f"a mask has values from 0 to {FULL[-1]}")
         full = next(full for full in FULL if top <= full * BEYOND)
         return Image.fromarray(np.rint(255 * (values / full).clip(max=1)).astype(np.uint8))
+    if image.mode in OF_COLOURS:
+        _refuse_colours(image)
     values = np.asarray(image.convert("L"))
     return _binary(values) if values.max() <= 1 else Image.fromarray(values)
+
+
+def _refuse_colours(image: Image.Image) -> None:
+    """Raise UnreadableImageError where grey would not say how much is object."""
+    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+        raise UnreadableImageError(
+            "a mask has no transparent places; of cut-out pictures data.masks=alpha takes them"
+        )
+    colours = np.asarray(image.convert("RGB")).astype(np.int16)
+    if (colours.max(-1) - colours.min(-1)).max() > COLOURED:
+        raise UnreadableImageError(
+            "a mask in colours does not say which is the object: save it grey or with a palette"
+        )
 
 
 def _binary(values: NDArray[Any]) -> Image.Image:

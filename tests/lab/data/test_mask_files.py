@@ -106,6 +106,30 @@ def test_no_mask_is_measured_by_its_own_largest_value(values, kind, expected, su
     assert np.asarray(read_mask(path, alpha=False)).flatten().tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        ([(128, 0, 0), (0, 0, 0)], r"in colours .*grey or with a palette"),
+        ([(90, 80, 70, 255), (0, 0, 0, 0)], r"transparent places.*data.masks=alpha"),
+        ([(255, 255, 255, 255), (255, 255, 255, 0)], r"transparent places"),
+    ],
+)
+def test_masks_whose_object_cannot_be_told(pixels, words, tmp_path):
+    Image.fromarray(np.array([pixels], np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(UnreadableImageError, match=rf"m.png': .*{words}"):
+        read_mask(tmp_path / "m.png", alpha=False)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_grey_masks_in_other_modes(mode, tmp_path):
+    grey = Image.fromarray(object_mask(4))
+    grey.convert(mode).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", alpha=False), object_mask(4))
+    grey.convert("RGB").save(tmp_path / "m.jpg")
+    there = np.asarray(read_mask(tmp_path / "m.jpg", alpha=False))
+    np.testing.assert_array_equal(there > 127, object_mask(4) > 127)
+
+
 @pytest.mark.parametrize("values", [[[0, 70_000]], [[-1, 5]]])
 def test_values_that_no_mask_has(values, tmp_path):
     Image.fromarray(np.array(values, np.int32)).save(tmp_path / "m.tif")
@@ -156,6 +180,14 @@ def test_every_mask_is_looked_at_before_training(photos):
     (photos / "masks" / "b" / "x.png").write_bytes(b"nothing")
     with pytest.raises(UnreadableImageError, match=r"Cannot read the (image|mask) .*b/x.png"):
         two_views(images)
+
+
+def test_a_mask_in_colours_is_found_before_training(photos):
+    mask = Image.new("RGB", SIZE)
+    mask.putpixel((9, 4), (0, 128, 0))
+    mask.save(photos / "masks" / "b" / "x.png")
+    with pytest.raises(UnreadableImageError, match=r"b/x.png': a mask in colours"):
+        two_views(picture_folder(photos / "pets", masks=photos / "masks").train)
 
 
 def test_a_picture_without_alpha_is_found_before_training(tmp_path):
