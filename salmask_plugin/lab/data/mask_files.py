@@ -117,7 +117,7 @@ def _mask_of(image: Image.Image) -> Image.Image:
 
 def _refuse_colours(image: Image.Image) -> None:
     """Raise UnreadableImageError where grey would not say how much is object."""
-    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+    if "A" in image.getbands() and np.asarray(image.getchannel("A")).min() < 255:
         raise UnreadableImageError(
             "a mask has no transparent places; of cut-out pictures data.masks=alpha takes them"
         )

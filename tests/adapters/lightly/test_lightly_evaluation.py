@@ -215,7 +215,9 @@ def test_evaluation_filters_and_does_not_mask() -> None:
     assert torch.equal(seen[0], toy.high_pass()(next(iter(train))[0]))
     seen.clear()
     linear_evaluation(module, train, val, num_classes=6, feature_dim=10, epochs=1, batch_size=16)
-    assert torch.equal(seen[0], toy.high_pass()(next(iter(train))[0]))
+    # A look at the first validation batch comes before.
+    expected = [toy.high_pass()(next(iter(loader))[0]) for loader in (val, train)]
+    assert all(map(torch.equal, seen[:2], expected))
     assert module.training
 
 
@@ -283,6 +285,32 @@ def test_a_loader_of_another_form_is_refused_in_words(name: str) -> None:
     for given in ((empty, val), (train, empty)):
         with pytest.raises(ValueError, match="gave no image; drop_last"):
             evaluate(*given)
+
+
+class Counted(TensorDataset):
+    """Images that know how often one was read."""
+
+    read = 0
+
+    def __getitem__(self, index: int) -> Any:
+        Counted.read += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("evaluate", [linear_evaluation, finetune_evaluation])
+def test_validation_of_another_form_is_told_before_an_epoch(evaluate: Any) -> None:
+    train = DataLoader(Counted(*images(60, 6, 1).tensors), batch_size=16)
+    two_views = DataLoader(toy.Pairs(32), batch_size=16)
+    other = [(image, label + 6) for image, label in images(12, 6, 2)]
+    settings: dict[str, Any] = {"num_classes": 6, "feature_dim": 10, "batch_size": 16}
+    Counted.read = 0
+    with pytest.raises(TypeError, match="one view per image"):
+        evaluate(model(), train, two_views, epochs=2, **settings)
+    with pytest.raises(ValueError, match="num_classes=6 allows 0 to 5"):
+        evaluate(model(), train, DataLoader(other, batch_size=4), epochs=2, **settings)
+    assert Counted.read == 0
+    assert len(evaluate(model(), train, loaders()[1], epochs=2, **settings).curve) == 2
+    assert Counted.read == 120
 
 
 def test_statistics_are_not_made_of_two_views() -> None:

@@ -56,7 +56,7 @@ def check_not_empty(*loaders: DataLoader[Any]) -> None:
 
 
 class CheckBatches(Callback):
-    """Look at the batches of a classifier's first epoch before it does.
+    """Look at the batches of a classifier's first epoch before it does, validation's first of all.
 
     Args:
         num_classes: that labels may name.

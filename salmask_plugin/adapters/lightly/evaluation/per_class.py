@@ -47,4 +47,6 @@ class PerClassAccuracy(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's accuracy."""
         self._hook.remove()
+        if trainer.sanity_checking:
+            return
         self.curve.append(mean_per_class(torch.cat(self._predicted), torch.cat(self._labels)))

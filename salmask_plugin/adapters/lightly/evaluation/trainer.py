@@ -52,7 +52,8 @@ def quiet_trainer(
                 enable_checkpointing=False,
                 enable_progress_bar=progress,
                 enable_model_summary=False,
-                num_sanity_val_steps=0,
+                # A validation batch of another form is told before an epoch has been trained.
+                num_sanity_val_steps=1,
                 # In a SLURM job Lightning would go on from checkpoints that it finds there.
                 default_root_dir=os.devnull,
             )
