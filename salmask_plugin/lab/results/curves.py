@@ -14,7 +14,7 @@ from salmask_plugin.lab.results.drawing import (
     line_styles,
     new_figure,
 )
-from salmask_plugin.lab.results.leading_rows import leading
+from salmask_plugin.lab.results.leading_rows import WORDS, leading
 from salmask_plugin.lab.results.metric_names import (
     OCCLUSION,
     is_occlusion,
@@ -175,7 +175,8 @@ def _curves(
     if not panels:
         return None
     measured = [row for panel in panels for row in panel.rows if panel.seeds(row)]
-    drawn, known = leading(measured), len({row.name for row in measured})
+    means = [{row.name: _mean(panel.seeds(row)) for row in panel.rows} for panel in panels]
+    drawn, known = leading(measured, panels=means), len({row.name for row in measured})
     styles = line_styles(table)
     across = min(across, len(panels))
     down = -(-len(panels) // across)
@@ -183,7 +184,7 @@ def _curves(
         width = WIDTH
         height = (3.4 if down < 3 else 2.9) * down
         columns = _legend_columns(list(drawn), width)
-        lines = -(-len(drawn) // columns) + (len(drawn) < known)
+        lines = -(-len(drawn) // columns) + 2 * (len(drawn) < known)
         figure = new_figure(height + 0.3 + 0.3 * lines, width=width)
         axes = list(figure.subplots(down, across, squeeze=False, sharey=share_values).flat)
         handles: dict[str, Any] = {}
@@ -207,9 +208,7 @@ def _curves(
             list(handles),
             loc="outside lower center",
             ncols=columns,
-            title=f"{len(drawn)} of {known} rows; the tables have all"
-            if len(drawn) < known
-            else None,
+            title=f"{len(drawn)} of {known} rows: {WORDS}" if len(drawn) < known else None,
         )
         return figure
 
@@ -221,6 +220,11 @@ def _legend_columns(names: Sequence[str], width: float) -> int:
     return max(1, min(fitting, len(names), 5))
 
 
+def _mean(seeds: Sequence[Points]) -> list[float]:
+    """Mean over the seeds, as far as all of them go."""
+    return [sum(values) / len(seeds) for values in zip(*(s[1] for s in seeds), strict=False)]
+
+
 def _line(axis: Any, seeds: Sequence[Points], style: Mapping[str, Any]) -> Any:
     """Draw the seeds thin and their mean, as far as all seeds go, thick; return the mean's line."""
     if not seeds:
@@ -228,7 +232,7 @@ def _line(axis: Any, seeds: Sequence[Points], style: Mapping[str, Any]) -> Any:
     if len(seeds) > 1:
         for places, values in seeds:
             axis.plot(places, values, color=style["color"], alpha=0.35, linewidth=0.9)
-    mean = [sum(values) / len(seeds) for values in zip(*(s[1] for s in seeds), strict=False)]
+    mean = _mean(seeds)
     every = max(1, len(mean) // 8)
     places = seeds[0][0][: len(mean)]
     (line,) = axis.plot(places, mean, linewidth=2, markersize=5, markevery=every, **style)

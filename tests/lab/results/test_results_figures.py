@@ -28,6 +28,7 @@ from salmask_plugin.lab.results.drawing import (
     rendered,
     to_png,
 )
+from salmask_plugin.lab.results.leading_rows import leading
 
 FIGURES = (accuracy_bars, difference_dots, loss_curves, diagnostics, accuracy_curves)
 
@@ -346,7 +347,28 @@ def test_more_curves_than_the_eye_can_follow_are_not_drawn_and_the_figure_says_s
     names = ["untrained", *others, "none"]
     drawn, title = legend_of(loss_curves(many(make_record, names, plan)))
     assert set(drawn) == {"none", "untrained", "rows", "rowz", "rowy", "rowx", "roww", "rowv"}
-    assert title == "8 of 10 rows; the tables have all"
+    assert title.startswith("8 of 10 rows: the baseline, untrained and planned ones, and those")
+
+
+def test_of_the_others_those_are_drawn_that_lie_furthest_from_the_baseline(make_record):
+    """Among those of three seeds, above or below it; one seed lies far off by chance."""
+    losses = {"none": 3.0, "rowa": 3.1, "rowb": 2.8, "rowc": 3.2, "rowd": 3.05, "once": 9.0}
+    compared = {"rows": {name: [] for name in losses}}
+    table = compare(
+        make_record(
+            name,
+            seed,
+            0.4,
+            history={"loss": (5.0, loss)},
+            config={"compare": {**compared, "row": name}},
+        )
+        for name, loss in losses.items()
+        for seed in range(1 if name == "once" else 3)
+    ).tables[0]
+    curves = [{row.name: (5.0, losses[row.name]) for row in table.rows}]
+    assert leading(table.rows, 3, curves) == {"none", "rowb", "rowc"}
+    assert leading(table.rows, 5, curves) == {"none", "rowb", "rowc", "rowa", "rowd"}
+    assert leading(table.rows, 3) == {"none", "rowa", "rowb"}
 
 
 def test_as_many_curves_as_can_be_told_apart_are_all_drawn(make_record):
