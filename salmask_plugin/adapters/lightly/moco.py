@@ -14,7 +14,6 @@ from lightly.models.utils import (
     deactivate_requires_grad,
     update_momentum,
 )
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.accumulation import MicroBatches
@@ -22,7 +21,8 @@ from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole
 from salmask_plugin.adapters.lightly.hard_negatives import HardNegativeEncoder
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
-from salmask_plugin.adapters.lightly.online import online_classifier, online_features
+from salmask_plugin.adapters.lightly.masked_module import MaskedModule
+from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.refusals import check_module, check_momentum_moves
 from salmask_plugin.adapters.lightly.views import (
@@ -37,7 +37,7 @@ from salmask_plugin.sparse import visible_only
 from salmask_plugin.warm_up import SaliencyWarmUp
 
 
-class MaskedMoCoV2(LightningModule):
+class MaskedMoCoV2(MaskedModule):
     """MoCo v2 whose query is masked and whose loss takes hard negatives.
 
     ``masking=None`` is lightly's MoCo v2: the same code path, the same initialisation and data
@@ -149,11 +149,6 @@ class MaskedMoCoV2(LightningModule):
         self.hard_negatives = HardNegativeEncoder(negative_encoding, masking)
         self.step_log = StepLog(self.step_masking.masking)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, feature_dim) of clean images, behind the masking's view filter."""
-        features: Tensor = self.backbone(self.step_masking.filtered(images)).flatten(1)
-        return features
-
     def setup(self, stage: str) -> None:
         """Refuse what cannot be; leave BatchNorm whole where devices split the batch."""
         check_module(self)
@@ -185,21 +180,7 @@ class MaskedMoCoV2(LightningModule):
         self.criterion.rho = self.step_masking.rho(self.rho)
         self.criterion.memory_bank.hold = self._micro_batches.accumulates(self.trainer)
         loss: Tensor = self.criterion(query, key, *hard)
-        self.step_log.step(
-            self,
-            views,
-            self.criterion.statistics,
-            loss=loss,
-            step=self.step_masking.batches_seen,
-            negatives=self.queue_size,
-        )
-        self.step_masking.batches_seen += 1
-        if self.online_classifier is None:
-            return loss
-        features = online_features(self.backbone, self.step_masking, batch)
-        online_loss, metrics = self.online_classifier.training_step((features, batch[1]), batch_idx)
-        self.log_dict(metrics, sync_dist=True, batch_size=len(features))
-        return loss + online_loss
+        return self.end_step(loss, views, batch, batch_idx, negatives=self.queue_size)
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Step; then the queue takes the keys of all batches of the step."""
@@ -222,24 +203,6 @@ class MaskedMoCoV2(LightningModule):
             max_epochs=self.trainer.max_epochs or -1,
         )
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that masks and key shuffles go on where they stopped.
-
-        Raises:
-            FloatingPointError: if the loss was not finite in any step so far.
-        """
-        self.step_log.finite.check()
-        checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
-        checkpoint["salmask_view_filter"] = self.step_masking.kernel
-
-    def on_train_end(self) -> None:
-        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.step_log.finite.check()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on at the saved step."""
-        self.step_masking.batches_seen = checkpoint["salmask_batches_seen"]
 
     @torch.no_grad()
     def _encode_key(self, images: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from lightly.models.modules import SimCLRProjectionHead
 from lightly.models.utils import get_weight_decay_parameters
 from lightly.utils.lars import LARS
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.hard_negatives import HardNegativeEncoder
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
-from salmask_plugin.adapters.lightly.online import online_classifier, online_features
+from salmask_plugin.adapters.lightly.masked_module import MaskedModule
+from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
 from salmask_plugin.adapters.lightly.refusals import check_module, refuse_last_of_one
 from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
@@ -27,7 +27,7 @@ from salmask_plugin.warm_up import SaliencyWarmUp
 Optimizer = Literal["lars", "sgd"]
 
 
-class MaskedSimCLR(LightningModule):
+class MaskedSimCLR(MaskedModule):
     """SimCLR whose first view is masked, and whose rows of that view take hard negatives.
 
     ``masking=None`` is lightly's SimCLR on the same code path and seed. Each view has a forward of
@@ -129,11 +129,6 @@ class MaskedSimCLR(LightningModule):
         self.hard_negatives = HardNegativeEncoder(negative_encoding, masking)
         self.step_log = StepLog(self.step_masking.masking)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, feature_dim) of clean images, behind the masking's view filter."""
-        features: Tensor = self.backbone(self.step_masking.filtered(images)).flatten(1)
-        return features
-
     def setup(self, stage: str) -> None:
         """Refuse what cannot be."""
         check_module(self)
@@ -160,21 +155,7 @@ class MaskedSimCLR(LightningModule):
         hard = self.hard_negatives(views.negatives, networks, self._project)
         self.criterion.rho = self.step_masking.rho(self.rho)
         loss: Tensor = self.criterion(query, key, *hard)
-        self.step_log.step(
-            self,
-            views,
-            self.criterion.statistics,
-            loss=loss,
-            step=self.step_masking.batches_seen,
-            negatives=negatives,
-        )
-        self.step_masking.batches_seen += 1
-        if self.online_classifier is None:
-            return loss
-        features = online_features(self.backbone, self.step_masking, batch)
-        online_loss, metrics = self.online_classifier.training_step((features, batch[1]), batch_idx)
-        self.log_dict(metrics, sync_dist=True, batch_size=len(features))
-        return loss + online_loss
+        return self.end_step(loss, views, batch, batch_idx, negatives=negatives)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer, with warm-up and cosine per epoch over ``trainer.max_epochs``."""
@@ -198,24 +179,6 @@ class MaskedSimCLR(LightningModule):
             max_epochs=self.trainer.max_epochs or -1,
         )
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that masks go on where they stopped.
-
-        Raises:
-            FloatingPointError: if the loss was not finite in any step so far.
-        """
-        self.step_log.finite.check()
-        checkpoint["salmask_batches_seen"] = self.step_masking.batches_seen
-        checkpoint["salmask_view_filter"] = self.step_masking.kernel
-
-    def on_train_end(self) -> None:
-        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.step_log.finite.check()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on at the saved step."""
-        self.step_masking.batches_seen = checkpoint["salmask_batches_seen"]
 
     def _project(self, images: Tensor, unseen: Tensor | None = None) -> Tensor:
         with visible_only(self.backbone, unseen):
