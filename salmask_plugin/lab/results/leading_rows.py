@@ -45,7 +45,7 @@ def _apart(name: str, baselines: set[str], panels: Sequence[Curves]) -> float:
     return sum(
         fmean(abs(one - other) for one, other in zip(curves[name], curves[baseline], strict=False))
         for curves in panels
-        for baseline in sorted(baselines & curves.keys())[:1]
+        for baseline in sorted(other for other in baselines if curves.get(other))[:1]
         if curves.get(name)
     )
 

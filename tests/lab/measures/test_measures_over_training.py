@@ -83,14 +83,14 @@ def test_rows_are_those_of_the_encoders_by_hand(run):
 def test_files_lie_in_the_run_and_the_command_prints_the_table(run, capsys):
     folder = run[0]
     command = ["audit", "--run", str(folder), "--images", "3", "--object-share", "0", "1"]
-    assert main([*command, "masking=mean"]) == 0
+    assert main([*command, "masking=mean", "name=mean"]) == 0
     text = capsys.readouterr().out
     named = re.findall(r"^after 5 epochs +\S", text, re.MULTILINE)
     assert len(named) == text.count("\nEncoder") > 1
     assert "of the view; mean" in " ".join(text.split())
-    with (folder / "audit-generated.csv").open() as file:
+    with (folder / "audit-mean.csv").open() as file:
         assert [row["epochs"] for row in csv.DictReader(file)] == ["0", "1", "5"] * 2
-    protocol = json.loads((folder / "audit-generated.json").read_text())["protocol"]
+    protocol = json.loads((folder / "audit-mean.json").read_text())["protocol"]
     assert protocol["images_drawn"] == 3
 
 

@@ -370,6 +370,8 @@ def test_of_the_others_those_are_drawn_that_lie_furthest_from_the_baseline(make_
     assert leading(table.rows, 3, curves) == {"none", "rowb", "rowc"}
     assert leading(table.rows, 5, curves) == {"none", "rowb", "rowc", "rowa", "rowd"}
     assert leading(table.rows, 3) == {"none", "rowa", "rowb"}
+    # A panel that the baseline is not in, such as what masks hide, ranks nothing.
+    assert leading(table.rows, 3, [{**curves[0], "none": ()}]) == {"none", "rowa", "rowb"}
 
 
 def test_as_many_curves_as_can_be_told_apart_are_all_drawn(make_record):
