@@ -92,7 +92,7 @@ def make_record() -> Callable[..., RunRecord]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave figures out: where texts are tested, drawing is most of the time."""
-    monkeypatch.setattr("salmask_plugin.lab.results.report_parts._DRAWERS", ())
+    monkeypatch.setattr("salmask_plugin.lab.results.report_parts.DRAWERS", ())
     for name in ("paired_dots", "loss_curves", "accuracy_curves", "occlusion_curves"):
         monkeypatch.setattr(
             f"salmask_plugin.lab.results.study_page.{name}", lambda *arguments: None

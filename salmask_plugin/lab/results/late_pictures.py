@@ -35,12 +35,12 @@ class LatePictures:
         return [path for path, draw in waiting if is_drawn(path, draw)]
 
 
-def is_drawn(path: Path, draw: Draw) -> bool:
+def is_drawn(path: Path | str, draw: Draw) -> bool:
     """Draw a picture of what is written already; one that fails is a warning that names its file.
 
     Args:
-        path: of its file.
-        draw: makes the file.
+        path: of its file, or what it is called.
+        draw: makes it.
 
     Returns:
         Whether it is there.

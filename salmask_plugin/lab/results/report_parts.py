@@ -6,20 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from salmask_plugin.lab.results.bars import accuracy_bars, difference_dots
 from salmask_plugin.lab.results.codec import encode
 from salmask_plugin.lab.results.comparison import ExtraColumns, compare
-from salmask_plugin.lab.results.curves import (
-    accuracy_curves,
-    diagnostics,
-    loss_curves,
-    occlusion_curves,
-)
 from salmask_plugin.lab.results.drawing import VECTORS, rendered, to_png
 from salmask_plugin.lab.results.gate import AT_CHANCE, BELOW_GATE
 from salmask_plugin.lab.results.grid import NOTHING, Grid
+from salmask_plugin.lab.results.late_pictures import is_drawn
 from salmask_plugin.lab.results.preregistered import primary_grid
 from salmask_plugin.lab.results.record import RunRecord
+from salmask_plugin.lab.results.report_figures import DRAWERS, Drawer
 from salmask_plugin.lab.results.report_summary import summarize_study
 from salmask_plugin.lab.results.statistics import EXPLAINED
 from salmask_plugin.lab.results.table import Row, Table
@@ -34,35 +29,6 @@ HOW_TO_READ = (
     f"“{BELOW_GATE}”: the baseline is hardly better than the untrained encoder; “{AT_CHANCE}”: "
     "every run guesses. Such differences are not readable.",
     "Time ratio is the wall-clock of pretraining over the baseline's on the same kind of machine.",
-)
-
-_DRAWERS = (
-    (
-        "Accuracy",
-        "Bars: mean over seeds; dots: seeds; whiskers: sample standard deviation; dotted line: "
-        "chance.",
-        accuracy_bars,
-    ),
-    (
-        "Difference to the baseline",
-        "Dots: seeds, paired with the baseline of the same seed; diamond: their mean; whiskers: "
-        f"{EXPLAINED}.",
-        difference_dots,
-    ),
-    (
-        "Pretraining loss",
-        "Thick: mean over seeds; thin: seeds. Hard negatives add a term to the denominator, so the "
-        "losses of different recipes are not on one scale.",
-        loss_curves,
-    ),
-    (
-        "Diagnostics of the masking",
-        "Thick: mean over seeds; thin: seeds. Where the hard negative takes most of the softmax, "
-        "it dominates the loss: its share depends on queue and batch size.",
-        diagnostics,
-    ),
-    ("Evaluation over epochs", "Thick: mean over seeds; thin: seeds.", accuracy_curves),
-    ("Accuracy on hidden pictures", "By classifiers fitted on whole ones.", occlusion_curves),
 )
 
 
@@ -137,21 +103,29 @@ def build(
 
 
 def _section(table: Table) -> Section:
-    drawn = [(title, caption, draw(table)) for title, caption, draw in _DRAWERS]
     return Section(
         title=table.conditions.title,
         table=grid_of(table),
         notes=table.notes,
-        figures=tuple(
-            Figure(
-                title, caption, to_png(drawing), {kind: rendered(drawing, kind) for kind in VECTORS}
-            )
-            for title, caption, drawing in drawn
-            if drawing is not None
-        ),
+        figures=_figures(table),
         settings=_settings(table.rows),
         protocols=_protocols(table),
     )
+
+
+def _figures(table: Table) -> tuple[Figure, ...]:
+    """Draw what there is to draw; a figure that fails is a warning, and the tables stand."""
+    found: list[Figure] = []
+    for title, caption, draw in DRAWERS:
+
+        def add(title: str = title, caption: str = caption, draw: Drawer = draw) -> None:
+            drawing = draw(table)
+            if drawing is not None:
+                vectors = {kind: rendered(drawing, kind) for kind in VECTORS}
+                found.append(Figure(title, caption, to_png(drawing), vectors))
+
+        is_drawn(f'The figure "{title}"', add)
+    return tuple(found)
 
 
 def _settings(rows: Sequence[Row]) -> Grid:

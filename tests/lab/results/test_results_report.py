@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from salmask_plugin.lab.results import Evaluation, GalleryRow, draw_gallery, write_report
+from salmask_plugin.lab.results.curves import loss_curves
 from salmask_plugin.lab.results.grid import Grid
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&`|"
@@ -144,6 +145,20 @@ def test_the_same_records_give_the_same_files(make_record, tmp_path):
     ):
         assert one.read_bytes() == two.read_bytes()
         assert one.name == two.name
+
+
+def test_a_figure_that_cannot_be_drawn_costs_no_table(make_record, tmp_path, monkeypatch):
+    def fails(table):
+        raise ValueError("no data point")
+
+    drawers = "salmask_plugin.lab.results.report_parts.DRAWERS"
+    monkeypatch.setattr(drawers, (("Bars", "", fails), ("Loss", "Thick: mean.", loss_curves)))
+    records = [make_record(name, 0, 0.4) for name in ("none", "mean")]
+    with pytest.warns(UserWarning, match=r'The figure "Bars" could not be drawn \(ValueError: no'):
+        write_report(tmp_path, records)
+    text = (tmp_path / "report.md").read_text()
+    assert "| mean |" in text
+    assert "Thick: mean." in text
 
 
 @pytest.mark.parametrize(
