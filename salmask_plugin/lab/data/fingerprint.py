@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from salmask_plugin.lab.data.folder_walk import some_of
 from salmask_plugin.lab.data.splits import ImageSplits, ImageSubset, LabelledImages
 
 SPOT_CHECKS = 16
@@ -82,9 +83,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ):
         names = sorted(set(some) - set(others))
         if names:
-            shown = ", ".join(repr(name) for name in names[:SHOWN])
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            found.append(f"{words} classes: {shown}{more}")
+            found.append(f"{words} classes: {some_of(names, SHOWN)}")
     for split, words in SPLITS.items():
         if split not in now:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,21 +55,13 @@ def _surely_fits(images: ImageFiles, index: int) -> bool:
             with Image.open(picture, formats=FORMATS) as image:
                 return image.has_transparency_data
         size = _size(picture, images.channels)
-        return size is not None and size == _size(mask, 1) and not _has_colours(mask)
+        return size is not None and size == _size(mask, 1, doubtful=OF_COLOURS)
     except Exception:  # whatever is wrong with a file, reading it says so in words
         return False
 
 
-def _has_colours(path: Path) -> bool:
-    """Whether a mask may be one in colours or with transparent places, of which none is told."""
-    if is_array(path):
-        return False
-    with Image.open(path, formats=FORMATS) as image:
-        return image.mode in OF_COLOURS
-
-
-def _size(path: Path, channels: int) -> tuple[int, int] | None:
-    """(width, height) upright, or None if the header does not tell."""
+def _size(path: Path, channels: int, doubtful: Sequence[str] = ()) -> tuple[int, int] | None:
+    """(width, height) upright, or None if the header does not tell, as of the doubtful modes."""
     if not path.is_file():  # opening a pipe waits for whoever writes to it
         return None
     if is_array(path):
@@ -76,6 +69,8 @@ def _size(path: Path, channels: int) -> tuple[int, int] | None:
         plane = array if array.ndim == 2 else channels_first(array, channels)[0]
         return plane.shape[1], plane.shape[0]
     with Image.open(path, formats=FORMATS) as image:
+        if image.mode in doubtful:
+            return None
         # Of a PNG, which would be decoded for it, only EXIF that stands before the pixels.
         asked = image.format != "PNG" or "exif" in image.info
         turn = image.getexif().get(ExifTags.Base.Orientation, 1) if asked else 1

@@ -25,7 +25,7 @@ from salmask_plugin.json_files import (
     check_shape,
     read_object,
 )
-from salmask_plugin.lab.errors import UserError
+from salmask_plugin.lab.errors import UserError, first_of
 from salmask_plugin.lab.results.store import RECORD_NAME, write_atomically
 from salmask_plugin.lab.runs.identity import differences, with_plan_of
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
@@ -154,10 +154,8 @@ def begun_with(folder: Path, settings: Settings, *, going: bool = False) -> Sett
     kept = _kept(folder)
     different = differences(kept, settings)
     if different:
-        rest = len(different) - SHOWN
-        more = [f"and {rest} more"] if rest > 0 else []
         raise UserError(
-            f"{folder} holds a run with other settings ({'; '.join([*different[:SHOWN], *more])}). "
+            f"{folder} holds a run with other settings ({first_of(different, SHOWN)}). "
             "Choose another name=... or out=..., or delete that folder."
         )
     return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.biases import bias_for_batch, bias_for_queue
 from salmask_plugin.lab.settings.checks import Fault, judge
+from salmask_plugin.lab.settings.hydra_refusals import hydra_refusal
 from salmask_plugin.lab.settings.override_text import Typed, parse_value, quoted, read_typed
 from salmask_plugin.lab.settings.own_configs import own_configs
 from salmask_plugin.lab.settings.processor import (
@@ -32,13 +32,9 @@ from salmask_plugin.lab.settings.reserved_arguments import FIXED, SET_BY_SCHEDUL
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.lab.settings.shorthand import folder_as_data, in_full
 from salmask_plugin.lab.settings.study_rows import expand_row
-from salmask_plugin.lab.settings.unknown_keys import no_choice
 from salmask_plugin.lab.settings.unused import unused_settings
 
 CONFIGS = Path(salmask_plugin.__file__).resolve().parent / "configs"
-_NO_CHOICE = re.compile(r"Could not find '([^']*)' Available options in '([^']*)': (.*)")
-"""How Hydra says that a group has no such file."""
-_RESOLVING = re.compile(r"\w+ raised while resolving interpolation: (.*) full_key: .*")  # ours
 
 
 def compose_settings(
@@ -64,8 +60,9 @@ def compose_settings(
         foreign: whether an override may come from somebody else; then nothing may be fetched.
 
     Raises:
-        UserError: for an unknown key or choice, a missing value, a value of another type, a setting
-            that the command sets itself, a target that is not allowed, or as :func:`own_configs`.
+        UserError: for an unknown key or choice, a missing value, a value of another type, a
+            setting that the command sets itself, a target that is not allowed, a ``config_dir``
+            that is no folder or names a file as ours.
     """
     own = own_configs(config_dir, CONFIGS)
     typed = overrides
@@ -139,7 +136,7 @@ def _composed(
             composed = compose(root, [*extra, *overrides], return_hydra_config=True)
         choices = dict(composed.hydra.runtime.choices)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error)) from error
+        raise UserError(hydra_refusal(error, CONFIGS)) from error
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
     return composed, choices
@@ -170,7 +167,7 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(_explain(error)) from error
+        raise UserError(hydra_refusal(error, CONFIGS)) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -180,19 +177,6 @@ def _missing(node: Any, path: str = "") -> list[str]:
         return [path]
     items = node.items() if isinstance(node, dict) else ()
     return [key for name, value in items for key in _missing(value, f"{path}.{name}".lstrip("."))]
-
-
-def _explain(error: Exception) -> str:
-    text = " ".join(str(error).split()).split(" Config search path:")[0]
-    text = text.split(" To append to your ")[0]
-    if refused := _RESOLVING.fullmatch(text):
-        return refused[1]
-    if found := _NO_CHOICE.search(text):
-        path, group, names = found.groups()
-        folder = CONFIGS / group
-        ours = {str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")}
-        return no_choice(group, path.removeprefix(f"{group}/"), sorted({*names.split(), *ours}))
-    return text
 
 
 def apply_overrides(settings: Settings, overrides: Sequence[str], *, trust: Trust) -> Settings:
@@ -231,7 +215,7 @@ def _applied(
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(_explain(error)) from error
+        raise UserError(hydra_refusal(error, CONFIGS)) from error
     assert isinstance(values, dict)
     plain_values = {str(key): value for key, value in values.items()}
     check_targets(plain_values, trust=trust)

@@ -25,6 +25,7 @@ from salmask_plugin.lab.downstream.depth.kitti_camera import (
     read_calibration,
 )
 from salmask_plugin.lab.downstream.depth.splits import DepthSplits, Triplet
+from salmask_plugin.lab.errors import first_of
 
 Intrinsics = Literal["shared", "calibrated"]
 SHARED = ((0.58, 0.0, 0.5), (0.0, 1.92, 0.5), (0.0, 0.0, 1.0))
@@ -232,9 +233,8 @@ def _check_scans(root: Path, frames: Sequence[Frame]) -> None:
 
 def _refuse(missing: Sequence[str], what: str) -> None:
     if missing:
-        shown = "; ".join(missing[:SHOWN])
-        more = f"; and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        raise ValueError(f"{len(missing)} {what} of the lists are missing: {shown}{more}.")
+        named = first_of(missing, SHOWN)
+        raise ValueError(f"{len(missing)} {what} of the lists are missing: {named}.")
 
 
 def _spaced(frames: tuple[Frame, ...], limit: int | None, name: str) -> tuple[Frame, ...]:
