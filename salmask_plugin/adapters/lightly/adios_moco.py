@@ -15,33 +15,24 @@ from lightly.models.utils import (
     deactivate_requires_grad,
     update_momentum,
 )
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_turns import (
-    check_strategy,
-    configure_players,
-    log_step,
-    online_loss,
-    refuse_masking,
-    take_step,
-)
+from salmask_plugin.adapters.lightly.adios_module import OcclusionModule
 from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
-from salmask_plugin.adapters.lightly.finite import FiniteWatch
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.queue import KeyQueue
-from salmask_plugin.adapters.lightly.views import StepMasking, shuffles_of_step, views_of
-from salmask_plugin.adios import OcclusionModel, frozen, moco_occluder_term, moco_term
-from salmask_plugin.adios.game import MasksPerStep, OcclusionGame, statistics
+from salmask_plugin.adapters.lightly.refusals import check_momentum_moves
+from salmask_plugin.adapters.lightly.views import shuffles_of_step, views_of
+from salmask_plugin.adios import OcclusionModel, moco_occluder_term, moco_term
+from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.adios.players import OptimizerName, Players
 from salmask_plugin.losses.info_nce import check_temperature
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import in_float
-from salmask_plugin.seeding import step_generator
 
 
-class ADIOSMoCoV2(LightningModule):
+class ADIOSMoCoV2(OcclusionModule):
     """MoCo v2 against a model that learns what to occlude.
 
     There is no reference implementation of ADIOS on MoCo; this port mirrors ADIOS on BYOL. Both
@@ -110,39 +101,37 @@ class ADIOSMoCoV2(LightningModule):
         split_batch_size: int | None = 32,
         occluder_updates_statistics: bool = False,
     ) -> None:
-        super().__init__()
-        refuse_masking(masking)
         check_temperature(temperature)
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum={momentum} must be in [0, 1].")
         if queue_size < 1:
             raise ValueError(f"queue_size={queue_size} must be at least 1.")
-        self.automatic_optimization = False
+        super().__init__(
+            masking,
+            seed=seed,
+            players=Players(
+                optimizer=optimizer,
+                mask_optimizer=mask_optimizer,
+                learning_rate=learning_rate,
+                mask_learning_rate=mask_learning_rate,
+                weight_decay=weight_decay,
+                mask_weight_decay=mask_weight_decay,
+                trust_coefficient=trust_coefficient,
+                warmup_epochs=warmup_epochs,
+                warmup_start=warmup_start,
+            ),
+            game=OcclusionGame(
+                masks_per_step=masks_per_step,
+                mean_over_masks=True,
+                sparsity=sparsity,
+                entropy=entropy,
+            ),
+            occluder_updates_statistics=occluder_updates_statistics,
+        )
         self.momentum = momentum
         self.temperature = temperature
         self.split_batch_size = split_batch_size
         self._groups_notice = GroupsNotice(split_batch_size)
-        self.occluder_updates_statistics = occluder_updates_statistics
-
-        self.players = Players(
-            optimizer=optimizer,
-            mask_optimizer=mask_optimizer,
-            learning_rate=learning_rate,
-            mask_learning_rate=mask_learning_rate,
-            weight_decay=weight_decay,
-            mask_weight_decay=mask_weight_decay,
-            trust_coefficient=trust_coefficient,
-            warmup_epochs=warmup_epochs,
-            warmup_start=warmup_start,
-        )
-        self.game = OcclusionGame(
-            masks_per_step=masks_per_step,
-            mean_over_masks=True,
-            sparsity=sparsity,
-            entropy=entropy,
-        )
-        self.steps = StepMasking(None, query_index=0, seed=seed)
-        self.finite = FiniteWatch()
         if split_batch_size is not None:
             split_batch_norm(backbone, split_batch_size)
         self.backbone = backbone
@@ -156,14 +145,15 @@ class ADIOSMoCoV2(LightningModule):
         form = {"num_masks": num_masks, "width": width, "in_channels": in_channels}
         self.occluder = OcclusionModel(image_size, norm=norm, **form)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, feature_dim) of clean images."""
-        features: Tensor = self.backbone(images).flatten(1)
-        return features
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The key encoder also stands still on the occluder's turn."""
+        return (*super().networks, self.key_backbone, self.key_projection_head)
 
     def setup(self, stage: str) -> None:
-        """Refuse strategies that split parameters; leave BatchNorm whole on several devices."""
-        check_strategy(self)
+        """Refuse what cannot be; leave BatchNorm whole on several devices."""
+        super().setup(stage)
+        check_momentum_moves(self, self.momentum)
         if self.trainer.world_size > 1:
             leave_whole(self)
 
@@ -174,60 +164,20 @@ class ADIOSMoCoV2(LightningModule):
     def training_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Take the encoder's and the occluder's step on one batch."""
         clean, other = views_of(batch)
-        seen = self.steps.batches_seen
-        generator = step_generator(self.steps.seed, self.global_rank, seen, clean.device)
-        encoder, occluder = cast(Any, self.optimizers())
-        online_networks = (self.backbone, self.projection_head)
-        networks = (*online_networks, self.key_backbone, self.key_projection_head)
-
-        with frozen(self.occluder), shuffles_of_step(self.steps, clean.device):
-            masks = self.occluder(other).detach()
-            choices = self.game.choose(masks, generator)
-            query = self._encode_query(clean)
+        generator = self.generator(clean.device)
+        with shuffles_of_step(self.steps, clean.device):
+            query, online = self._encode_query(clean), self.online_loss(batch, batch_idx)
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
             key = self._encode_key(clean)
             term = partial(self._encoder_term, key)
-            terms = self.game.encoder_terms(other, masks, choices, term, networks, step=seen)
-            online = online_loss(self, batch, batch_idx)
-            if self.online_classifier is not None:
-                terms.append(lambda _: online)
-            total = take_step(self, encoder, query, terms)
-        loss = self.game.mean_term(total - online.detach(), choices)
-
-        with (
-            frozen(*networks),
-            statistics(networks, update=self.occluder_updates_statistics),
-        ):
-            soft = self.occluder(other)
-            drawn = self.game.choose(soft, generator)
-            terms = self.game.occluder_terms(other, drawn, partial(self._occluder_term, key))
-            occluder_loss = take_step(self, occluder, soft, terms)
-        log_step(self, loss, occluder_loss, masks, choices)
-
+            played = self.encoder_turn(other, query, term, online, generator)
+        with self.networks_still():
+            term = partial(self._occluder_term, key)
+            occluder_loss = self.occluder_turn(other, term, generator)
         # Only now: in the queue, this batch's keys would be negatives of their own images.
         self.queue.enqueue(nn.functional.normalize(key, dim=1))
-        for schedule in cast(Any, self.lr_schedulers()):
-            schedule.step()
-        self.steps.batches_seen += 1
-
-    def configure_optimizers(self) -> Any:
-        """One optimiser and one schedule per player, encoder first."""
-        return configure_players(self, [self.backbone, self.projection_head])
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that draws and key shuffles go on where they stopped."""
-        self.finite.check()
-        seen = self.steps.batches_seen
-        checkpoint |= {"salmask_batches_seen": seen, "salmask_view_filter": None}
-
-    def on_train_end(self) -> None:
-        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.finite.check()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on at the saved step."""
-        self.steps.batches_seen = checkpoint["salmask_batches_seen"]
+        self.end_batch(played, occluder_loss)
 
     def _encode_query(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.projection_head(self.backbone(images).flatten(1)))

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from lightly.models.modules import SimCLRProjectionHead
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.adios_turns import (
-    check_strategy,
-    configure_players,
-    log_step,
-    online_loss,
-    refuse_masking,
-    take_step,
-)
-from salmask_plugin.adapters.lightly.finite import FiniteWatch
+from salmask_plugin.adapters.lightly.adios_module import OcclusionModule
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.refusals import refuse_last_of_one
-from salmask_plugin.adapters.lightly.views import StepMasking, views_of
-from salmask_plugin.adios import OcclusionModel, frozen
-from salmask_plugin.adios.game import MasksPerStep, OcclusionGame, statistics
+from salmask_plugin.adapters.lightly.views import views_of
+from salmask_plugin.adios import OcclusionModel
+from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.adios.players import OptimizerName, Players
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import autocast_off, in_float
-from salmask_plugin.seeding import step_generator
 
 
-class ADIOSSimCLR(LightningModule):
+class ADIOSSimCLR(OcclusionModule):
     """SimCLR whose second view is occluded by a model that learns to make the task hard.
 
     Per batch, first the encoder takes a step that lowers sum_n L(z1, z2 occluded by mask n), then
@@ -111,30 +101,28 @@ class ADIOSSimCLR(LightningModule):
         warmup_start: float = 0.003,
         occluder_updates_statistics: bool = False,
     ) -> None:
-        super().__init__()
-        refuse_masking(masking)
-        self.automatic_optimization = False
-        self.occluder_updates_statistics = occluder_updates_statistics
-
-        self.players = Players(
-            optimizer=optimizer,
-            mask_optimizer=mask_optimizer,
-            learning_rate=learning_rate,
-            mask_learning_rate=mask_learning_rate,
-            weight_decay=weight_decay,
-            mask_weight_decay=weight_decay,
-            trust_coefficient=trust_coefficient,
-            warmup_epochs=warmup_epochs,
-            warmup_start=warmup_start,
+        super().__init__(
+            masking,
+            seed=seed,
+            players=Players(
+                optimizer=optimizer,
+                mask_optimizer=mask_optimizer,
+                learning_rate=learning_rate,
+                mask_learning_rate=mask_learning_rate,
+                weight_decay=weight_decay,
+                mask_weight_decay=weight_decay,
+                trust_coefficient=trust_coefficient,
+                warmup_epochs=warmup_epochs,
+                warmup_start=warmup_start,
+            ),
+            game=OcclusionGame(
+                masks_per_step=masks_per_step,
+                mean_over_masks=False,
+                sparsity=sparsity,
+                entropy=entropy,
+            ),
+            occluder_updates_statistics=occluder_updates_statistics,
         )
-        self.game = OcclusionGame(
-            masks_per_step=masks_per_step,
-            mean_over_masks=False,
-            sparsity=sparsity,
-            entropy=entropy,
-        )
-        self.steps = StepMasking(None, query_index=0, seed=seed)
-        self.finite = FiniteWatch()
         self.backbone = backbone
         self.projection_head = SimCLRProjectionHead(
             feature_dim, projection_hidden_dim, projection_dim, batch_norm=False
@@ -144,15 +132,6 @@ class ADIOSSimCLR(LightningModule):
         self.occluder = OcclusionModel(
             image_size, num_masks=num_masks, width=width, norm=norm, in_channels=in_channels
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, feature_dim) of clean images."""
-        features: Tensor = self.backbone(images).flatten(1)
-        return features
-
-    def setup(self, stage: str) -> None:
-        """Refuse strategies that split parameters over processes."""
-        check_strategy(self)
 
     def on_train_start(self) -> None:
         """Refuse a last batch of one."""
@@ -167,54 +146,13 @@ class ADIOSSimCLR(LightningModule):
         clean, other = views_of(batch)
         if len(clean) * self.trainer.world_size == 1:
             raise ValueError("a batch of 1 has no negatives: use more images, or drop_last=True.")
-        seen = self.steps.batches_seen
-        generator = step_generator(self.steps.seed, self.global_rank, seen, clean.device)
-        encoder, occluder = cast(Any, self.optimizers())
-        networks = (self.backbone, self.projection_head)
-
-        with frozen(self.occluder):
-            masks = self.occluder(other).detach()
-            choices = self.game.choose(masks, generator)
-            terms = self.game.encoder_terms(other, masks, choices, self._term, networks, step=seen)
-            projections = self._project(clean)
-            online = online_loss(self, batch, batch_idx)
-            if self.online_classifier is not None:
-                terms.append(lambda _: online)
-            total = take_step(self, encoder, projections, terms)
-        loss = self.game.mean_term(total - online.detach(), choices)
-
-        with (
-            frozen(*networks),
-            statistics(networks, update=self.occluder_updates_statistics),
-        ):
-            fixed = in_float(self._project(clean))
-            soft = self.occluder(other)
-            drawn = self.game.choose(soft, generator)
-            terms = self.game.occluder_terms(other, drawn, partial(self._term, fixed))
-            occluder_loss = take_step(self, occluder, soft, terms)
-        log_step(self, loss, occluder_loss, masks, choices)
-
-        for schedule in cast(Any, self.lr_schedulers()):
-            schedule.step()
-        self.steps.batches_seen += 1
-
-    def configure_optimizers(self) -> Any:
-        """One optimiser and one schedule per player, encoder first."""
-        return configure_players(self, [self.backbone, self.projection_head])
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the step, so that draws go on where they stopped."""
-        self.finite.check()
-        checkpoint["salmask_batches_seen"] = self.steps.batches_seen
-        checkpoint["salmask_view_filter"] = None
-
-    def on_train_end(self) -> None:
-        """Look at the last losses, where ``max_steps`` ends a run inside an epoch."""
-        self.finite.check()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on at the saved step."""
-        self.steps.batches_seen = checkpoint["salmask_batches_seen"]
+        generator = self.generator(clean.device)
+        projections, online = self._project(clean), self.online_loss(batch, batch_idx)
+        played = self.encoder_turn(other, projections, self._term, online, generator)
+        with self.networks_still():
+            term = partial(self._term, in_float(self._project(clean)))
+            occluder_loss = self.occluder_turn(other, term, generator)
+        self.end_batch(played, occluder_loss)
 
     def _project(self, images: Tensor) -> Tensor:
         projections: Tensor = self.projection_head(self.backbone(images).flatten(1))
