@@ -32,6 +32,7 @@ from salmask_plugin.lab.settings.allowed_targets import Trust, check_targets
 from salmask_plugin.lab.settings.choice_names import (
     backbone_name,
     crops_ask,
+    crops_localizer,
     crops_name,
     data_name,
     localizer_name,
@@ -79,7 +80,7 @@ def default_name(settings: Settings) -> str:
     """Return a name that says what ran, with the seed last."""
     choices = settings.choices
     crops = [crops_name(settings)] if settings.crops else []
-    asked = choices["localizer"] if crops_ask(settings) else localizer_name(settings)
+    asked = crops_localizer(settings) if crops_ask(settings) else localizer_name(settings)
     nobody = asked == "none" or (not crops_ask(settings) and placed_by_chance(settings))
     localizer = [] if nobody else [asked]
     network = backbone_name(settings).replace("/", "_")

@@ -10,6 +10,7 @@ from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.cached_data import check_cached
 from salmask_plugin.lab.runs.node import as_mistakes, build
+from salmask_plugin.lab.settings.choice_names import crops_localizer
 from salmask_plugin.lab.settings.nodes import built_by
 from salmask_plugin.lab.settings.settings import Settings
 from salmask_plugin.localizers import CachedLocalizer
@@ -40,7 +41,7 @@ def build_crops(
     # Said before the localizer is built, which may want weights.
     if built_by(node.get("localizer")) not in KNOW_THE_PICTURE:
         raise UserError(
-            f"crops.localizer={settings.choices['localizer']} is asked about views, and a crop is "
+            f"crops.localizer={crops_localizer(settings)} is asked about views, and a crop is "
             "chosen before there is one: use localizer=cached (`salmask cache` makes the maps) or "
             "localizer=given (object masks); crops=apart_anywhere asks for no saliency."
         )

@@ -31,6 +31,7 @@ from salmask_plugin.lab.runs.progress import Progress
 from salmask_plugin.lab.settings.choice_names import (
     backbone_name,
     crops_in_words,
+    crops_localizer,
     localizer_name,
     recipe_name,
 )
@@ -235,7 +236,6 @@ def _localizer_name(masking: SaliencyMasking | GuidedCrops, settings: Settings) 
     cached = cached_localizer(masking.localizer)
     if cached is not None:
         return f"cached:{cached.manifest.name}"
-    if isinstance(masking, GuidedCrops) and masking.is_anywhere:
-        return "none"
-    name = localizer_name(settings)
-    return settings.choices["localizer"] if name == "none" else name
+    if isinstance(masking, GuidedCrops):
+        return "none" if masking.is_anywhere else crops_localizer(settings)
+    return localizer_name(settings)

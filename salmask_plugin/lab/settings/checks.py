@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints, is_typeddict
 
+from salmask_plugin.lab.settings.constructor_defaults import left_out
 from salmask_plugin.lab.settings.groups import GROUPS, required
 from salmask_plugin.lab.settings.known import KINDS, ROOTS, Evaluation
 from salmask_plugin.lab.settings.nodes import NO_FOLDER, TARGET, target_of
@@ -162,7 +163,7 @@ def _built(
     *,
     no_folder: bool = False,
 ) -> dict[str, Any]:
-    """A node whose keys are its constructor's arguments."""
+    """A node whose keys are its constructor's arguments, all that it does not say filled in."""
     target = target_of(node)
     if target is None:
         return node
@@ -185,7 +186,7 @@ def _built(
         elif not free:
             own = [name for name in parameters if name not in SET_BY_US.get(path, {})]
             faults.append(Fault(place, unknown_setting(place, own, known, str(node["_target_"]))))
-    return found
+    return found | left_out(node, target, parameters, SET_BY_US.get(path, {}))
 
 
 @cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from salmask_plugin.file_names import safe_name
-from salmask_plugin.lab.settings.nodes import built_by
+from salmask_plugin.lab.settings.nodes import Node, built_by
 from salmask_plugin.lab.settings.settings import Settings
 
 ANYWHERE = "uniform"
@@ -35,7 +36,20 @@ def localizer_name(settings: Settings) -> str:
     masking = settings.masking or {}
     if "_target_" not in masking:
         return "none"
-    return _BROUGHT.get(built_by(masking.get("localizer")), settings.choices["localizer"])
+    return _asked(masking.get("localizer"), settings)
+
+
+def _asked(node: Any, settings: Settings) -> str:
+    """What a localizer's node is called: the choice, where that is it or lies inside."""
+    brought = _BROUGHT.get(built_by(node))
+    if brought or not isinstance(node, dict) or _holds(node, settings.localizer):
+        return brought or settings.choices["localizer"]
+    return built_by(node)
+
+
+def _holds(node: Any, wanted: Node) -> bool:
+    inner = node.values() if isinstance(node, dict) else ()
+    return bool(node == wanted) or any(_holds(value, wanted) for value in inner)
 
 
 def placed_by_chance(settings: Settings) -> bool:
@@ -69,10 +83,15 @@ def crops_ask(settings: Settings) -> bool:
     return bool(node) and built_by(node["localizer"]) != "UniformLocalizer"
 
 
+def crops_localizer(settings: Settings) -> str:
+    """Whom the crops ask, of a run whose settings have some."""
+    return _asked(settings.crops["localizer"], settings)
+
+
 def crops_in_words(settings: Settings) -> str:
     """How the views' boxes are chosen, of a run whose settings have crops."""
     node = settings.crops
-    number, whose = node["candidates"], settings.choices["localizer"]
+    number, whose = node["candidates"], crops_localizer(settings)
     if node["rule"] == "most":
         return f"of {number} boxes a view the one with the most foreground by localizer={whose}"
     if not crops_ask(settings):

@@ -29,7 +29,7 @@ LOSS = {
     "queue_size": "queue_size",
     "momentum": "momentum of the key encoder",
 }
-BRANCHES = {"query": "the query", "key": "the key", "both": "both views"}
+BRANCHES = {"query": "the query loses", "key": "the key loses", "both": "both views lose"}
 FILLS = {
     "MeanFill": "the view's mean colour",
     "BlurFill": "the view's blurred content",
@@ -175,10 +175,10 @@ def _masking(settings: Settings) -> list[str]:
             "every evaluation does so too."
         )
     if query:
-        which = BRANCHES.get(masking["branch"], masking["branch"])
+        which = BRANCHES.get(masking["branch"], f"{masking['branch']} loses")
         chance = masking["probability"]
         lines.append(
-            f"Mask: {which} loses {_sampler(query['sampler'])}"
+            f"Mask: {which} {_sampler(query['sampler'])}"
             + ("" if chance == 1 else f" with probability {chance}")
             + f"; shown instead: {_fill(query['fill'])}."
         )

@@ -7,7 +7,12 @@ import pytest
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.runs.folder import default_name, keep_settings
 from salmask_plugin.lab.runs.refusals import check_trainer
-from salmask_plugin.lab.settings.choice_names import backbone_name, data_name, localizer_name
+from salmask_plugin.lab.settings.choice_names import (
+    backbone_name,
+    crops_localizer,
+    data_name,
+    localizer_name,
+)
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.departures import departures_from_paper
 from salmask_plugin.lab.settings.explain import explain
@@ -119,3 +124,22 @@ def test_a_departure_is_written_as_a_person_reads_it():
     said = departures_from_paper(compose_settings(chosen))
     warm_up = "SaliencyWarmUp(uniform=0.1, ramp=0.1, grid=[7, 7])"
     assert f"method.warm_up is {warm_up}; the paper's is none" in said
+
+
+GIVEN = "{_target_: salmask_plugin.GivenLocalizer}"
+
+
+def test_a_localizer_of_ones_own_is_not_called_what_was_chosen_beside_it():
+    asked = ["data=generated", "masking=mean", "localizer=efficientnet_lite0"]
+    crops = compose_settings([*asked, "crops=most", f"crops.localizer={GIVEN}"])
+    assert localizer_name(crops) == "efficientnet_lite0"
+    assert crops_localizer(crops) == "GivenLocalizer"
+    assert "by localizer=GivenLocalizer" in "\n".join(explain(crops))
+    masks = compose_settings([*asked, f"masking.localizer={GIVEN}"])
+    assert localizer_name(masks) == "GivenLocalizer"
+    assert "efficientnet" not in default_name(masks)
+
+
+def test_a_localizer_that_is_wrapped_keeps_its_name():
+    wrapped = compose_settings(["data=generated", "masking=mean_permuted", "localizer=given"])
+    assert localizer_name(wrapped) == "given"
