@@ -57,11 +57,14 @@ def nodes(value):
 def composed_keys(content, node):
     """Keys of a node, with those that its file's defaults list puts there."""
     keys = {key for key in node if not key.startswith("_")}
-    if node is content:
-        for entry in content.get("defaults", []):
-            if isinstance(entry, dict):
-                (group,) = entry
-                keys.add(group.split("@")[-1].split(".")[0])
+    for entry in content.get("defaults", []):
+        if isinstance(entry, dict):
+            (group,) = entry
+            owner, _, name = group.split("@")[-1].rpartition(".")
+            if node is content:
+                keys.add((owner or name).split(".")[0])
+            elif owner and node is content.get(owner):
+                keys.add(name)
     return keys - {"defaults"}
 
 
@@ -89,6 +92,13 @@ def test_every_recipe_composes_with_localizers(masking, localizer):
     settings = compose_settings([f"masking={masking}", f"localizer={localizer}"])
     assert settings.choices["masking"] == masking
     check_targets(settings.values)
+
+
+def test_the_recipe_with_a_warm_up_is_its_two_parts():
+    parts = ["masking=label_free", "warm_up@method.warm_up=saliency"]
+    for method in ("mocov2", "simclr_quick"):
+        one = compose_settings(["masking=label_free_warmup", f"method={method}"])
+        assert one.values == compose_settings([*parts, f"method={method}"]).values
 
 
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))

@@ -8,6 +8,7 @@ from recipe_cost import RECIPES, table
 WITHOUT_MASKS = {"none"}
 ELSEWHERE = {  # measured under another name, or made of parts that are
     "label_free",  # the masks of `mean`; its localizer is the momentum row of step_time.py
+    "label_free_warmup",
     "mean_permuted",
     "released_mean",
     "released_blur",

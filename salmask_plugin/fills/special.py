@@ -10,6 +10,12 @@ def is_unseen(masking: Any) -> bool:
     return bool(getattr(getattr(masking, "fill", None), "unseen", False))
 
 
+def draws_per_channel(sampler: Any) -> bool:
+    """Say whether a sampler of ours, or one of a mixture's, draws each channel's cells apart."""
+    parts = getattr(sampler, "samplers", ())
+    return bool(getattr(sampler, "per_channel", False)) or any(map(draws_per_channel, parts))
+
+
 def check_special(query: Any, negative: Any, branch: str, num_negatives: int) -> None:
     """Raise ValueError where a fill cannot serve.
 
@@ -23,6 +29,11 @@ def check_special(query: Any, negative: Any, branch: str, num_negatives: int) ->
         raise ValueError(
             "the fill 'not seen' is the query's alone: keys and hard negatives are encoded whole. "
             f"branch={branch!r} must be 'query', and negative needs another fill."
+        )
+    if is_unseen(query) and draws_per_channel(query.sampler):
+        raise ValueError(
+            "the fill 'not seen' hides places in all channels, and query.sampler draws cells per "
+            "channel: choose another sampler, such as GridMask(per_channel=False)."
         )
     across = getattr(getattr(negative, "fill", None), "across_images", False)
     if across and num_negatives > 1:

@@ -20,6 +20,7 @@ from salmask_plugin import (
     SaliencyMasking,
     TileFill,
     UniformLocalizer,
+    UnseenFill,
     foreground,
 )
 from salmask_plugin.types import MaskedViews
@@ -392,3 +393,11 @@ def test_one_map_does_not_serve_many_views(make_images, make_saliency, generator
             one(images, images, generator)
     with pytest.raises(ValueError, match=r"saliency has shape \(1, 7, 7\); for 4 images"):
         QUERY(images, maps[:1], generator)
+
+
+def test_places_not_seen_are_those_of_all_channels():
+    apart = GridMask((0.2, 0.4), per_channel=True)
+    for sampler in (apart, MaskMixture([GridMask((0.2, 0.4)), apart], [0.5, 0.5])):
+        with pytest.raises(ValueError, match=r"query\.sampler draws cells per channel"):
+            SaliencyMasking(CenterLocalizer(GRID), query=Masking(sampler, UnseenFill()))
+    SaliencyMasking(CenterLocalizer(GRID), query=Masking(GridMask((0.2, 0.4)), UnseenFill()))

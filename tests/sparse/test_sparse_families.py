@@ -49,8 +49,8 @@ SEEN = [
     "vgg11",
     "xception41p",
 ]
-# They attend over places, or move them to channels.
-REFUSED = ["edgenext_xx_small", "mobilenetv5_base", "shvit_s1", "tresnet_m"]
+# They attend over places, take a norm over them, or move them to channels.
+REFUSED = ["convnextv2_atto", "edgenext_xx_small", "mobilenetv5_base", "shvit_s1", "tresnet_m"]
 
 
 def made(name):

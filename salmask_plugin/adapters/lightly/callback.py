@@ -15,6 +15,7 @@ from salmask_plugin.fills.special import is_unseen
 from salmask_plugin.filters import UNFILTERED_EVALUATION
 from salmask_plugin.localizers.needs import innermost
 from salmask_plugin.masking import SaliencyMasking
+from salmask_plugin.warm_up import SaliencyWarmUp
 
 
 class SaliencyMaskingCallback(Callback):
@@ -34,13 +35,20 @@ class SaliencyMaskingCallback(Callback):
         query_index: which view is the query. No default, since lightly's own differ: 0 in its
             examples, 1 in its ImageNet benchmark, where 0 would mask the key.
         seed: of the masks.
+        warm_up: masks without saliency at first; None: none.
 
     Raises:
         ValueError: if it is no SaliencyMasking, makes hard negatives, its query is not to be seen,
             or its localizer waits for an encoder.
     """
 
-    def __init__(self, masking: SaliencyMasking, query_index: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        masking: SaliencyMasking,
+        query_index: int,
+        seed: int = 0,
+        warm_up: SaliencyWarmUp | None = None,
+    ) -> None:
         super().__init__()
         check_masking(masking)
         if masking.negative is not None:
@@ -59,7 +67,9 @@ class SaliencyMaskingCallback(Callback):
                 f"localizer={masking.localizer} waits for an encoder; give it your module's: "
                 "MomentumLocalizer(encoder=module.backbone_momentum, layer=...)."
             )
-        self.step_masking = StepMasking(masking, query_index=query_index, seed=seed)
+        self.step_masking = StepMasking(
+            masking, query_index=query_index, seed=seed, warm_up=warm_up
+        )
         self.step_log = StepLog(masking)
         self._filters = masking.view_filter is not None
 
@@ -67,6 +77,10 @@ class SaliencyMaskingCallback(Callback):
         """Say what a view filter asks of the evaluation."""
         if self._filters:
             rank_zero_warn(UNFILTERED_EVALUATION)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the masking how long training is."""
+        self.step_masking.start(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -13,7 +13,10 @@ from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.warm_up import SaliencyWarmUp
 
 LocalizerName = Literal["resnet50", "efficientnet_lite0", "coco", "momentum", "uniform", "center"]
-RECIPES = ("mean", "blur", "highpass", "mscn", "random", "sparse", "label_free", "none")
+RECIPES = (
+    *("mean", "blur", "highpass", "mscn", "random", "sparse"),
+    *("label_free", "label_free_warmup", "none"),
+)
 
 
 @dataclass(frozen=True)

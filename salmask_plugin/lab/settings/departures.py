@@ -155,6 +155,8 @@ def _of_the_method(settings: Settings) -> Iterator[tuple[str, Any]]:
         for key, value in leaf[part].items():
             if not (isinstance(value, str) and "${" in value):
                 yield f"{part}.{key}", value
+    if "warm_up" in settings.method:  # of its own group, or of a recipe
+        yield "method.warm_up", None
     views = settings.values.get("views") or {}
     if views.get("_target_") == leaf["views"]["_target_"]:
         parameters = inspect.signature(target_of(views)).parameters

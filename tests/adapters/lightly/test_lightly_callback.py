@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,9 +20,10 @@ from salmask_plugin import (
     MeanFill,
     MomentumLocalizer,
     SaliencyMasking,
+    UniformLocalizer,
     step_generator,
 )
-from salmask_plugin.adapters.lightly import SaliencyMaskingCallback
+from salmask_plugin.adapters.lightly import SaliencyMaskingCallback, SaliencyWarmUp
 
 
 class Unmodified(LightningModule):
@@ -148,3 +150,15 @@ def test_misuse_is_refused_in_words() -> None:
         callback.step_masking((views, None), rank=0)
     with pytest.raises(ValueError, match="3 views"):
         callback.step_masking(([*views, views[0]], None), rank=0)
+
+
+def test_a_warm_up_masks_anywhere_first_and_by_saliency_from_its_end_on() -> None:
+    warm_up = SaliencyWarmUp(uniform=0.5, grid=(4, 3))  # of 6 batches the first three
+    module = fit(SaliencyMaskingCallback(PLAIN, query_index=0, seed=5, warm_up=warm_up), epochs=2)
+    anywhere = replace(PLAIN, localizer=UniformLocalizer((4, 3)))
+    batches = [batch[0] for batch in DataLoader(toy.Pairs(24), batch_size=8)] * 2
+    for step, (seen, clean) in enumerate(zip(module.seen["train"], batches, strict=True)):
+        expected = anywhere if step < 3 else PLAIN
+        other = PLAIN if step < 3 else anywhere
+        assert torch.equal(seen[0], expected(*clean, step_generator(5, 0, step)).query)
+        assert not torch.equal(seen[0], other(*clean, step_generator(5, 0, step)).query)

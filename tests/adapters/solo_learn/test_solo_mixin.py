@@ -152,7 +152,7 @@ def test_both_views_of_a_momentum_method(batch, branch, online, momentum):
 
 
 def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch):
-    model = make(MomentumHost, "label_free", localizer="momentum", momentum_layer="conv1")
+    model = make(MomentumHost, "label_free_warmup", localizer="momentum", momentum_layer="conv1")
     model.trainer = SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1)
     model.on_train_start()
     recipe = Masking(GridMask(), MeanFill())
@@ -167,7 +167,7 @@ def test_label_free_masks_come_from_the_momentum_encoder_after_the_warm_up(batch
 
 
 def test_a_warm_up_does_not_put_off_what_the_localizer_refuses():
-    model = make(MomentumHost, "label_free", localizer="momentum", momentum_layer="conv1")
+    model = make(MomentumHost, "label_free_warmup", localizer="momentum", momentum_layer="conv1")
     for encoder in (model.backbone, model.momentum_backbone):
         encoder.conv1.stride = (56, 56)
     model.trainer = SimpleNamespace(max_epochs=2, num_training_batches=10, max_steps=-1)

@@ -48,7 +48,7 @@ def test_every_recipe_gives_every_key_and_builds(name):
     masking = build(name)
     assert masking.view_filter is None  # the backbone filters; twice would be wrong
     assert (masking.query is None) == (name == "none")
-    without = ("none", "random", "mscn", "sparse", "label_free")
+    without = ("none", "random", "mscn", "sparse", "label_free", "label_free_warmup")
     assert (masking.negative is None) == (name in without)
     assert MaskingSettings.from_node(OmegaConf.create(node(name))).plain() == node(name)
 
