@@ -20,7 +20,7 @@ import torch
 from bench_clock import ratios, take_turns
 from lightly.transforms import MoCoV2Transform
 
-from salmask_plugin import CachedLocalizer, GuidedCrops
+from salmask_plugin import CachedLocalizer, GuidedCrops, UniformLocalizer
 from salmask_plugin.lab.data import TwoViewDataset, ViewRecipe, device_view_data, generated
 from salmask_plugin.localizers.map_store import CacheManifest
 
@@ -42,6 +42,7 @@ def works_of(view: int, count: int, cells: int) -> dict[str, Callable[[], object
         "as drawn": None,
         "most": GuidedCrops(cached, CANDIDATES),
         "apart": GuidedCrops(cached, CANDIDATES, "apart"),
+        "apart_anywhere": GuidedCrops(UniformLocalizer(), CANDIDATES, "apart"),
     }
     works: dict[str, Callable[[], object]] = {}
     for name, crops in choices.items():
