@@ -19,6 +19,11 @@ from salmask_plugin.lab.settings.value_types import ABSENT, fitted, in_words, is
 
 LONGEST = 200
 """Characters of a value that a message shows."""
+WARM_UP = "method.warm_up"
+NO_WARM_UP = (
+    "method.warm_up is no setting of {target}; masking=label_free_warmup brings one, and wants a "
+    "method whose masks a recipe makes: method=mocov2 or simclr."
+)
 SPECIAL = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
@@ -183,6 +188,8 @@ def _built(
         elif key in parameters and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD:
             if not (value is None and key == "root" and no_folder):
                 found[key] = _value(value, hints.get(key, Any), place, faults, known)
+        elif not free and place == WARM_UP:
+            faults.append(Fault(place, NO_WARM_UP.format(target=node["_target_"])))
         elif not free:
             own = [name for name in parameters if name not in SET_BY_US.get(path, {})]
             faults.append(Fault(place, unknown_setting(place, own, known, str(node["_target_"]))))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.settings.compose import compose_settings
 from salmask_plugin.lab.settings.explain import explain
 
@@ -53,6 +54,12 @@ def test_a_node_on_the_command_line_too() -> None:
     full = compose_settings(["data=generated", leaf])
     assert some.values == full.values
     assert explain(some) == explain(full)
+
+
+def test_a_warm_up_for_learned_masks_is_refused_in_words() -> None:
+    for method in ("adios_s_simclr", "supervised"):
+        with pytest.raises(UserError, match="label_free_warmup brings one"):
+            compose_settings(["data=generated", f"method={method}", "masking=label_free_warmup"])
 
 
 def test_arguments_that_are_given_later_stay_out() -> None:

@@ -114,3 +114,11 @@ def test_compare_leaves_out_what_cannot_run():
     only = compose_settings([*given, "compare.only=[blur]"])
     with pytest.raises(UserError, match=r"compare\.only: row blur is left out here: no reason"):
         plan_rows(only, given)
+
+
+def test_a_row_that_is_added_to_a_study_in_minutes_is_run():
+    for study in (["experiment=plumbing"], ["experiment=cifar10_quick", SOMEWHERE]):
+        given = [*study, "+compare.rows.mine=[masking=sparse]"]
+        names = [row.name for row in plan_rows(compose_settings(given), given)]
+        assert "mine, seed 0" in names
+        assert not any(name.startswith("untrained") for name in names)

@@ -111,8 +111,8 @@ def _recipe(
     own = not any(text.startswith(LOCALIZER) for text in overrides)
     given += [*added, *([OWN] if own else [])]
     if own and (layer := _own_layer(settings)) is not None:
-        # label_free has a localizer of its own; other recipes take the choice.
-        place = "masking.localizer" if named[-1] == RECIPE else "localizer"
+        # label_free and its warm-up have a localizer of their own; other recipes take the choice.
+        place = "masking.localizer" if named[-1].startswith(RECIPE) else "localizer"
         given.append(f"{place}.layer={quoted(layer)}")
     (row,) = recipe_rows({}, [*given, *overrides], config_dir=config_dir, trust=trust)
     waits = row.masking is not None and needs_of(row.masking.localizer) == WAITS
