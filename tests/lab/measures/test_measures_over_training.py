@@ -215,3 +215,12 @@ def test_a_foreign_layer_is_no_setting(layer, run, tmp_path, capsys):
     content["values"]["masking"]["localizer"] = "text"
     (tmp_path / "settings.json").write_text(json.dumps(content))
     assert main(["audit", "--run", str(tmp_path), "--images", "2"]) == 2
+
+
+def test_the_recipe_with_a_warm_up_looks_at_the_runs_layer_too(run):
+    one, other = (
+        audit_run(run[0], [*given, "name=layer"], images=2, object_share=(0.0001, 1.0))
+        for given in ([], ["masking=label_free_warmup"])
+    )
+    assert [row.recipe for row in other.rows] == ["label_free_warmup"] * len(one.rows)
+    assert [row.values for row in other.rows] == [row.values for row in one.rows]
