@@ -78,8 +78,11 @@ def test_the_callback_refuses_a_query_that_is_not_to_be_seen():
 
 
 def test_channels_drawn_apart_hide_no_place():
-    sampler = GridMask((0.3, 0.3), per_channel=True)
-    query = Masking(sampler, UnseenFill())
+    def of_ones_own(saliency, generator=None):
+        size = (len(saliency), 3, *saliency.shape[1:])
+        return torch.rand(size, generator=generator) < 0.3
+
+    query = Masking(of_ones_own, UnseenFill())
     model = MaskedSimCLR(network(), feature_dim=10, masking=masking(query=query, negative=None))
     with pytest.raises(ValueError, match="drawn per channel"):
         trainer().fit(model, loader(8))

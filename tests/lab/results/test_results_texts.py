@@ -44,7 +44,7 @@ def values(block: str) -> dict[str, dict[int, list[float]]]:
 
 
 def differences(block: str) -> list[tuple[float, float]]:
-    """Mean and half the 95 % interval of every row minus what texts compare with, by all measures."""
+    """Mean and half the 95 % interval of every row minus those that texts name, by all measures."""
     rows, found = values(block), []
     for one, other in product(rows, sorted(rows.keys() & AGAINST)):
         if one == other:
