@@ -33,12 +33,11 @@ def left_out(
     ours = str(getattr(target, "__module__", "")).split(".")[0] == PACKAGE
     if not ours or node.get("_partial_"):
         return {}
+    said = node.keys() | NOT_SAID | set_by_us.keys()
     return {
         name: _plain(parameter.default)
         for name, parameter in parameters.items()
-        if name not in node
-        and name not in NOT_SAID | set_by_us.keys()
-        and _is_plain(parameter.default)
+        if name not in said and _is_plain(parameter.default)
     }
 
 
