@@ -3,28 +3,16 @@
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from documents import ROOT, python_blocks, run_block, run_page
 
 import salmask_plugin
 
-ROOT = Path(__file__).resolve().parents[1]
 NAMED_TESTS = re.findall(
     r"`((?:tests|integration)/[\w/]+\.py)::(\w+)`", (ROOT / "docs/paper_vs_code.md").read_text()
 )
-
-
-def run_python_blocks(document: str) -> dict[str, object]:
-    """Execute a page's Python blocks one after the other, as one script."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    source = "\n".join(
-        block.replace("from __future__ import annotations\n", "") for block in blocks
-    )
-    names: dict[str, object] = {"__name__": "example"}
-    exec(compile(source, document, "exec"), names)
-    return names
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +23,7 @@ def _global_randomness():
 
 
 def test_concepts_example_runs():
-    names = run_python_blocks("docs/concepts.md")
+    names = run_page("docs/concepts.md")
     query, key = (torch.as_tensor(names[name]) for name in ("query", "key"))
     assert query.shape == key.shape
     assert query.isfinite().all()
@@ -43,16 +31,13 @@ def test_concepts_example_runs():
 
 
 def test_a_loop_without_lightly_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/lightly.md").read_text(), re.DOTALL)
-    (block,) = [block for block in blocks if "NegativeQueue" in block]
-    assert "lightly" not in block
-    names: dict[str, object] = {"__name__": "example"}
-    exec(compile(block, "docs/lightly.md", "exec"), names)
+    assert "lightly" not in python_blocks("docs/lightly.md")[1]
+    names = run_block("docs/lightly.md", 1)
     assert torch.as_tensor(names["loss"]).isfinite()
 
 
 def test_extending_example_runs():
-    names = run_python_blocks("docs/extending.md")
+    names = run_page("docs/extending.md")
     assert {"CheckerboardFill", "WeightedMask", "ContrastLocalizer"} <= set(names)
     leaf = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
     keys = re.findall(r"^(\w+):", leaf.group(1), re.MULTILINE)
@@ -78,7 +63,7 @@ def test_concepts_mention_every_public_name_of_the_four_questions():
 
 def test_architecture_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = run_python_blocks("docs/architecture.md")["found"]
+    found = run_page("docs/architecture.md")["found"]
     assert {row.views for row in found.rows} == {"random crops", "whole images"}
     assert all(path.is_file() for path in found.files.values())
 

@@ -1,11 +1,10 @@
 """The how-to page: every task is there once, and its snippet does what it says."""
 
 import re
-from pathlib import Path
 
 import numpy as np
+from documents import ROOT, run_page
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "how_to.md").read_text(encoding="utf-8")
 
 
@@ -21,9 +20,7 @@ def test_the_index_lists_every_task_in_order():
 
 def test_odd_pictures_come_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.S):
-        exec(compile(block, "docs/how_to.md", "exec"), names)
+    names = run_page("docs/how_to.md")
     good = np.array([[1.0, 0], [2, 0.1]])
     new = np.array([[5.0, 0.1], [-1, 0], [0, 3]])
     for folder, rows in (("good", good), ("new", new)):

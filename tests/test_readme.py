@@ -3,16 +3,15 @@
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import pytest
 import torch
+from documents import ROOT, run_block
 
 import salmask_plugin
 from salmask_plugin.cli.commands import COMMANDS
 from salmask_plugin.cli.main import build_parser
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
@@ -31,7 +30,6 @@ def encoder_of(*norm):
 
 def run_snippet(device, epochs=2):
     """What the loop leaves: its names, and the images that each encoder saw."""
-    (snippet,) = snippets("python")
     torch.manual_seed(0)
     encoder, key_encoder = encoder_of(), encoder_of(torch.nn.BatchNorm1d(3 * 32 * 32))
     encoder.to(device), key_encoder.to(device)
@@ -47,8 +45,7 @@ def run_snippet(device, epochs=2):
         "update_momentum": lambda: None,
         "optimizer": torch.optim.SGD(encoder.parameters(), lr=0.1),
     }
-    exec(compile(snippet, "README.md", "exec"), names)
-    return names, seen
+    return run_block("README.md", 0, **names), seen
 
 
 def test_python_snippet_trains():
