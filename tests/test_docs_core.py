@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from documents import ROOT, python_blocks, run_block, run_page
+from documents import ROOT, run_block, run_page, snippets
 
 import salmask_plugin
 
@@ -31,7 +31,7 @@ def test_concepts_example_runs():
 
 
 def test_a_loop_without_lightly_runs():
-    assert "lightly" not in python_blocks("docs/lightly.md")[1]
+    assert "lightly" not in snippets("docs/lightly.md")[1]
     names = run_block("docs/lightly.md", 1)
     assert torch.as_tensor(names["loss"]).isfinite()
 
@@ -39,8 +39,8 @@ def test_a_loop_without_lightly_runs():
 def test_extending_example_runs():
     names = run_page("docs/extending.md")
     assert {"CheckerboardFill", "WeightedMask", "ContrastLocalizer"} <= set(names)
-    leaf = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
-    keys = re.findall(r"^(\w+):", leaf.group(1), re.MULTILINE)
+    (leaf,) = snippets("docs/extending.md", "yaml")
+    keys = re.findall(r"^(\w+):", leaf, re.MULTILINE)
     assert keys == ["_target_", *inspect.signature(names["CheckerboardFill"]).parameters]
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import torch
-from documents import ROOT, run_block
+from documents import ROOT, run_block, snippets
 
 import salmask_plugin
 from salmask_plugin.cli.commands import COMMANDS
@@ -15,12 +15,8 @@ from salmask_plugin.cli.main import build_parser
 README = (ROOT / "README.md").read_text()
 
 
-def snippets(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
 def commands():
-    lines = "\n".join(snippets("bash")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(snippets("README.md", "bash")).replace("\\\n", " ").splitlines()
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
 
 

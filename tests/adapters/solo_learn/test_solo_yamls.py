@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
+from documents import snippets
+from hydra import compose, initialize_config_dir, initialize_config_module
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 import salmask_plugin
+from salmask_plugin.adapters.solo_learn.callback import RegisterCallback
 from salmask_plugin.adapters.solo_learn.config_check import check_pretraining
 
 MODULE = "salmask_plugin.configs.solo_learn"
@@ -71,3 +74,19 @@ def test_linear_yamls_hold_no_masking(name):
 def test_the_group_is_a_mapping_on_top_of_any_configuration(override):
     cfg = composed("salmask_linear_folder", override)
     assert cfg.salmask.recipe == override.removeprefix("+salmask=")
+
+
+def test_a_yaml_of_ones_own_as_documented(tmp_path):
+    """Both blocks of docs/solo_learn.md in one file, beside a stand-in for the file of solo-learn.
+
+    The second one's search path is what finds the first one's group.
+    """
+    own, registered = snippets("docs/solo_learn.md", "yaml")
+    (tmp_path / "mocov2plus.yaml").write_text("method: mocov2plus\nmax_epochs: 7\n")
+    (tmp_path / "mine.yaml").write_text(own + registered)
+    with initialize_config_dir(str(tmp_path), version_base="1.2"):
+        found = compose("mine", return_hydra_config=True)
+    assert (found.method, found.max_epochs) == ("salmask_mocov2plus", 7)
+    said = ["salmask=blur", "salmask.localizer=efficientnet_lite0"]
+    assert found.salmask == composed("salmask_mocov2plus_folder", *said).salmask
+    assert get_class(found.hydra.callbacks.salmask["_target_"]) is RegisterCallback

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+import yaml
+from documents import snippets
 
 from salmask_plugin.lab.errors import UserError
 from salmask_plugin.lab.probes import evaluate
@@ -27,6 +29,15 @@ def planned(tmp_path, *more, study=STUDY, experiment="mine"):
     overrides = [f"experiment={experiment}", "data=generated", *more]
     composed = compose_settings(overrides, config_dir=str(tmp_path))
     return plan_rows(composed, overrides, config_dir=str(tmp_path))
+
+
+def test_the_documented_plan_is_taken(tmp_path):
+    (block,) = snippets("docs/reports.md", "yaml")
+    rows = {name: ["masking=mean"] for name in ("none", "masks", "masks_paper")}
+    node = {"rows": rows, **yaml.safe_load(block)["compare"]}
+    head = STUDY.partition("compare:")[0]
+    for row in planned(tmp_path, study=head + yaml.safe_dump({"compare": node})):
+        assert row.settings["compare"]["plan"] == node["plan"]
 
 
 def test_a_plan_goes_into_the_settings_of_every_run(tmp_path):

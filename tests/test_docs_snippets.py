@@ -1,4 +1,4 @@
-"""Every Python block of the documents is run by a test: here, or where its page is tested."""
+"""Every Python and YAML block of the documents is run: here, or where its page is tested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from documents import ROOT, python_blocks, run_block
+from documents import ROOT, run_block, snippets
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -28,6 +28,11 @@ ELSEWHERE = {
     "docs/lightly.md": {1},  # test_docs_core.py
     "docs/stable_pretraining.md": {0, 1},  # test_spt_documents.py, against the real package
 }
+YAML = {
+    "docs/extending.md": 1,  # test_docs_core.py
+    "docs/reports.md": 1,  # test_settings_registered.py
+    "docs/solo_learn.md": 2,  # test_solo_yamls.py
+}
 HERE: dict[str, set[int]] = {
     "docs/data.md": {0, 1, 2},
     "docs/evaluation.md": {0},
@@ -45,16 +50,21 @@ def _global_randomness(tmp_path, monkeypatch):
         yield
 
 
+def counted(language: str) -> dict[str, int]:
+    """How many blocks in ``language`` each page has that has any."""
+    paths = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    pages = [str(path.relative_to(ROOT)) for path in paths]
+    return {page: count for page in pages if (count := len(snippets(page, language)))}
+
+
 def test_every_block_is_run():
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    blocks = {
-        str(page.relative_to(ROOT)): set(range(len(python_blocks(str(page.relative_to(ROOT))))))
-        for page in pages
-    }
     claimed = {
-        page: ELSEWHERE.get(page, set()) | HERE.get(page, set()) for page in {*ELSEWHERE, *HERE}
+        page: sorted(ELSEWHERE.get(page, set()) | HERE.get(page, set()))
+        for page in {*ELSEWHERE, *HERE}
     }
-    assert claimed == {page: indices for page, indices in blocks.items() if indices}
+    found = counted("python")
+    assert claimed == {page: list(range(count)) for page, count in found.items()}
+    assert counted("yaml") == YAML
 
 
 def masking() -> SaliencyMasking:
