@@ -1,22 +1,15 @@
 """Differences that are written by hand in the texts, held against the kept records."""
 
-import json
+from __future__ import annotations
+
 import re
 from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
 
 import pytest
-from scipy.stats import t
+from kept_rows import BLOCKS, cells, difference, values
 
 ROOT = Path(__file__).parents[3]
-RESULTS = ROOT / "docs" / "results"
-BLOCKS = ("0_small_block_imagenette_simclr", "1_small_block_simclr")
-MEASURES = {
-    "logistic": ["top1"],
-    "knn": ["top1"],
-    "occlusion": [f"top1_linear_anywhere_{by}" for by in ("picture", "mean", "black", "noise")],
-}
 DIFFERENCE = re.compile(r"([+-]?\d+\.\d+) ± (\d+\.\d+)")
 OTHER_RUNS = {("+8.6", "2.7"), ("+8.0", "0.8"), ("+6.7", "6.7"), ("+1.78", "0.60")}
 """Of cells of another size, whose records are gone, and of a row's first three seeds; so said."""
@@ -32,31 +25,11 @@ TEXTS = {
 }
 
 
-def values(block: str) -> dict[str, dict[int, list[float]]]:
-    """Row -> seed -> top-1 in percent, by all measures."""
-    rows: dict[str, dict[int, list[float]]] = {}
-    for path in (RESULTS / block / "records").glob("*.json"):
-        record = json.loads(path.read_text())
-        tasks = record["evaluations"]
-        found = [100 * tasks[task]["metrics"][name] for task in MEASURES for name in MEASURES[task]]
-        rows.setdefault(record["config"]["compare"]["row"], {})[record["seed"]] = found
-    return rows
-
-
 def differences(block: str) -> list[tuple[float, float]]:
     """Mean and half the 95 % interval of every row minus those that texts name, by all measures."""
-    rows, found = values(block), []
-    for one, other in product(rows, sorted(rows.keys() & AGAINST)):
-        if one == other:
-            continue
-        seeds = sorted(rows[one].keys() & rows[other].keys())
-        if len(seeds) < 2:
-            continue
-        quantile = t.ppf(0.975, len(seeds) - 1) / len(seeds) ** 0.5
-        for measure in range(len(rows[one][seeds[0]])):
-            pairs = [rows[one][seed][measure] - rows[other][seed][measure] for seed in seeds]
-            found.append((mean(pairs), quantile * stdev(pairs)))
-    return found
+    rows = values(block).keys()
+    pairs = [(one, other) for one, other in product(rows, rows & AGAINST) if one != other]
+    return [found for one, other in pairs for found in difference(block, one, other)[1]]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -76,3 +49,11 @@ def test_every_difference_in_a_text_is_one_of_two_rows(text: str) -> None:
         ):
             unknown.append(f"{shown} ± {width}")
     assert not unknown, f"{text}: {sorted(unknown)} is no difference of two rows of the records"
+
+
+def test_the_table_of_recipes_says_what_its_rows_gained() -> None:
+    page = (ROOT / "docs" / "choosing.md").read_text()
+    lines = re.findall(r"^\| .* \| `(\w+)`[^|]* \| ([^|]*) \| ([^|]*) \|$", page, re.M)
+    assert len(lines) >= 11
+    for row, *shown in lines:
+        assert shown == cells(row), row
