@@ -14,7 +14,7 @@ from torch import Tensor
 from salmask_plugin.localizers.area import check_grid
 from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.localizers.given import GivenLocalizer
-from salmask_plugin.types import Images, Saliency, check_images
+from salmask_plugin.types import Images, Saliency, check_flag, check_images
 
 _MASKS = (torch.bool, torch.uint8)
 
@@ -53,6 +53,7 @@ class MaskFunctionLocalizer:
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise ValueError(f"function={self.function!r} must be callable: images -> masks.")
+        check_flag(self.one_by_one, "one_by_one")
         object.__setattr__(self, "grid", check_grid(self.grid))
         if self.mean is not None:
             object.__setattr__(self, "mean", tuple(self.mean))

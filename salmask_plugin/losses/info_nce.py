@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from salmask_plugin.precision import autocast_off, in_float
+from salmask_plugin.types import check_flag
 
 
 def info_nce(
@@ -45,8 +46,8 @@ def info_nce(
         The mean loss, a scalar.
 
     Raises:
-        ValueError: on shapes that do not fit, an empty batch, no negatives of any kind, or settings
-            that are not finite.
+        ValueError: on what are no floating-point tensors, shapes that do not fit, an empty batch,
+            no negatives of any kind, or settings that are not finite.
 
     References:
         Chin et al., WACV 2024, Eq. 2; rho and the positive's place after the code of Ge et al.,
@@ -54,6 +55,9 @@ def info_nce(
     """
     check_temperature(temperature)
     check_hard_negatives(rho, hard_negative_bias)
+    check_flag(positive_in_denominator, "positive_in_denominator")
+    for argument, rows in (("query", query), ("key", key), ("negatives", negatives)):
+        check_embeddings(rows, argument)
     if key.shape != query.shape or negatives.ndim != 2 or negatives.shape[1] != query.shape[1]:
         raise ValueError(
             f"query {tuple(query.shape)}, key {tuple(key.shape)} and negatives "
@@ -133,6 +137,7 @@ def hard_similarity(query: Tensor, hard_negatives: Tensor) -> Tensor:
     Raises:
         ValueError: if the hard negatives are not one row per query.
     """
+    check_embeddings(hard_negatives, "hard_negatives")
     own = hard_negatives[:, None] if hard_negatives.ndim == 2 else hard_negatives
     if own.ndim != 3 or (own.shape[0], own.shape[2]) != tuple(query.shape):
         raise ValueError(
@@ -187,6 +192,14 @@ def check_hard_negatives(rho: float, hard_negative_bias: float) -> None:
             raise ValueError(f"{name}={value} must be finite.")
 
 
+def check_embeddings(rows: Tensor, argument: str) -> None:
+    """Raise ValueError unless they are a floating-point tensor."""
+    if isinstance(rows, Tensor) and rows.is_floating_point():
+        return
+    found = rows.dtype if isinstance(rows, Tensor) else f"a {type(rows).__name__}"
+    raise ValueError(f"{argument} are {found}; embeddings are a floating-point tensor.")
+
+
 def check_batch(rows: Tensor, argument: str) -> None:
     """Raise ValueError on no rows, whose mean loss is no number."""
     if len(rows) == 0:
@@ -205,6 +218,7 @@ class InfoNCELoss(nn.Module):
     ) -> None:
         super().__init__()
         check_temperature(temperature)
+        check_flag(positive_in_denominator, "positive_in_denominator")
         check_hard_negatives(rho, hard_negative_bias)
         self.temperature = temperature
         self.rho = rho

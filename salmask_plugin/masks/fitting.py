@@ -12,8 +12,13 @@ FEATURES = "SCDALocalizer(network) makes such maps of the features of a FrozenNe
 
 
 def check_generator(generator: torch.Generator | None, images: Images) -> None:
-    """Raise ValueError unless the generator draws where the images are."""
+    """Raise ValueError unless it is a generator, or None, that draws where the images are."""
     device = images.device
+    if generator is not None and not hasattr(generator, "device"):
+        raise ValueError(
+            f"generator={generator!r:.80} must be a torch.Generator or None: "
+            "step_generator(seed, rank, step, device=views.device) makes one."
+        )
     if generator is None or generator.device.type == device.type or device.type == "meta":
         return
     raise ValueError(

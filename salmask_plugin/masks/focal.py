@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from salmask_plugin.masks.cells import Rounding, check_maps, check_rounding, uniform
-from salmask_plugin.types import CellMask, Saliency
+from salmask_plugin.types import CellMask, Saliency, check_flag
 
 LATTICE = 16
 """Window edges fall on a lattice this many times finer than the grid: 200/224 and 130/224 of the
@@ -39,6 +39,7 @@ class FocalMask:
     def __post_init__(self) -> None:
         if not 0 < self.size <= 1:
             raise ValueError(f"size={self.size} must be in (0, 1].")
+        check_flag(self.inside, "inside")
         check_rounding(self.rounding)
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:

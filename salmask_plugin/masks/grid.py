@@ -16,7 +16,7 @@ from salmask_plugin.masks.cells import (
     foreground,
     uniform,
 )
-from salmask_plugin.types import CellMask, MaskSampler, Saliency
+from salmask_plugin.types import CellMask, MaskSampler, Saliency, check_flag
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class GridMask:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        check_flag(self.background, "background")
+        check_flag(self.per_channel, "per_channel")
         check_rounding(self.rounding)
         if not math.isfinite(self.tolerance):
             raise ValueError(f"tolerance={self.tolerance} must be finite.")

@@ -2,14 +2,17 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from salmask_plugin import (
     BackgroundMask,
     BlockMask,
+    FocalMask,
     GridMask,
     HighPassFilter,
+    MaskFunctionLocalizer,
     Masking,
     MaskMixture,
     MatchedMask,
@@ -126,3 +129,20 @@ def test_what_is_no_batch_of_views_is_answered_with_what_to_do(images, words):
         with pytest.raises(ValueError, match=f"^{argument} are ") as caught:
             call()
         assert words.format(argument) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (GridMask, "background"),
+        (GridMask, "per_channel"),
+        (FocalMask, "inside"),
+        (partial(MaskFunctionLocalizer, lambda images: images[:, 0]), "one_by_one"),
+    ],
+)
+def test_a_word_is_no_yes(make, argument):
+    """``background="no"`` would otherwise mask the background."""
+    with pytest.raises(ValueError, match=rf"{argument}='no' must be True or False"):
+        make(**{argument: "no"})
+    for value in (True, False, np.True_, 0):
+        make(**{argument: value})

@@ -401,3 +401,12 @@ def test_places_not_seen_are_those_of_all_channels():
         with pytest.raises(ValueError, match=r"query\.sampler draws cells per channel"):
             SaliencyMasking(CenterLocalizer(GRID), query=Masking(sampler, UnseenFill()))
     SaliencyMasking(CenterLocalizer(GRID), query=Masking(GridMask((0.2, 0.4)), UnseenFill()))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_seed_is_no_generator(make_images, whole):
+    images, part = make_images(2), Masking(GridMask(), MeanFill())
+    call = SaliencyMasking(UniformLocalizer(), part) if whole else part
+    second = images if whole else torch.zeros(2, 7, 7)
+    with pytest.raises(ValueError, match=r"generator=3 must be a torch.Generator or None: step_g"):
+        call(images, second, 3)

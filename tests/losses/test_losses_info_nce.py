@@ -200,6 +200,11 @@ def test_extreme_similarities_stay_finite():
         ({"temperature": 0.0}, "temperature=0.0 must be positive"),
         ({"temperature": float("nan")}, "temperature=nan must be positive"),
         ({"negatives": torch.zeros(0, D), "hard_negatives": None}, "nothing to contrast"),
+        ({"negatives": None}, "negatives are a NoneType; embeddings are a floating-point tensor"),
+        ({"query": torch.zeros(B, D, dtype=torch.int32)}, r"query are torch\.int32; embeddings"),
+        ({"key": [[0.0] * D] * B}, "key are a list; embeddings are a floating-point tensor"),
+        ({"hard_negatives": torch.zeros(B, D).long()}, r"hard_negatives are torch\.int64; emb"),
+        ({"positive_in_denominator": "no"}, "positive_in_denominator='no' must be True or False"),
     ],
 )
 def test_what_does_not_fit_is_an_error(embeddings, changes, message):
@@ -207,9 +212,11 @@ def test_what_does_not_fit_is_an_error(embeddings, changes, message):
         info_nce(**{**embeddings, **changes})
 
 
-def test_module_checks_its_temperature():
+def test_module_checks_its_settings():
     with pytest.raises(ValueError, match="temperature=-1"):
         InfoNCELoss(temperature=-1)
+    with pytest.raises(ValueError, match="positive_in_denominator='no' must be True or False"):
+        InfoNCELoss(positive_in_denominator="no")
 
 
 @pytest.mark.parametrize("name", ["rho", "hard_negative_bias"])
