@@ -62,6 +62,9 @@ class GuidedCrops:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.localizer, type):
+            name = self.localizer.__name__
+            raise ValueError(f"localizer={name} is a class; write localizer={name}(...).")
         if not isinstance(self.localizer, CachedLocalizer | GivenLocalizer | UniformLocalizer):
             raise ValueError(
                 f"localizer={type(self.localizer).__name__}(...) is asked about views, and a crop "

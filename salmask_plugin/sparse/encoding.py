@@ -44,8 +44,9 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
 
     Raises:
         ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
-            or normalises across processes, and inside, if it is called on another number of images
-            than the mask has, mixes places by another function, or checkpoints its activations.
+            or normalises across processes, and inside, if it is called on images of another number
+            or size than the mask's, mixes places by another function, or checkpoints its
+            activations.
 
     References:
         The idea, for masked image modelling: Tian et al., SparK, ICLR 2023,

@@ -110,11 +110,14 @@ class VisiblePlaces:
 
     def check_images(self, maps: Any) -> None:
         """Raise ValueError if maps (N, C, h, w) are of other images than the mask."""
-        are_maps = isinstance(maps, Tensor) and maps.ndim == 4
-        if are_maps and not isinstance(maps, nn.Parameter) and len(maps) != self.batch:
+        if not isinstance(maps, Tensor) or maps.ndim != 4 or isinstance(maps, nn.Parameter):
+            return
+        size, found = tuple(self._full.shape[-2:]), tuple(maps.shape[-2:])
+        if len(maps) != self.batch or found not in (size, (1, 1)):  # 1x1: pooled, as by a squeeze
             raise ValueError(
-                f"the mask is of {self.batch} images, and the encoder is called on "
-                f"{len(maps)}: inside, call it on the batch that the mask is of."
+                f"the mask is of {self.batch} images of {size[0]}x{size[1]} px, and the encoder is "
+                f"called on {len(maps)} of {found[0]}x{found[1]}: inside, call it on "
+                "the batch that the mask is of."
             )
 
     def shown(self, maps: Tensor) -> Tensor:

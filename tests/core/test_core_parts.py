@@ -11,6 +11,7 @@ from salmask_plugin import (
     BlockMask,
     FocalMask,
     GridMask,
+    GuidedCrops,
     HighPassFilter,
     MaskFunctionLocalizer,
     Masking,
@@ -31,6 +32,10 @@ GRID, MEAN, WHERE = GridMask(), MeanFill(), UniformLocalizer()
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (
+            lambda: GuidedCrops(UniformLocalizer, rule="apart"),
+            "localizer=UniformLocalizer is a class; write localizer=UniformLocalizer(...).",
+        ),
         (
             lambda: SaliencyMasking(WHERE, query=GRID),
             "query=GridMask(...) must be None or a Masking",

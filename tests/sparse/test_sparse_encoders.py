@@ -227,6 +227,16 @@ def test_another_number_of_images_than_the_mask_has_is_named(count, layer, gener
         layer(torch.randn((count, 3, 8, 8), generator=generator))
 
 
+@pytest.mark.parametrize("size", [(8, 6), (16, 12)])
+def test_another_size_of_images_than_the_masks_is_named(size, generator):
+    """It was stretched to the images, so that other places were hidden."""
+    hidden = torch.rand((4, 1, 8, 12), generator=generator) < 0.3
+    layer = nn.Conv2d(3, 4, 3)
+    words = f"4 images of 8x12 px, and the encoder is called on 4 of {size[0]}x{size[1]}"
+    with pytest.raises(ValueError, match=words), visible_only(layer, hidden):
+        layer(torch.randn((4, 3, *size), generator=generator))
+
+
 def test_a_second_derivative_is_refused(images, hidden):
     norm = nn.BatchNorm2d(3)
     images.requires_grad_()
