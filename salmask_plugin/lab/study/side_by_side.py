@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -80,7 +80,12 @@ def run_jobs(
     running: list[_Running] = []
     failed = []
     started, done = time.perf_counter(), 0
-    with _sigterm_raises():
+    with _sigterm_raises() as whole:
+
+        def start(job: Job, place: int, slot: int) -> None:
+            with whole():
+                running.append(_start(job, place, slot, parallel, ended))
+
         try:
             while waiting or running:
                 while waiting and free:
@@ -88,17 +93,17 @@ def run_jobs(
                     number = len(jobs) - len(waiting)
                     left = _left(started, done, len(jobs))
                     print(f"\n=== {job.name} ({number} of {len(jobs)}){left}", flush=True)
-                    running.append(_start(job, 0, free.pop(0), parallel, ended))
+                    start(job, 0, free.pop(0))
                 found = _next(ended)
                 running.remove(found)
                 code = found.process.returncode
                 if code in (130, -signal.SIGINT):
                     raise KeyboardInterrupt
                 if code == 0 and found.place + 1 < len(found.job.commands):
-                    running.append(_start(found.job, found.place + 1, found.slot, parallel, ended))
+                    start(found.job, found.place + 1, found.slot)
                     continue
                 if code != 0 and again(found.job, code):
-                    running.append(_start(found.job, found.place, found.slot, parallel, ended))
+                    start(found.job, found.place, found.slot)
                     continue
                 if code != 0:
                     failed.append(found.job.name)
@@ -191,15 +196,35 @@ def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM, a scheduler's way to end a job, into an exception."""
+def _sigterm_raises() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Turn SIGTERM, a scheduler's way to end a job, into an exception.
+
+    Yields:
+        Makes a context that the exception does not interrupt: it comes at its end. A process that
+        is being started is known to nobody who could end it.
+    """
+    held, came = False, 0
 
     def stop(number: int, frame: object) -> None:
-        raise RunStopped("interrupted; what was finished is kept.", 128 + number)
+        nonlocal came
+        came = number
+        if not held:
+            raise RunStopped("interrupted; what was finished is kept.", 128 + number)
+
+    @contextmanager
+    def whole() -> Iterator[None]:
+        nonlocal held
+        held = True
+        try:
+            yield
+        finally:
+            held = False
+        if came:
+            stop(came, None)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield whole
     finally:
         signal.signal(signal.SIGTERM, previous)
 

@@ -101,6 +101,23 @@ def test_sigterm_ends_all_with_its_code(script, tmp_path):
     assert stopped.value.code == 128 + signal.SIGTERM
 
 
+def test_sigterm_while_a_job_starts_ends_it(script, monkeypatch):
+    """It came before anybody knew of the process, which then went on."""
+    script("import time\ntime.sleep(600)\n")
+    started, make = [], subprocess.Popen
+
+    def slow(*arguments, **options):
+        started.append(make(*arguments, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    with pytest.raises(RunStopped):
+        run_jobs([Job("a", [["a"]])], parallel=2)
+    assert [process.returncode for process in started] == [-signal.SIGTERM]
+
+
 def test_nothing_writes_on_when_the_parent_is_killed(tmp_path):
     child = tmp_path / "child.py"
     child.write_text(CHILD.format(folder=str(tmp_path)))
