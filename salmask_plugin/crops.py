@@ -13,7 +13,7 @@ from salmask_plugin.localizers.cached import CachedLocalizer
 from salmask_plugin.localizers.given import GivenLocalizer
 from salmask_plugin.localizers.uniform import UniformLocalizer
 from salmask_plugin.masks import foreground
-from salmask_plugin.types import Saliency
+from salmask_plugin.types import Saliency, check_part
 
 Rule = Literal["most", "apart"]
 
@@ -62,9 +62,7 @@ class GuidedCrops:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.localizer, type):
-            name = self.localizer.__name__
-            raise ValueError(f"localizer={name} is a class; write localizer={name}(...).")
+        check_part(self.localizer, "localizer")
         if not isinstance(self.localizer, CachedLocalizer | GivenLocalizer | UniformLocalizer):
             raise ValueError(
                 f"localizer={type(self.localizer).__name__}(...) is asked about views, and a crop "

@@ -144,7 +144,7 @@ def test_the_modules_of_lightly():
 
     def trainer(max_epochs: int) -> Any:
         assert max_epochs == 200
-        return pytorch_lightning.Trainer(fast_dev_run=2, accelerator="cpu", barebones=False)
+        return pytorch_lightning.Trainer(fast_dev_run=2, accelerator="cpu")
 
     batch = ([torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)], torch.arange(4))
     names = run_block(
@@ -228,11 +228,7 @@ def test_an_encoder_is_loaded_with_its_filter():
         "data.val_images=8",
         "view_size=32",
         "loader.batch_size=8",
-        "loader.workers=0",
-        "method.queue_size=16",
-        "method.split_batch_size=8",
         "trainer.max_epochs=1",
-        "trainer.log_every_n_steps=1",
     ]
     assert main(["pretrain", *settings, "out=runs", "name=highpass"]) == 0
     names = run_block("docs/evaluation.md", 0)

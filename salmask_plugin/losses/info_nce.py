@@ -53,9 +53,7 @@ def info_nce(
         Chin et al., WACV 2024, Eq. 2; rho and the positive's place after the code of Ge et al.,
         NeurIPS 2021, https://github.com/SongweiGe/Contrastive-Learning-with-Non-Semantic-Negatives/tree/5fbdc4d.
     """
-    check_temperature(temperature)
-    check_hard_negatives(rho, hard_negative_bias)
-    check_flag(positive_in_denominator, "positive_in_denominator")
+    check_loss(temperature, rho, hard_negative_bias, positive_in_denominator)
     for argument, rows in (("query", query), ("key", key), ("negatives", negatives)):
         check_embeddings(rows, argument)
     if key.shape != query.shape or negatives.ndim != 2 or negatives.shape[1] != query.shape[1]:
@@ -185,8 +183,12 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature={temperature} must be positive and finite.")
 
 
-def check_hard_negatives(rho: float, hard_negative_bias: float) -> None:
-    """Raise ValueError unless rho and the bias are finite."""
+def check_loss(
+    temperature: float, rho: float, hard_negative_bias: float, positive_in_denominator: bool
+) -> None:
+    """Raise ValueError where a setting of a loss with hard negatives is out of range."""
+    check_temperature(temperature)
+    check_flag(positive_in_denominator, "positive_in_denominator")
     for name, value in (("rho", rho), ("hard_negative_bias", hard_negative_bias)):
         if not -float("inf") < value < float("inf"):
             raise ValueError(f"{name}={value} must be finite.")
@@ -217,9 +219,7 @@ class InfoNCELoss(nn.Module):
         hard_negative_bias: float = 0.0,
     ) -> None:
         super().__init__()
-        check_temperature(temperature)
-        check_flag(positive_in_denominator, "positive_in_denominator")
-        check_hard_negatives(rho, hard_negative_bias)
+        check_loss(temperature, rho, hard_negative_bias, positive_in_denominator)
         self.temperature = temperature
         self.rho = rho
         self.positive_in_denominator = positive_in_denominator

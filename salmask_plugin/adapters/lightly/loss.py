@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.losses import join_hard_negatives
-from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
+from salmask_plugin.losses.info_nce import check_batch, check_loss
 from salmask_plugin.precision import autocast_off, in_float
 
 
@@ -79,8 +79,7 @@ class HardNegativeNTXentLoss(NTXentLoss):
         hard_negative_bias: float = 0.0,
         positive_in_denominator: bool = True,
     ) -> None:
-        check_temperature(temperature)
-        check_hard_negatives(rho, hard_negative_bias)
+        check_loss(temperature, rho, hard_negative_bias, positive_in_denominator)
         # Without a bank there: its first keys would be drawn twice.
         super().__init__(temperature=temperature, gather_distributed=gather_distributed)
         self.memory_bank = KeyQueue(memory_bank_size, gather_distributed=gather_distributed)

@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_gather
 
 from salmask_plugin.losses import join_hard_negatives
-from salmask_plugin.losses.info_nce import check_batch, check_hard_negatives, check_temperature
+from salmask_plugin.losses.info_nce import check_batch, check_loss
 from salmask_plugin.losses.rows import nt_xent_rows
 from salmask_plugin.precision import autocast_off
 
@@ -46,8 +46,7 @@ class HardNegativeNTXentLoss(nn.Module):
         positive_in_denominator: bool = True,
     ) -> None:
         super().__init__()
-        check_temperature(temperature)
-        check_hard_negatives(rho, hard_negative_bias)
+        check_loss(temperature, rho, hard_negative_bias, positive_in_denominator)
         self.temperature = temperature
         self.rho = rho
         self.hard_negative_bias = hard_negative_bias

@@ -320,3 +320,8 @@ def test_a_bank_that_moved_is_the_bank_that_never_did() -> None:
 def test_an_empty_batch_is_an_error(bank_size: int | tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"out0 \(0, 7\) has no rows"):
         HardNegativeNTXentLoss(memory_bank_size=bank_size)(rows(0, 1), rows(0, 2))
+
+
+def test_a_word_is_no_yes() -> None:
+    with pytest.raises(ValueError, match="positive_in_denominator='no' must be True or False"):
+        HardNegativeNTXentLoss(positive_in_denominator="no")

@@ -275,3 +275,8 @@ def test_named_views_are_taken_in_their_order(host: SimpleNamespace) -> None:
         first, second = views_of(batch)
         assert first is student
         assert second is teacher
+
+
+def test_the_losses_settings_are_checked_as_the_cores(host: SimpleNamespace) -> None:
+    with pytest.raises(ValueError, match="positive_in_denominator='no' must be True or False"):
+        host.adapter.HardNegativeNTXentLoss(positive_in_denominator="no")
