@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import check_choice, number, whole_number
 from salmask_plugin.localizers.area import coverage
 from salmask_plugin.localizers.cached import CachedLocalizer
 from salmask_plugin.localizers.given import GivenLocalizer
@@ -69,19 +70,15 @@ class GuidedCrops:
                 "is chosen before there is one: CachedLocalizer (maps made by `salmask cache`) and "
                 "GivenLocalizer (object masks) know the whole picture."
             )
-        if type(self.candidates) is not int or self.candidates < 1:
-            raise ValueError(f"candidates={self.candidates!r} must be a whole number, at least 1.")
-        if self.rule not in get_args(Rule):
-            raise ValueError(f"rule={self.rule!r} must be one of {get_args(Rule)}.")
+        object.__setattr__(self, "candidates", whole_number(self.candidates, "candidates"))
+        check_choice(self.rule, "rule", Rule)
         if self.rule == "most" and self.is_anywhere:
             raise ValueError(
                 "rule='most' prefers foreground, and by UniformLocalizer everything is: take "
                 "rule='apart' or another localizer."
             )
-        if not 0 < self.enough <= 1:
-            raise ValueError(f"enough={self.enough} must be above 0 and at most 1.")
-        if not -float("inf") < self.tolerance < float("inf"):
-            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+        object.__setattr__(self, "enough", number(self.enough, "enough", above=0, at_most=1))
+        object.__setattr__(self, "tolerance", number(self.tolerance, "tolerance"))
 
     @property
     def takes_object_masks(self) -> bool:

@@ -13,6 +13,7 @@ import torch
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor, nn
 
+from salmask_plugin.checks import number, whole_number
 from salmask_plugin.precision import autocast_off, in_float
 from salmask_plugin.types import Images, check_images
 
@@ -66,18 +67,17 @@ def kernel_for_view(kernel_size: int, sigma: float, view_size: int) -> tuple[int
     Raises:
         ValueError: if ``view_size`` is not positive.
     """
-    if view_size < 1:
-        raise ValueError(f"view_size={view_size} must be at least 1.")
+    view_size = whole_number(view_size, "view_size")
     scale = view_size / PAPER_VIEW_SIZE
     return max(3, 2 * int(kernel_size * scale / 2) + 1), sigma * scale
 
 
-def check_kernel(kernel_size: int, sigma: float) -> None:
-    """Raise ValueError unless the kernel is an odd number of at least 3 taps with sigma > 0."""
-    if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size={kernel_size} must be odd and at least 3.")
-    if not 0 < sigma < float("inf"):
-        raise ValueError(f"sigma={sigma} must be positive and finite.")
+def check_kernel(kernel_size: int, sigma: float) -> tuple[int, float]:
+    """Return the kernel; raise ValueError unless it is odd, of at least 3 taps, and sigma > 0."""
+    kernel_size = whole_number(kernel_size, "kernel_size", at_least=3)
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size={kernel_size} must be odd.")
+    return kernel_size, number(sigma, "sigma", above=0)
 
 
 class HighPassFilter(nn.Module):
@@ -99,9 +99,7 @@ class HighPassFilter(nn.Module):
 
     def __init__(self, kernel_size: int = 11, sigma: float = 5.0) -> None:
         super().__init__()
-        check_kernel(kernel_size, sigma)
-        self.kernel_size = kernel_size
-        self.sigma = sigma
+        self.kernel_size, self.sigma = check_kernel(kernel_size, sigma)
 
     def forward(self, images: Images) -> Images:
         """Return ``images - blur(images)``, (B, C, H, W)."""

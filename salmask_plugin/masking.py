@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import check_choice, number, whole_number
 from salmask_plugin.fills.special import check_special, is_unseen
 from salmask_plugin.localizers.needs import check_sees_filtered
 from salmask_plugin.masks.cells import uniform
 from salmask_plugin.masks.channels import for_channels
 from salmask_plugin.masks.fitting import check_generator, check_mask, check_masking, check_one_each
 from salmask_plugin.masks.pixels import to_pixels
+from salmask_plugin.mixtures import kinds_of
 from salmask_plugin.types import (
     Fill,
     Images,
@@ -114,18 +116,16 @@ class SaliencyMasking:
         for name in ("query", "negative"):
             check_masking(name, getattr(self, name))
         for name, allowed in (("negative_source", Source), ("branch", Branch)):
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} must be one of {get_args(allowed)}."
-                )
-        if self.num_negatives < 1:
+            check_choice(getattr(self, name), name, allowed)
+        if self.num_negatives == 0:
             raise ValueError(
-                f"num_negatives={self.num_negatives} must be at least 1; "
-                "for no hard negatives leave negative=None."
+                "num_negatives=0 must be at least 1; for no hard negatives leave negative=None."
             )
+        object.__setattr__(self, "num_negatives", whole_number(self.num_negatives, "num_negatives"))
         check_special(self.query, self.negative, self.branch, self.num_negatives)
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability={self.probability} must be in [0, 1].")
+        object.__setattr__(
+            self, "probability", number(self.probability, "probability", at_least=0, at_most=1)
+        )
 
     @torch.no_grad()
     def __call__(
@@ -159,6 +159,8 @@ class SaliencyMasking:
             )
         maps = saliency if saliency is not None else self.localize(query, key)
         if maps is not None:
+            if not isinstance(maps, tuple | list) or len(maps) != 2:
+                raise ValueError(f"saliency must be the maps of (query, key), not {maps!r:.80}.")
             check_one_each(maps[0], query, "saliency of the query")
             check_one_each(maps[1], key, "saliency of the key")
         if self.view_filter is not None:
@@ -239,7 +241,7 @@ def foreground_tolerance(masking: SaliencyMasking | None) -> float:
     """
     parts = () if masking is None else (masking.negative, masking.query)
     for sampler in (part.sampler for part in parts if part is not None):
-        for kind in (sampler, *getattr(sampler, "samplers", ())):
+        for kind in kinds_of(sampler):
             if hasattr(kind, "tolerance"):
                 return float(kind.tolerance)
     return PAPER_TOLERANCE

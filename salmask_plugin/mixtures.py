@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import numbers
 from salmask_plugin.types import check_part
 
 
@@ -27,16 +28,25 @@ def check_kinds(role: str, kinds: Any, weights: Any) -> tuple[tuple[Any, ...], t
     for name, value in ((f"{role}s", kinds), ("weights", weights)):
         if not isinstance(value, Sequence):
             raise ValueError(f"{name}={value!r:.80} must be a list, one per kind.")
-    kinds, weights = tuple(kinds), tuple(float(weight) for weight in weights)
+    kinds = tuple(kinds)
     for index, kind in enumerate(kinds):
         check_part(kind, role, f"{role}s[{index}]")
     if not kinds or len(kinds) != len(weights):
         raise ValueError(
-            f"weights={weights} must have one entry per {role}; there are {len(kinds)} {role}s."
+            f"weights={tuple(weights)} must have one entry per {role}; there are {len(kinds)} "
+            f"{role}s."
         )
-    if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
-        raise ValueError(f"weights={weights} must be non-negative and sum to 1.")
+    weights = numbers(weights, "weights", at_least=0)
+    if abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(f"weights={weights} must sum to 1.")
     return kinds, weights
+
+
+def kinds_of(part: Any) -> Iterator[Any]:
+    """Yield a part, and what a mixture chooses from, and what a mixture in it chooses from."""
+    yield part
+    for kind in (*getattr(part, "samplers", ()), *getattr(part, "fills", ())):
+        yield from kinds_of(kind)
 
 
 def choose(draw: Tensor, weights: Sequence[float], made: Sequence[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from salmask_plugin.checks import number, whole_number
 from salmask_plugin.precision import in_float
 
 
@@ -47,10 +48,9 @@ class NegativeEncoding:
 
     def __post_init__(self) -> None:
         for name in ("side", "share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0 and at most 1.")
-        if type(self.every) is not int or self.every < 1:
-            raise ValueError(f"every={self.every!r} must be a whole number, at least 1.")
+            share = number(getattr(self, name), name, above=0, at_most=1)
+            object.__setattr__(self, name, share)
+        object.__setattr__(self, "every", whole_number(self.every, "every"))
 
     @property
     def passes(self) -> float:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+NEGATIVES_STREAM = 2**21
+"""Added to the rank of what encodes hard negatives: its draws are unrelated to the rank's masks."""
 
 
 def step_generator(
@@ -42,3 +47,23 @@ def step_generator(
     hashed = np.random.SeedSequence(low, spawn_key=high if any(high) else ())
     state = hashed.generate_state(1, np.uint64)
     return torch.Generator(device=device).manual_seed(int(state[0] >> np.uint64(1)))
+
+
+@contextmanager
+def global_draws_from(generator: torch.Generator) -> Iterator[None]:
+    """Let what draws from torch's global generators inside, as dropout does, draw by this seed.
+
+    On leaving the global generators are as they were: what is done besides a host's own training
+    must not shift what the host draws next, such as the order of its data.
+
+    Args:
+        generator: whose first seed and device are taken; it is not drawn from.
+    """
+    device, seed = generator.device, generator.initial_seed()
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+        yield

@@ -41,12 +41,6 @@ def check_images(images: Tensor, argument: str = "images") -> None:
     )
 
 
-def check_flag(value: object, argument: str) -> None:
-    """Raise ValueError unless it is true or false: a word such as "no" would count as yes."""
-    if value not in (True, False):
-        raise ValueError(f"{argument}={value!r:.80} must be True or False.")
-
-
 _PARTS = {
     "localizer": ("images", "SCDALocalizer(efficientnet_lite0())"),
     "sampler": ("saliency", "GridMask()"),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from salmask_plugin.checks import height_and_width, number
 from salmask_plugin.localizers import UniformLocalizer
 from salmask_plugin.masking import SaliencyMasking
 
@@ -43,14 +44,14 @@ class SaliencyWarmUp:
     grid: tuple[int, int] = (7, 7)
 
     def __post_init__(self) -> None:
-        if not 0 < self.uniform < 1:
-            raise ValueError(f"uniform={self.uniform} must be above 0 and below 1.")
-        if not 0 <= self.ramp <= 1 - self.uniform:
+        object.__setattr__(self, "uniform", number(self.uniform, "uniform", above=0, below=1))
+        object.__setattr__(self, "ramp", number(self.ramp, "ramp", at_least=0))
+        if self.uniform + self.ramp > 1 + 1e-9:  # 0.8 + 0.2 may be a rounding above 1
             raise ValueError(
                 f"ramp={self.ramp} must be at least 0 and at most {1 - self.uniform:g}, so that "
                 "rho reaches its value before the end."
             )
-        object.__setattr__(self, "grid", UniformLocalizer(self.grid).grid)
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
 
     def is_uniform(self, done: float) -> bool:
         """Whether saliency has no say yet, at this share of training done, in [0, 1]."""

@@ -17,30 +17,32 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_relative_to(PAC
 
 # room -> the other rooms it may import. A new room needs a row here, and a reason.
 LEAVES = {"types", "precision", "running_statistics", "seeding", "file_names", "json_files"}
-LEAVES |= {"negatives", "mixtures"}
+LEAVES |= {"negatives", "mixtures", "checks", "module_modes"}
 STAGES = {"localizers", "masks", "fills", "filters", "losses"}
 CORE = LEAVES | STAGES | {"masking", "sparse", "warm_up", "crops"}
 ROOMS = {
     "types": set(),
     "precision": set(),
+    "checks": set(),  # of settings that are numbers, words, yes and no; any room's
+    "module_modes": set(),
     "running_statistics": set(),
     "seeding": set(),
     "file_names": set(),
     "json_files": set(),
-    "negatives": {"precision"},  # what of the hard negatives is encoded, for any host
-    "mixtures": {"types"},  # of mask kinds and of fills
-    "filters": {"types", "precision"},
-    "masks": {"types", "precision", "mixtures"},
-    "fills": {"types", "precision", "filters", "mixtures"},
-    "losses": {"types", "precision"},
-    "localizers": {"types", "precision", "file_names", "json_files"},
+    "negatives": {"precision", "checks"},  # what of the hard negatives is encoded, for any host
+    "mixtures": {"types", "checks"},  # of mask kinds and of fills
+    "filters": {"types", "precision", "checks"},
+    "masks": {"types", "precision", "mixtures", "checks"},
+    "fills": {"types", "precision", "filters", "mixtures", "checks"},
+    "losses": {"types", "precision", "checks"},
+    "localizers": LEAVES - {"mixtures", "negatives", "seeding", "running_statistics"},
     "masking": LEAVES | STAGES,
     # How an encoder does not see masked places: no stage, since it runs in the host's forward.
     "sparse": {"types", "precision", "filters"},
     # Where views are cut: boxes judged by maps of whole pictures, before there are views.
-    "crops": {"types", "masks", "localizers"},
+    "crops": {"types", "masks", "localizers", "checks"},
     # What the masking is until the run's own encoder can localize; any host may use it.
-    "warm_up": {"masking", "localizers"},
+    "warm_up": {"masking", "localizers", "checks"},
     "released": CORE,
     "adios": CORE,
     "adapters": CORE | {"adios", "released"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.masking import all_slots, mask_areas, occlude, random_slots, select_masks
 from salmask_plugin.adios.objective import occluder_regularizer
+from salmask_plugin.checks import check_choice, check_flag, number
 from salmask_plugin.running_statistics import frozen_running_statistics
 
 MasksPerStep = Literal["all", "one"]
@@ -42,18 +43,12 @@ class OcclusionGame:
         sparsity: float,
         entropy: float,
     ) -> None:
-        if masks_per_step not in get_args(MasksPerStep):
-            raise ValueError(
-                f"masks_per_step={masks_per_step!r} must be one of {get_args(MasksPerStep)}."
-            )
-        if not 0 <= sparsity < float("inf"):
-            raise ValueError(f"sparsity={sparsity} must be finite and at least 0.")
-        if not -float("inf") < entropy < float("inf"):
-            raise ValueError(f"entropy={entropy} must be finite.")
+        check_choice(masks_per_step, "masks_per_step", MasksPerStep)
+        check_flag(mean_over_masks, "mean_over_masks")
         self.masks_per_step = masks_per_step
         self.mean_over_masks = mean_over_masks
-        self.sparsity = sparsity
-        self.entropy = entropy
+        self.sparsity = number(sparsity, "sparsity", at_least=0)
+        self.entropy = number(entropy, "entropy")
 
     def choose(self, masks: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Return the choices to play, each (B,) int64."""

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from salmask_plugin.checks import number
+
 
 class ClippedLARS(Optimizer):
     """SGD with a rate per tensor: min(lr, trust_coefficient * |p| / (|g| + weight_decay * |p|)).
@@ -42,11 +44,9 @@ class ClippedLARS(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         for name, value in (("trust_coefficient", trust_coefficient), ("eps", eps)):
-            if not value > 0:
-                raise ValueError(f"{name}={value} must be positive.")
+            number(value, name, above=0)
         for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not value >= 0:
-                raise ValueError(f"{name}={value} must be at least 0.")
+            number(value, name, at_least=0)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.module_modes import kept_modes
 from salmask_plugin.types import Images
 
 
@@ -71,13 +72,9 @@ def mask_areas(masks: Tensor) -> Tensor:
 def soft_masks(occluder: nn.Module, images: Images) -> Tensor:
     """Return the masks of normalised images for a picture: (B, N, H, W) float32 on the CPU.
 
-    ``.numpy()`` of the result is what the gallery draws. The occluder's mode is restored; its
-    normalisation layers keep no statistics, so the masks are those of training.
+    ``.numpy()`` of the result is what the gallery draws. The mode of each of its modules is
+    restored; its normalisation layers keep no statistics, so the masks are those of training.
     """
-    training = occluder.training
-    occluder.eval()
-    try:
-        masks: Tensor = occluder(images)
-    finally:
-        occluder.train(training)
+    with kept_modes(occluder):
+        masks: Tensor = occluder.eval()(images)
     return masks.float().cpu()

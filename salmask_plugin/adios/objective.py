@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from salmask_plugin.losses import info_nce
-from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.losses.checks import check_temperature
 from salmask_plugin.precision import autocast_off, in_float
 
 SMALLEST_EPS = 1e-12

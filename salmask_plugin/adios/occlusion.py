@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from numbers import Real
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from salmask_plugin.checks import check_choice, height_and_width, whole_number
 from salmask_plugin.precision import autocast_off, in_float
 from salmask_plugin.types import Images
 
@@ -54,24 +56,21 @@ class OcclusionModel(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        blocks = block_count((sides[0], sides[1]))
-        if num_masks < 2:
+        if isinstance(image_size, Real):
+            image_size = (image_size, image_size)
+        self.image_size = sides = height_and_width(image_size, "image_size")
+        blocks = block_count(sides)
+        if num_masks == 1:
             raise ValueError(
                 f"num_masks={num_masks} must be at least 2: masks sum to 1 in every pixel, so a "
                 "single one would hide the whole image."
             )
-        if norm not in get_args(Norm):
-            raise ValueError(f"norm={norm!r} must be one of {get_args(Norm)}.")
-        if width < 1 or (norm == "group" and width % GROUPS):
-            raise ValueError(
-                f"width={width} must be positive, and with norm='group' a multiple of {GROUPS}."
-            )
-        self.image_size = (sides[0], sides[1])
-        if in_channels < 1:
-            raise ValueError(f"in_channels={in_channels} must be at least 1.")
-        self.num_masks = num_masks
-        self.in_channels = in_channels
+        check_choice(norm, "norm", Norm)
+        width = whole_number(width, "width")
+        if norm == "group" and width % GROUPS:
+            raise ValueError(f"width={width} must with norm='group' be a multiple of {GROUPS}.")
+        self.num_masks = num_masks = whole_number(num_masks, "num_masks", at_least=2)
+        self.in_channels = in_channels = whole_number(in_channels, "in_channels")
 
         down = [width] * (blocks - 3) + [2 * width] * 3
         up = [2 * width] * 2 + [width] * (blocks - 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from salmask_plugin.adios.lars import ClippedLARS
 from salmask_plugin.adios.schedule import cosine_per_batch
+from salmask_plugin.checks import check_choice
 
 OptimizerName = Literal["lars", "sgd"]
 
@@ -38,11 +39,7 @@ class Players:
 
     def __post_init__(self) -> None:
         for argument in ("optimizer", "mask_optimizer"):
-            if getattr(self, argument) not in get_args(OptimizerName):
-                raise ValueError(
-                    f"{argument}={getattr(self, argument)!r} must be one of "
-                    f"{get_args(OptimizerName)}."
-                )
+            check_choice(getattr(self, argument), argument, OptimizerName)
 
     def configure(
         self,

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from salmask_plugin.checks import whole_number
+
 
 def cosine_per_batch(
     optimizer: Optimizer,
@@ -36,8 +38,7 @@ def cosine_per_batch(
     """
     if max_epochs < 1:
         raise ValueError(f"max_epochs={max_epochs} must be at least 1 for a cosine schedule.")
-    if warmup_epochs < 0:
-        raise ValueError(f"warmup_epochs={warmup_epochs} must be at least 0.")
+    whole_number(warmup_epochs, "warmup_epochs", at_least=0)
     if warmup_epochs >= max_epochs > 1:
         warnings.warn(
             f"warmup_epochs={warmup_epochs} takes up all of the {max_epochs} epochs: the learning "

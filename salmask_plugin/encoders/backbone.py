@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from salmask_plugin.encoders.architectures import build_network, check_widths, infer_architecture
-from salmask_plugin.encoders.convnets import channels_of, heads_of, take_channels
+from salmask_plugin.encoders.convnets import channels_of, heads_of, own_network, take_channels
 from salmask_plugin.encoders.encoder_part import networks_in, part_of, parts_in_words
 from salmask_plugin.encoders.layouts import KERNEL, Encoder, find_encoder
 from salmask_plugin.encoders.recorded_filter import recorded_filter
@@ -126,7 +126,7 @@ def load_backbone(
     recorded = recorded_filter(source.file) if source.kernel == "" else ""
     kernel = _kernel(source, encoder, recorded, view_filter)
     if network is not None:
-        built, feature_dim = network
+        built, feature_dim = own_network(network)
         name = architecture or source.architecture or type(built).__name__
     else:
         # Our modules take any stem, so that their checkpoints alone do not tell a small one.

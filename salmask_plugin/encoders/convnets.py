@@ -9,7 +9,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from salmask_plugin.checks import whole_number
 from salmask_plugin.localizers.weights import is_whole
+from salmask_plugin.module_modes import kept_modes
 
 TORCHVISION = "torchvision/"
 """Beginning of the names of torchvision's networks; timm has some of the same name."""
@@ -97,13 +99,8 @@ def feature_dim(network: nn.Module, name: str, in_channels: int = 3) -> int:
         ValueError: if the output is no tensor (B, D) or (B, D, 1, 1), such as a dict, a list or a
             map.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            output = _probed(network.eval(), name, in_channels)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with kept_modes(network), torch.random.fork_rng(devices=[]), torch.no_grad():
+        output = _probed(network.eval(), name, in_channels)
     if not isinstance(output, Tensor):
         raise ValueError(
             f"{name} returns a {type(output).__name__}; an encoder returns one tensor of features "
@@ -177,10 +174,23 @@ def image_channels(network: nn.Module) -> int:
     return first_convolution(network)[1].in_channels
 
 
+def own_network(given: object) -> tuple[nn.Module, int]:
+    """Return a user's network and its feature dimension.
+
+    Raises:
+        ValueError: if it is not the pair of them.
+    """
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ValueError(
+            f"network={type(given).__name__}(...) must be (network, feature_dim): your network "
+            "without a classifier, and how many features it returns."
+        )
+    return given[0], whole_number(given[1], "network[1]")
+
+
 def check_channels(in_channels: int) -> None:
     """Raise ValueError unless there is at least one channel."""
-    if in_channels < 1:
-        raise ValueError(f"in_channels={in_channels} must be at least 1.")
+    whole_number(in_channels, "in_channels")
 
 
 def _probed(network: nn.Module, name: str, in_channels: int) -> object:

@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.checks import whole_number, whole_numbers
 from salmask_plugin.localizers.weights import is_whole
 
 SMALL_WIDTHS = (24, 32, 96, 192)
@@ -36,11 +37,10 @@ class SmallConvNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = SMALL_WIDTHS, in_channels: int = 3) -> None:
         super().__init__()
-        widths = tuple(widths)
-        if len(widths) != 4 or min(widths) < 1:
+        widths = whole_numbers(widths, "widths")
+        if len(widths) != 4:
             raise ValueError(f"widths={list(widths)} must be four numbers of channels, at least 1.")
-        if in_channels < 1:
-            raise ValueError(f"in_channels={in_channels} must be at least 1.")
+        in_channels = whole_number(in_channels, "in_channels")
         stem, *groups = widths
         self.widths = widths
         self.stem = nn.Sequential(_convolution(in_channels, stem), nn.BatchNorm2d(stem), nn.ReLU())

@@ -28,7 +28,9 @@ class BlurFill:
     sigma: float = 10.0
 
     def __post_init__(self) -> None:
-        check_kernel(self.kernel_size, self.sigma)
+        kernel_size, sigma = check_kernel(self.kernel_size, self.sigma)
+        object.__setattr__(self, "kernel_size", kernel_size)
+        object.__setattr__(self, "sigma", sigma)
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return the blurred images, (B, C, H, W).

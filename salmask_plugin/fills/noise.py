@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import number
 from salmask_plugin.types import Images, check_images
 
 
@@ -29,8 +30,7 @@ class NoiseFill:
     std: float = 0.18
 
     def __post_init__(self) -> None:
-        if not 0 <= self.std < float("inf"):
-            raise ValueError(f"std={self.std} must be finite and at least 0.")
+        object.__setattr__(self, "std", number(self.std, "std", at_least=0))
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return noise of the images' shape, (B, C, H, W)."""

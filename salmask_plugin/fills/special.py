@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from salmask_plugin.mixtures import kinds_of
+
 
 def is_unseen(masking: Any) -> bool:
     """Say whether a masking's places are to be hidden from the encoder; None hides nothing."""
@@ -12,8 +14,7 @@ def is_unseen(masking: Any) -> bool:
 
 def draws_per_channel(sampler: Any) -> bool:
     """Say whether a sampler of ours, or one of a mixture's, draws each channel's cells apart."""
-    parts = getattr(sampler, "samplers", ())
-    return bool(getattr(sampler, "per_channel", False)) or any(map(draws_per_channel, parts))
+    return any(getattr(kind, "per_channel", False) for kind in kinds_of(sampler))
 
 
 def check_special(query: Any, negative: Any, branch: str, num_negatives: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import low_and_high
 from salmask_plugin.types import Images, check_images
 
 
@@ -32,10 +33,7 @@ class TileFill:
     size: tuple[float, float] = (16 / 224, 72 / 224)
 
     def __post_init__(self) -> None:
-        low, high = (float(share) for share in self.size)
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"size={self.size} must be (low, high) with 0 < low <= high <= 1.")
-        object.__setattr__(self, "size", (low, high))
+        object.__setattr__(self, "size", low_and_high(self.size, "size", above=0, at_most=1))
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Tensor:
         """Return the tiled views, (B, C, H, W)."""

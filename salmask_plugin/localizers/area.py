@@ -47,9 +47,19 @@ def resample(maps: Tensor, boxes: Tensor, grid: tuple[int, int]) -> Tensor:
     return (rows @ maps.to(wide) @ columns.mT).float()
 
 
-def check_grid(grid: tuple[int, int]) -> tuple[int, int]:
-    """Return ``grid`` as a tuple (h, w); raise ValueError unless both are at least 1."""
-    values = tuple(grid)
-    if len(values) != 2 or min(values) < 1:
-        raise ValueError(f"grid={grid} must be (h, w) with both at least 1.")
-    return values[0], values[1]
+def check_placements(indices: Tensor, boxes: Tensor, flipped: Tensor) -> None:
+    """Raise ValueError unless they are (B,) whole numbers, (B, 4) and (B,) bool."""
+    for name, value in (("indices", indices), ("boxes", boxes), ("flipped", flipped)):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__}; it must be a tensor.")
+    if indices.is_floating_point() or flipped.dtype != torch.bool:
+        raise ValueError(
+            f"indices are {indices.dtype} and flipped {flipped.dtype}; they must be whole numbers "
+            "and bool."
+        )
+    batch = len(indices) if indices.ndim == 1 else 0
+    if indices.shape != (batch,) or boxes.shape != (batch, 4) or flipped.shape != (batch,):
+        raise ValueError(
+            f"indices {tuple(indices.shape)}, boxes {tuple(boxes.shape)} and flipped "
+            f"{tuple(flipped.shape)} must be (B,), (B, 4) and (B,)."
+        )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from salmask_plugin.checks import whole_numbers
 from salmask_plugin.localizers.needs import needs_of
-from salmask_plugin.types import Images, Localizer, Saliency, check_images
+from salmask_plugin.types import Images, Localizer, Saliency, check_images, check_part
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,8 @@ class BandsLocalizer:
     bands: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bands", tuple(self.bands))
-        if not self.bands or min(self.bands) < 0:
-            raise ValueError(f"bands={self.bands} must be channels, counted from 0.")
+        check_part(self.localizer, "localizer")
+        object.__setattr__(self, "bands", whole_numbers(self.bands, "bands", at_least=0))
         if (needs := needs_of(self.localizer)) != "views":
             raise ValueError(
                 f"localizer={self.localizer!r:.80} needs {needs}, not some of the views' channels: "

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmask_plugin.localizers.area import check_grid, resample
+from salmask_plugin.checks import height_and_width
+from salmask_plugin.localizers.area import check_placements, resample
 from salmask_plugin.localizers.map_making import describe, scaled_maps
 from salmask_plugin.localizers.map_store import CacheManifest, Maps, MapStore
 from salmask_plugin.localizers.needs import Needs
@@ -47,7 +48,7 @@ class CachedLocalizer:
     _resident: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", check_grid(self.grid))
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
         expected = (self.manifest.count, *self.manifest.grid)
         if self.maps.shape != expected or self.maps.dtype not in (np.float16, np.float32):
             raise ValueError(
@@ -77,14 +78,9 @@ class CachedLocalizer:
             flipped: (B,) bool, whether the crop was then mirrored left to right.
 
         Raises:
-            ValueError: if a shape, an index or a box is out of range.
+            ValueError: if these are no such tensors, or a shape, an index or a box is out of range.
         """
-        batch = len(indices)
-        if indices.shape != (batch,) or boxes.shape != (batch, 4) or flipped.shape != (batch,):
-            raise ValueError(
-                f"indices {tuple(indices.shape)}, boxes {tuple(boxes.shape)} and flipped "
-                f"{tuple(flipped.shape)} must be (B,), (B, 4) and (B,)."
-            )
+        check_placements(indices, boxes, flipped)
         device = boxes.device
         if device.type == "cpu":
             chosen = self._checked(indices, boxes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.localizers.area import check_grid
+from salmask_plugin.checks import height_and_width, number
 from salmask_plugin.types import Images, Saliency
 
 
@@ -34,9 +34,8 @@ class CenterLocalizer:
     size: float = 0.75
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", check_grid(self.grid))
-        if not 0 < self.size < 1:
-            raise ValueError(f"size={self.size} must be in (0, 1).")
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
+        object.__setattr__(self, "size", number(self.size, "size", above=0, below=1))
 
     @property
     def trained_on(self) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from copy import deepcopy
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.checks import check_choice, check_flag, numbers
 from salmask_plugin.localizers.folding import fold_batch_norm, same_features
 from salmask_plugin.precision import autocast_off
 from salmask_plugin.types import Images, check_images
@@ -62,11 +63,12 @@ class FrozenNetwork:
         name: str | None = None,
         trained_on: str = "unknown",
     ) -> None:
-        if precision not in get_args(Precision):
-            raise ValueError(f"precision={precision!r} must be one of {get_args(Precision)}.")
-        for argument, values in (("std", std), ("view_std", view_std)):
-            if not min(values) > 0:
-                raise ValueError(f"{argument}={tuple(values)} must be above 0.")
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network={network!r:.80} must be an nn.Module with its weights.")
+        check_choice(precision, "precision", Precision)
+        check_flag(channels_last, "channels_last")
+        mean, view_mean = numbers(mean, "mean"), numbers(view_mean, "view_mean")
+        std, view_std = numbers(std, "std", above=0), numbers(view_std, "view_std", above=0)
         if not len(mean) == len(std) == len(view_mean) == len(view_std):
             raise ValueError("mean, std, view_mean and view_std must have one value per channel.")
         if not callable(getattr(network, method, None)):
@@ -80,9 +82,7 @@ class FrozenNetwork:
         self.trained_on = trained_on
         self._sha256: str | None = None
         # ((view * view_std + view_mean) - mean) / std, folded in float64.
-        wide = [
-            torch.tensor(tuple(v), dtype=torch.float64) for v in (mean, std, view_mean, view_std)
-        ]
+        wide = [torch.tensor(v, dtype=torch.float64) for v in (mean, std, view_mean, view_std)]
         self._scale = (wide[3] / wide[1]).float().view(1, -1, 1, 1)
         self._shift = ((wide[2] - wide[0]) / wide[1]).float().view(1, -1, 1, 1)
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from salmask_plugin.localizers.area import check_grid, resample
+from salmask_plugin.checks import height_and_width
+from salmask_plugin.localizers.area import resample
 from salmask_plugin.localizers.needs import Needs
 from salmask_plugin.types import Images, Saliency
 
@@ -31,7 +32,7 @@ class GivenLocalizer:
     needs: ClassVar[Needs] = "object masks"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", check_grid(self.grid))
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
 
     @property
     def trained_on(self) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmask_plugin.localizers.area import check_grid
+from salmask_plugin.checks import check_flag, height_and_width, numbers
 from salmask_plugin.localizers.frozen import IMAGENET_MEAN, IMAGENET_STD
 from salmask_plugin.localizers.given import GivenLocalizer
-from salmask_plugin.types import Images, Saliency, check_flag, check_images
+from salmask_plugin.types import Images, Saliency, check_images
 
 _MASKS = (torch.bool, torch.uint8)
 
@@ -54,15 +54,13 @@ class MaskFunctionLocalizer:
         if not callable(self.function):
             raise ValueError(f"function={self.function!r} must be callable: images -> masks.")
         check_flag(self.one_by_one, "one_by_one")
-        object.__setattr__(self, "grid", check_grid(self.grid))
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
         if self.mean is not None:
-            object.__setattr__(self, "mean", tuple(self.mean))
-            object.__setattr__(self, "std", tuple(self.std))
-            if len(self.mean) != len(self.std) or min(self.std) <= 0:
-                raise ValueError(
-                    f"mean={self.mean} and std={self.std} must be as long as each other, std "
-                    "above 0."
-                )
+            mean, std = numbers(self.mean, "mean"), numbers(self.std, "std", above=0)
+            if len(mean) != len(std):
+                raise ValueError(f"mean={mean} and std={std} must be as long as each other.")
+            object.__setattr__(self, "mean", mean)
+            object.__setattr__(self, "std", std)
 
     @torch.no_grad()
     def __call__(self, images: Images) -> Saliency:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from salmask_plugin.localizers.needs import Needs
 from salmask_plugin.localizers.scda import channel_sum
+from salmask_plugin.module_modes import kept_modes
 from salmask_plugin.types import Images, Saliency, ViewFilter, check_images
 
 
@@ -42,6 +43,8 @@ class MomentumLocalizer:
     needs: ClassVar[Needs] = "an encoder in training"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.encoder, nn.Module):
+            raise ValueError(f"encoder={self.encoder!r:.80} must be an nn.Module.")
         names = [name for name, _ in self.encoder.named_modules() if name]
         if self.layer not in names:
             near = difflib.get_close_matches(self.layer, names, n=3, cutoff=0.4)
@@ -65,29 +68,27 @@ class MomentumLocalizer:
         """
         check_images(images)
         views = images if self.view_filter is None else self.view_filter(images)
-        outputs: list[Tensor] = []
-        modes = [(module, module.training) for module in self.encoder.modules()]
+        hint = (
+            f"layer={self.layer!r} at {views.shape[-2]} x {views.shape[-1]} px; name an earlier "
+            "layer, such as layer3"
+        )
+        found: list[Saliency] = []
+        # Summed at once: an activation behind the layer may work in place, on its output.
         hook = self.encoder.get_submodule(self.layer).register_forward_hook(
-            lambda module, args, output: outputs.append(output)
+            lambda module, args, output: found.append(channel_sum(output, hint=hint))
         )
         try:
-            # The flag alone: train() and eval() may be overridden with effects of their own.
-            for module, _ in modes:
-                module.training = False
-            self.encoder(views)
+            with kept_modes(self.encoder):
+                for module in self.encoder.modules():
+                    module.training = False
+                self.encoder(views)
         finally:
             hook.remove()
-            for module, mode in modes:
-                module.training = mode
-        if len(outputs) != 1:
+        if len(found) != 1:
             raise ValueError(
-                f"layer={self.layer!r} ran {len(outputs)} times in one forward; it must run once."
+                f"layer={self.layer!r} ran {len(found)} times in one forward; it must run once."
             )
-        return channel_sum(
-            outputs[0],
-            hint=f"layer={self.layer!r} at {views.shape[-2]} x {views.shape[-1]} px; "
-            "name an earlier layer, such as layer3",
-        )
+        return found[0]
 
     def __repr__(self) -> str:
         return (

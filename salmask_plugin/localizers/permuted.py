@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from salmask_plugin.localizers.needs import Needs, needs_of
-from salmask_plugin.types import Images, Localizer, Saliency
+from salmask_plugin.types import Images, Localizer, Saliency, check_part
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class PermutedLocalizer:
     """
 
     localizer: Localizer
+
+    def __post_init__(self) -> None:
+        check_part(self.localizer, "localizer")
 
     @property
     def needs(self) -> Needs:

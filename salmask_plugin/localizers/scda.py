@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salmask_plugin.checks import height_and_width, whole_number
 from salmask_plugin.types import Images, Saliency, check_images
 
 
@@ -41,13 +43,9 @@ class SCDALocalizer:
                 "is being trained use MomentumLocalizer."
             )
         size = self.input_size
-        if size is not None and not isinstance(size, int):
-            object.__setattr__(self, "input_size", tuple(size))
-        sides = (size,) if size is None or isinstance(size, int) else tuple(size)
-        if len(sides) > 2 or not all(side is None or side >= 1 for side in sides):
-            raise ValueError(
-                f"input_size={size} must be None, one side in pixels, or (height, width)."
-            )
+        if size is not None:
+            check = whole_number if isinstance(size, Real) else height_and_width
+            object.__setattr__(self, "input_size", check(size, "input_size"))
 
     @property
     def trained_on(self) -> str:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from salmask_plugin.checks import whole_number
 from salmask_plugin.localizers.scda import SCDALocalizer
 from salmask_plugin.types import Images, Saliency, check_images
 
@@ -41,8 +42,7 @@ class ShiftedLocalizer:
 
     def __post_init__(self) -> None:
         for name in ("size", "shifts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+            object.__setattr__(self, name, whole_number(getattr(self, name), name))
         SCDALocalizer(self.network)
 
     @property

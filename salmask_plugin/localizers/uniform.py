@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.localizers.area import check_grid
+from salmask_plugin.checks import height_and_width
 from salmask_plugin.types import Images, Saliency
 
 
@@ -21,7 +21,7 @@ class UniformLocalizer:
     grid: tuple[int, int] = (7, 7)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", check_grid(self.grid))
+        object.__setattr__(self, "grid", height_and_width(self.grid, "grid"))
 
     @property
     def trained_on(self) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from salmask_plugin.losses.checks import check_batch, check_embeddings, check_loss, check_owners
 from salmask_plugin.precision import autocast_off, in_float
-from salmask_plugin.types import check_flag
 
 
 def info_nce(
@@ -62,8 +62,16 @@ def info_nce(
             f"{tuple(negatives.shape)} must be (B, D), (B, D) and (K, D)."
         )
     check_batch(query, "query")
-    if len(negatives) == 0 and hard_negatives is None:
+    check_owners(owners, hard_negatives)
+    if hard_negatives is not None:
+        check_embeddings(hard_negatives, "hard_negatives")
+    if len(negatives) == 0 and (hard_negatives is None or 0 in hard_negatives.shape[:-1]):
         raise ValueError("negatives is empty and there are no hard_negatives: nothing to contrast.")
+    if len(negatives) == 0 and owners is not None and len(owners) < len(query):
+        raise ValueError(
+            f"negatives is empty, and owners name {len(owners)} of {len(query)} rows: the others "
+            "have nothing to be contrasted with."
+        )
     with autocast_off(query.device):
         query, key, negatives = (F.normalize(in_float(x), dim=-1) for x in (query, key, negatives))
         positives = (query * key).sum(1)
@@ -119,6 +127,8 @@ def join_hard_negatives(
     if owners is None:
         hard = hard_similarity(query, hard_negatives)
         return add_hard_negatives(losses, positives, hard, **settings), hard
+    if not isinstance(owners, Tensor):
+        raise ValueError(f"owners={owners!r:.80} must be an int64 tensor (N,).")
     if owners.ndim != 1 or owners.dtype != torch.int64 or len(owners) != len(hard_negatives):
         raise ValueError(
             f"owners are {owners.dtype} {tuple(owners.shape)} for hard_negatives "
@@ -175,37 +185,6 @@ def add_hard_negatives(
     """
     extra = (rho * hard / temperature + bias).logsumexp(1)
     return torch.logaddexp(losses, extra - positives / temperature)
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless the temperature is positive and finite."""
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature={temperature} must be positive and finite.")
-
-
-def check_loss(
-    temperature: float, rho: float, hard_negative_bias: float, positive_in_denominator: bool
-) -> None:
-    """Raise ValueError where a setting of a loss with hard negatives is out of range."""
-    check_temperature(temperature)
-    check_flag(positive_in_denominator, "positive_in_denominator")
-    for name, value in (("rho", rho), ("hard_negative_bias", hard_negative_bias)):
-        if not -float("inf") < value < float("inf"):
-            raise ValueError(f"{name}={value} must be finite.")
-
-
-def check_embeddings(rows: Tensor, argument: str) -> None:
-    """Raise ValueError unless they are a floating-point tensor."""
-    if isinstance(rows, Tensor) and rows.is_floating_point():
-        return
-    found = rows.dtype if isinstance(rows, Tensor) else f"a {type(rows).__name__}"
-    raise ValueError(f"{argument} are {found}; embeddings are a floating-point tensor.")
-
-
-def check_batch(rows: Tensor, argument: str) -> None:
-    """Raise ValueError on no rows, whose mean loss is no number."""
-    if len(rows) == 0:
-        raise ValueError(f"{argument} {tuple(rows.shape)} has no rows: an empty batch has no loss.")
 
 
 class InfoNCELoss(nn.Module):

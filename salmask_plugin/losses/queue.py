@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from salmask_plugin.checks import whole_number
+from salmask_plugin.losses.checks import check_embeddings
+
 
 class NegativeQueue(nn.Module):
     """The newest K keys of earlier batches: MoCo's negatives.
@@ -25,16 +28,16 @@ class NegativeQueue(nn.Module):
         keys: (K, D) unit rows.
 
     Raises:
-        ValueError: if size or dim is below 1.
+        ValueError: if size or dim is no whole number from 1, or generator none of torch.
     """
 
     keys: Tensor
 
     def __init__(self, size: int, dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        for name, value in (("size", size), ("dim", dim)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1.")
+        size, dim = whole_number(size, "size"), whole_number(dim, "dim")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise ValueError(f"generator={generator!r:.80} must be a torch.Generator or None.")
         first = torch.randn(size, dim, generator=generator)
         self.register_buffer("keys", F.normalize(first, dim=1))
         self._place = 0
@@ -47,9 +50,10 @@ class NegativeQueue(nn.Module):
             keys: (B, D) with B <= K; normalised here.
 
         Raises:
-            ValueError: if the shape does not fit.
+            ValueError: if they are no floating-point tensor, or the shape does not fit.
         """
         size, dim = self.keys.shape
+        check_embeddings(keys, "keys")
         if keys.ndim != 2 or keys.shape[1] != dim or len(keys) > size:
             raise ValueError(
                 f"keys {tuple(keys.shape)} must be (B, {dim}) with at most {size} rows."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share, foreground, uniform
+from salmask_plugin.checks import low_and_high, number
+from salmask_plugin.masks.cells import draw_share, foreground, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 
@@ -31,9 +31,8 @@ class BackgroundMask:
     tolerance: float = 0.6
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ratio", check_ratio(self.ratio))
-        if not math.isfinite(self.tolerance):
-            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+        object.__setattr__(self, "ratio", low_and_high(self.ratio, "ratio", at_least=0, at_most=1))
+        object.__setattr__(self, "tolerance", number(self.tolerance, "tolerance"))
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""

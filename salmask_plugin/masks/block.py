@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import low_and_high, whole_number
 from salmask_plugin.masks.cells import (
     check_maps,
-    check_ratio,
     draw_share,
-    two_numbers,
     uniform,
 )
 from salmask_plugin.types import CellMask, Saliency
@@ -44,13 +43,9 @@ class BlockMask:
     aspect: tuple[float, float] = (0.5, 2.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ratio", check_ratio(self.ratio))
-        if self.blocks < 1:
-            raise ValueError(f"blocks={self.blocks} must be at least 1.")
-        aspect = two_numbers(self.aspect, "aspect")
-        if not 0 < aspect[0] <= aspect[1] < math.inf:
-            raise ValueError(f"aspect={self.aspect} must be (low, high) with 0 < low <= high.")
-        object.__setattr__(self, "aspect", aspect)
+        object.__setattr__(self, "ratio", low_and_high(self.ratio, "ratio", at_least=0, at_most=1))
+        object.__setattr__(self, "blocks", whole_number(self.blocks, "blocks"))
+        object.__setattr__(self, "aspect", low_and_high(self.aspect, "aspect", above=0))
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import number
 from salmask_plugin.precision import in_float
 from salmask_plugin.types import Saliency
 
@@ -31,12 +32,13 @@ def foreground(saliency: Saliency, tolerance: float = 0.6) -> Tensor:
         (B, h, w) bool.
 
     Raises:
-        ValueError: if ``saliency`` is not (B, h, w).
+        ValueError: if ``saliency`` is not (B, h, w), or the tolerance is not finite.
 
     References:
         Chin et al., WACV 2024, Eq. 1. The released code sorts each row of the map first and so
         moves the foreground inside its row; see docs/paper_vs_code.md.
     """
+    tolerance = number(tolerance, "tolerance")
     maps = ranked(saliency)
     deviation, mean = torch.std_mean(maps, dim=(1, 2), correction=0, keepdim=True)
     # The largest cells count whatever rounding or a strict tolerance says: never an empty object.
@@ -58,39 +60,11 @@ def check_maps(saliency: Saliency) -> None:
         )
 
 
-def check_ratio(ratio: tuple[float, float], argument: str = "ratio") -> tuple[float, float]:
-    """Return ``ratio`` as a tuple of floats; raise ValueError unless 0 <= low <= high <= 1."""
-    low, high = two_numbers(ratio, argument)
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"{argument}={ratio} must be (low, high) with 0 <= low <= high <= 1.")
-    return low, high
-
-
-def two_numbers(given: object, argument: str) -> tuple[float, float]:
-    """Return (low, high) as floats; raise ValueError unless these are two numbers."""
-    if isinstance(given, int | float):
-        raise ValueError(
-            f"{argument}={given} must be (low, high): one number is drawn between them for each "
-            f"image. Always {given} is {argument}=({given}, {given})."
-        )
-    try:
-        low, high = (float(value) for value in given)  # type: ignore[attr-defined]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{argument}={given!r:.80} must be (low, high), two numbers.") from error
-    return low, high
-
-
 def uniform(
     shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
     """Draw from U[0, 1) in float32, whatever torch's default type is: the bits decide the masks."""
     return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
-
-
-def check_rounding(rounding: Rounding) -> None:
-    """Raise ValueError unless ``rounding`` is one of the two."""
-    if rounding not in get_args(Rounding):
-        raise ValueError(f"rounding={rounding!r} must be one of {get_args(Rounding)}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salmask_plugin.masks.cells import Rounding, check_maps, check_rounding, uniform
-from salmask_plugin.types import CellMask, Saliency, check_flag
+from salmask_plugin.checks import check_choice, check_flag, number
+from salmask_plugin.masks.cells import Rounding, check_maps, uniform
+from salmask_plugin.types import CellMask, Saliency
 
 LATTICE = 16
 """Window edges fall on a lattice this many times finer than the grid: 200/224 and 130/224 of the
@@ -37,10 +38,9 @@ class FocalMask:
     rounding: Rounding = "random"
 
     def __post_init__(self) -> None:
-        if not 0 < self.size <= 1:
-            raise ValueError(f"size={self.size} must be in (0, 1].")
+        object.__setattr__(self, "size", number(self.size, "size", above=0, at_most=1))
         check_flag(self.inside, "inside")
-        check_rounding(self.rounding)
+        check_choice(self.rounding, "rounding", Rounding)
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, 16 h, 16 w) bool."""

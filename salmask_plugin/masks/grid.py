@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from salmask_plugin.checks import check_choice, check_flag, low_and_high, number
 from salmask_plugin.masks.cells import (
     Rounding,
-    check_ratio,
-    check_rounding,
     draw_share,
     foreground,
     uniform,
 )
-from salmask_plugin.types import CellMask, MaskSampler, Saliency, check_flag
+from salmask_plugin.types import CellMask, MaskSampler, Saliency
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,11 @@ class GridMask:
     rounding: Rounding = "random"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        object.__setattr__(self, "ratio", low_and_high(self.ratio, "ratio", at_least=0, at_most=1))
         check_flag(self.background, "background")
         check_flag(self.per_channel, "per_channel")
-        check_rounding(self.rounding)
-        if not math.isfinite(self.tolerance):
-            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+        check_choice(self.rounding, "rounding", Rounding)
+        object.__setattr__(self, "tolerance", number(self.tolerance, "tolerance"))
 
     def for_channels(self, channels: int) -> MaskSampler:
         """Return the sampler for views of that many channels."""

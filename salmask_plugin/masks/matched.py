@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share, foreground, uniform
+from salmask_plugin.checks import check_choice, low_and_high, number
+from salmask_plugin.masks.cells import draw_share, foreground, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 Pool = Literal["anywhere", "background"]
@@ -35,11 +35,9 @@ class MatchedMask:
     tolerance: float = 0.6
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ratio", check_ratio(self.ratio))
-        if self.pool not in get_args(Pool):
-            raise ValueError(f"pool={self.pool!r} must be one of {get_args(Pool)}.")
-        if not math.isfinite(self.tolerance):
-            raise ValueError(f"tolerance={self.tolerance} must be finite.")
+        object.__setattr__(self, "ratio", low_and_high(self.ratio, "ratio", at_least=0, at_most=1))
+        check_choice(self.pool, "pool", Pool)
+        object.__setattr__(self, "tolerance", number(self.tolerance, "tolerance"))
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""

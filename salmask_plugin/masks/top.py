@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from salmask_plugin.masks.cells import check_ratio, draw_share, ranked, uniform
+from salmask_plugin.checks import low_and_high
+from salmask_plugin.masks.cells import draw_share, ranked, uniform
 from salmask_plugin.types import CellMask, Saliency
 
 
@@ -24,7 +25,7 @@ class TopMask:
     ratio: tuple[float, float] = (0.4, 0.7)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ratio", check_ratio(self.ratio))
+        object.__setattr__(self, "ratio", low_and_high(self.ratio, "ratio", at_least=0, at_most=1))
 
     def __call__(self, saliency: Saliency, generator: torch.Generator | None = None) -> CellMask:
         """Draw masks for maps (B, h, w): (B, 1, h, w) bool."""

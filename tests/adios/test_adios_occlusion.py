@@ -111,7 +111,7 @@ def test_soft_masks_are_the_models_and_leave_its_mode(make_images: Callable[...,
     [
         ({"num_masks": 1}, "num_masks=1 must be at least 2"),
         ({"width": 12}, "width=12 .* multiple of 8"),
-        ({"width": 0, "norm": "none"}, "width=0 must be positive"),
+        ({"width": 0, "norm": "none"}, "width=0 must be at least 1"),
         ({"norm": "batch"}, "norm='batch' must be one of"),
         ({"image_size": 8}, "at least 16 px"),
         ({"image_size": 225}, "divisible by 32.*224, 224"),

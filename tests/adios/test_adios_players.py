@@ -170,7 +170,7 @@ def test_a_warm_up_longer_than_the_run_is_told() -> None:
 
 def test_lars_refuses_what_cannot_scale() -> None:
     parameter = nn.Parameter(torch.zeros(1))
-    with pytest.raises(ValueError, match=r"trust_coefficient=0.* must be positive"):
+    with pytest.raises(ValueError, match=r"trust_coefficient=0.* must be above 0"):
         ClippedLARS([parameter], lr=0.1, trust_coefficient=0)
     with pytest.raises(ValueError, match=r"weight_decay=-1 must be at least 0"):
         ClippedLARS([parameter], lr=0.1, weight_decay=-1)

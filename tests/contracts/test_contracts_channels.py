@@ -203,7 +203,7 @@ def test_bands_are_those_that_are_named():
 
 @pytest.mark.parametrize("bands", [(), (-1,)])
 def test_bands_that_cannot_be(bands):
-    with pytest.raises(ValueError, match="counted from 0"):
+    with pytest.raises(ValueError, match="each at least 0"):
         BandsLocalizer(CenterLocalizer(), bands)
 
 

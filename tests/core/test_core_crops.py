@@ -194,7 +194,7 @@ def test_a_localizer_of_views_is_refused(localizer):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"candidates": 0}, "candidates=0 must be a whole number"),
+        ({"candidates": 0}, "candidates=0 must be at least 1"),
         ({"candidates": 2.0}, r"candidates=2\.0 must be"),
         ({"rule": "least"}, r"rule='least' must be one of \('most', 'apart'\)"),
         ({"enough": 0.0}, r"enough=0\.0 must be above 0"),

@@ -117,7 +117,7 @@ def test_words():
         ({"side": 0.0}, r"side=0\.0 must be above 0 and at most 1"),
         ({"side": float("nan")}, "side=nan must be"),
         ({"share": 1.5}, r"share=1\.5 must be above 0"),
-        ({"every": 0}, "every=0 must be a whole number, at least 1"),
+        ({"every": 0}, "every=0 must be at least 1"),
         ({"every": 2.0}, r"every=2\.0 must be a whole number"),
     ],
 )

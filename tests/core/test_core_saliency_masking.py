@@ -281,8 +281,8 @@ def test_views_keep_their_dtype(views, dtype):
         ({"branch": "online"}, "branch='online' must be one of"),
         ({"negative_source": "both"}, "negative_source='both' must be one of"),
         ({"num_negatives": 0}, "num_negatives=0 must be at least 1"),
-        ({"probability": 1.2}, r"probability=1.2 must be in \[0, 1\]"),
-        ({"probability": float("nan")}, r"probability=nan must be in \[0, 1\]"),
+        ({"probability": 1.2}, r"probability=1.2 must be at least 0 and at most 1"),
+        ({"probability": float("nan")}, r"probability=nan must be at least 0 and at most 1"),
     ],
 )
 def test_settings_out_of_range_are_errors(settings, message):

@@ -74,7 +74,7 @@ def test_it_says_whether_images_are_shown_in_anothers_place():
         ([], [], "one entry per fill"),
         ([MeanFill()], [0.5, 0.5], "one entry per fill; there are 1 fills"),
         ([MeanFill(), NoiseFill()], [0.5, 0.6], "sum to 1"),
-        ([MeanFill(), NoiseFill()], [1.5, -0.5], "non-negative"),
+        ([MeanFill(), NoiseFill()], [1.5, -0.5], "each at least 0"),
         (MeanFill(), [1.0], "fills=.* must be a list"),
         ([MeanFill(), GridMask()], [0.5, 0.5], r"fills\[1\]=GridMask"),
         ([MeanFill(), UnseenFill()], [0.5, 0.5], r"fills\[1\]=UnseenFill shows nothing"),

@@ -44,6 +44,22 @@ def test_sum_of_channels_in_eval_mode(encoder, make_images):
                 assert float(saliency[b, i, j]) == pytest.approx(total, abs=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["bn1", "layer1.0.conv2", "layer4"])
+def test_what_lies_behind_the_layer_does_not_change_its_sum(make_images, layer):
+    """In place, as ResNets' activations are, it works on the very tensor that the layer gave."""
+    torch.manual_seed(2)
+    network, images = resnet18(), make_images()
+    found = MomentumLocalizer(network, layer)(images)
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    outputs = []
+    network.get_submodule(layer).register_forward_hook(lambda *given: outputs.append(given[2]))
+    with torch.no_grad():
+        network.eval()(images)
+    assert torch.equal(found, outputs[0].sum(1))
+
+
 def test_leaves_no_trace(encoder, make_images):
     encoder.norm.eval()  # a part that the host froze on its own
     images = make_images()

@@ -69,7 +69,7 @@ def test_the_area_is_kept_on_average_where_the_lattice_does_not_fit(generator, s
 
 @pytest.mark.parametrize("size", [0.0, -0.5, 1.01, float("nan")])
 def test_size_out_of_range_is_an_error(size):
-    with pytest.raises(ValueError, match=r"size=.*\(0, 1\]"):
+    with pytest.raises(ValueError, match=r"size=.* must be above 0 and at most 1"):
         FocalMask(size)
 
 

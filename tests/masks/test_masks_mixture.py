@@ -75,7 +75,7 @@ def test_lattices_that_do_not_divide_are_an_error(generator):
         ((), (), "one entry per sampler"),
         ((GridMask(),), (0.5, 0.5), "one entry per sampler"),
         ((GridMask(), GridMask()), (0.5, 0.4), "sum to 1"),
-        ((GridMask(), GridMask()), (-0.5, 1.5), "non-negative"),
+        ((GridMask(), GridMask()), (-0.5, 1.5), "each at least 0"),
     ],
 )
 def test_weights_that_do_not_fit_are_an_error(samplers, weights, message):

@@ -18,16 +18,18 @@ from lightly.models.utils import (
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.adios_module import OcclusionModule
-from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
+from salmask_plugin.adapters.lightly.batch_norm import leave_whole, split_batch_norm
+from salmask_plugin.adapters.lightly.batch_norm_notice import GroupsNotice
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.adapters.lightly.refusals import check_momentum_moves
-from salmask_plugin.adapters.lightly.views import shuffles_of_step, views_of
+from salmask_plugin.adapters.lightly.views import draws_of_step, views_of
 from salmask_plugin.adios import OcclusionModel, moco_occluder_term, moco_term
 from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.adios.players import OptimizerName, Players
-from salmask_plugin.losses.info_nce import check_temperature
+from salmask_plugin.checks import number, whole_number
+from salmask_plugin.losses.checks import check_temperature
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import in_float
 
@@ -102,10 +104,8 @@ class ADIOSMoCoV2(OcclusionModule):
         occluder_updates_statistics: bool = False,
     ) -> None:
         check_temperature(temperature)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum={momentum} must be in [0, 1].")
-        if queue_size < 1:
-            raise ValueError(f"queue_size={queue_size} must be at least 1.")
+        momentum = number(momentum, "momentum", at_least=0, at_most=1)
+        queue_size = whole_number(queue_size, "queue_size")
         super().__init__(
             masking,
             seed=seed,
@@ -165,7 +165,7 @@ class ADIOSMoCoV2(OcclusionModule):
         """Take the encoder's and the occluder's step on one batch."""
         clean, other = views_of(batch)
         generator = self.generator(clean.device)
-        with shuffles_of_step(self.steps, clean.device):
+        with draws_of_step(self.steps, clean.device):
             query, online = self._encode_query(clean), self.online_loss(batch, batch_idx)
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)

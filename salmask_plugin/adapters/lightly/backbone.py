@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torchvision
 from torch import nn
+
+from salmask_plugin.checks import check_choice, whole_number
 
 Stem = Literal["standard", "cifar", "cifar_pool"]
 FEATURE_DIMS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048}
@@ -28,10 +30,8 @@ def resnet(
     """
     if name not in FEATURE_DIMS:
         raise ValueError(f"name={name!r} must be one of {tuple(FEATURE_DIMS)}.")
-    if stem not in get_args(Stem):
-        raise ValueError(f"stem={stem!r} must be one of {get_args(Stem)}.")
-    if in_channels < 1:
-        raise ValueError(f"in_channels={in_channels} must be at least 1.")
+    check_choice(stem, "stem", Stem)
+    in_channels = whole_number(in_channels, "in_channels")
     network = torchvision.models.get_model(name, weights=None)
     network.fc = nn.Identity()
     if stem != "standard" or in_channels != 3:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 from lightly.models.batchnorm import SplitBatchNorm
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from salmask_plugin.checks import whole_number
 
 
 class GroupedBatchNorm(SplitBatchNorm):
@@ -42,8 +43,8 @@ class GroupedBatchNorm(SplitBatchNorm):
         eps: float = 1e-5,
         momentum: float = 0.1,
     ) -> None:
-        if group_size is not None and group_size < 2:
-            raise ValueError(f"group_size={group_size} must be at least 2, or None.")
+        if group_size is not None:
+            group_size = whole_number(group_size, "group_size", at_least=2)
         super().__init__(num_features, num_splits=1, eps=eps, momentum=momentum)
         self.group_size = group_size
 
@@ -110,77 +111,6 @@ def group_count(batch_size: int, group_size: int | None) -> int:
     return batch_size // group_size
 
 
-def describe_groups(
-    batch_size: int,
-    group_size: int | None,
-    *,
-    devices: int,
-    layers: int,
-    whole: int = 0,
-    synchronised: bool = False,
-) -> str:
-    """Say in words how a training batch of ``batch_size`` per device is normalised.
-
-    Args:
-        batch_size: images per device.
-        group_size: images per group, or None.
-        devices: that train.
-        layers: of BatchNorm, all of them.
-        whole: those of a kind that is not split.
-        synchronised: whether they normalise the images of all devices together.
-    """
-    if layers == 0:
-        return "BatchNorm: the backbone has none."
-    if devices > 1 and synchronised:
-        return f"BatchNorm: {devices} devices normalise {devices * batch_size} images together."
-    if devices > 1:
-        return f"BatchNorm: each of {devices} devices normalises its own {batch_size} images."
-    groups = group_count(batch_size, group_size)
-    if groups > 1 and whole == layers:
-        return (
-            f"BatchNorm: NOT split, {batch_size} images are normalised together, since none of the "
-            f"{layers} layers is of a kind that can be split."
-        )
-    if groups > 1:
-        some = f" {whole} of {layers} layers are of another kind and NOT split." if whole else ""
-        return f"BatchNorm: split into {groups} groups of {group_size} images, keys shuffled.{some}"
-    if group_size is None or batch_size == group_size:
-        return f"BatchNorm: not split, {batch_size} images are normalised together."
-    return (
-        f"BatchNorm: NOT split, {batch_size} images are normalised together, since the batch is no "
-        f"multiple of split_batch_size={group_size}."
-    )
-
-
-class GroupsNotice:
-    """Says how BatchNorm sees the batches, once, when the first comes.
-
-    Args:
-        group_size: images per group, or None.
-    """
-
-    def __init__(self, group_size: int | None) -> None:
-        self._group_size = group_size
-        self._said = False
-
-    def __call__(self, batch_size: int, backbone: nn.Module, *, devices: int) -> None:
-        """Say it unless it was said."""
-        if self._said:
-            return
-        self._said = True
-        layers = [part for part in backbone.modules() if isinstance(part, _BatchNorm)]
-        rank_zero_info(
-            describe_groups(
-                batch_size,
-                self._group_size,
-                devices=devices,
-                layers=len(layers),
-                whole=sum(not isinstance(layer, GroupedBatchNorm) for layer in layers),
-                synchronised=all(isinstance(layer, nn.SyncBatchNorm) for layer in layers),
-            )
-        )
-
-
 def leave_whole(module: nn.Module) -> None:
     """Normalise batches as a whole: several devices split them already."""
     for part in module.modules():
@@ -192,34 +122,58 @@ def split_batch_norm(module: nn.Module, group_size: int | None) -> None:
     """Replace every BatchNorm2d below ``module`` by a :class:`GroupedBatchNorm`, in place.
 
     So is timm's ``BatchNormAct2d``. Layers of other kinds, without weights or without running
-    statistics stay as they are, which :class:`GroupsNotice` says. Parameters and buffers are taken
-    over, not copied, so a handle on ``module`` stays the network that is trained, with the same
-    ``state_dict`` keys and shapes.
+    statistics stay as they are, which a notice says when training begins. Parameters and buffers
+    are taken over, not copied, so a handle on ``module`` stays the network that is trained, with
+    the same ``state_dict`` keys and shapes.
 
     Raises:
         ValueError: if a layer has no momentum (a cumulative average), which lightly's lacks.
     """
-    for name, child in module.named_children():
-        timms = type(child) is _timms_norm()
-        if (
-            not isinstance(child, nn.BatchNorm2d)
-            or not (timms or type(child) is nn.BatchNorm2d)
-            or not (child.affine and child.track_running_stats)
-        ):
-            split_batch_norm(child, group_size)
-            continue
-        if child.momentum is None:
-            raise ValueError(f"BatchNorm {name!r} has momentum=None; a number is needed to split.")
-        grouped = (
-            GroupedBatchNormAct(child, group_size)
-            if timms
-            else GroupedBatchNorm(child.num_features, group_size, child.eps, child.momentum)
-        )
-        grouped.weight, grouped.bias = child.weight, child.bias
-        for buffer in ("running_mean", "running_var", "num_batches_tracked"):
-            setattr(grouped, buffer, getattr(child, buffer))
-        grouped.training = child.training
-        setattr(module, name, grouped)
+    _replace_layers(module, lambda layer: _grouped(layer, group_size))
+
+
+def _grouped(layer: nn.Module, group_size: int | None) -> GroupedBatchNorm | None:
+    """The layer in groups, on the same parameters and buffers; None for another kind."""
+    timms = type(layer) is _timms_norm()
+    if (
+        not isinstance(layer, nn.BatchNorm2d)
+        or not (timms or type(layer) is nn.BatchNorm2d)
+        or not (layer.affine and layer.track_running_stats)
+    ):
+        return None
+    if layer.momentum is None:
+        raise ValueError("BatchNorm has momentum=None; a number is needed to split it.")
+    grouped = (
+        GroupedBatchNormAct(layer, group_size)
+        if timms
+        else GroupedBatchNorm(layer.num_features, group_size, layer.eps, layer.momentum)
+    )
+    grouped.weight, grouped.bias = layer.weight, layer.bias
+    for buffer in ("running_mean", "running_var", "num_batches_tracked"):
+        setattr(grouped, buffer, getattr(layer, buffer))
+    grouped.training = layer.training
+    return grouped
+
+
+def _replace_layers(
+    module: nn.Module, replacement: Callable[[nn.Module], nn.Module | None]
+) -> None:
+    """Put replacements in the place of layers below a module: of a shared one the same everywhere.
+
+    Args:
+        module: whose layers are replaced, in place.
+        replacement: layer -> what comes in its place, or None to leave it.
+    """
+    made: dict[nn.Module, nn.Module | None] = {}
+    for parent in list(module.modules()):
+        # Not named_children(), which names a layer once that has two names.
+        for name, child in parent._modules.items():
+            if child is None:
+                continue
+            if child not in made:
+                made[child] = replacement(child)
+            if (new := made[child]) is not None:
+                setattr(parent, name, new)
 
 
 def _timms_norm() -> type | None:
@@ -232,17 +186,21 @@ def plain_batch_norm(module: nn.Module) -> nn.Module:
 
     For exports of whole modules; a ``state_dict`` needs no conversion.
     """
-    copy = deepcopy(module)
-    for parent in list(copy.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, GroupedBatchNorm):
-                settings = child.num_features, child.eps, child.momentum
-                if isinstance(child, GroupedBatchNormAct):
-                    plain = child.kind(*settings)
-                    plain.drop, plain.act = child.drop, child.act
-                else:
-                    plain = nn.BatchNorm2d(*settings)
-                plain = plain.to(child.weight.device, child.weight.dtype)
-                plain.load_state_dict(child.state_dict())
-                setattr(parent, name, plain.train(child.training))
-    return copy
+    copy = nn.ModuleDict({"whole": deepcopy(module)})
+    _replace_layers(copy, _plain)
+    return copy["whole"]
+
+
+def _plain(layer: nn.Module) -> nn.Module | None:
+    """A layer of groups as its first kind; None for another kind."""
+    if not isinstance(layer, GroupedBatchNorm):
+        return None
+    settings = layer.num_features, layer.eps, layer.momentum
+    if isinstance(layer, GroupedBatchNormAct):
+        plain: nn.Module = layer.kind(*settings)
+        plain.drop, plain.act = layer.drop, layer.act
+    else:
+        plain = nn.BatchNorm2d(*settings)
+    plain = plain.to(layer.weight.device, layer.weight.dtype)
+    plain.load_state_dict(layer.state_dict())
+    return plain.train(layer.training)

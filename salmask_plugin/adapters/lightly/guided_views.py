@@ -49,8 +49,11 @@ class GuidedViews(PlacedViews):
             return super().__call__(image)
         if saliency is None and self.crops.is_anywhere:
             saliency = torch.ones(1, 1)
-        if saliency is None or saliency.ndim != 2:
-            raise ValueError("guided crops need the whole picture's map (h, w) beside the picture.")
+        if not isinstance(saliency, Tensor) or saliency.ndim != 2:
+            raise ValueError(
+                "guided crops need the whole picture's map, a tensor (h, w), beside the picture; "
+                f"saliency is {_found(saliency)}."
+            )
         boxes = self._candidates(image)
         size = torch.tensor(image.size)
         corner, extent = boxes[..., :2], boxes[..., 2:]
@@ -70,3 +73,11 @@ class GuidedViews(PlacedViews):
         room = torch.tensor(image.size) - extent
         corners = (places * (room + 1)).floor().long().minimum(room)
         return torch.cat([drawn[:, None], torch.cat([corners, extent], dim=-1)], dim=1)
+
+
+def _found(saliency: object) -> str:
+    return (
+        f"of shape {tuple(saliency.shape)}"
+        if isinstance(saliency, Tensor)
+        else f"a {type(saliency).__name__}"
+    )

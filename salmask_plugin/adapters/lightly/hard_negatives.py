@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.adapters.recipe import check_encoding
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.running_statistics import frozen_running_statistics
@@ -20,16 +21,12 @@ class HardNegativeEncoder:
         masking: of the run.
 
     Raises:
-        ValueError: if something is to be left out of hard negatives that nobody makes.
+        ValueError: if it is no NegativeEncoding, or something is to be left out of hard negatives
+            that nobody makes.
     """
 
     def __init__(self, encoding: NegativeEncoding | None, masking: SaliencyMasking | None) -> None:
-        if encoding is not None and (masking is None or masking.negative is None):
-            raise ValueError(
-                "negative_encoding needs hard negatives: masking.negative says how they are made, "
-                "and there is none."
-            )
-        self.encoding = encoding or NegativeEncoding()
+        self.encoding = check_encoding(encoding, masking)
 
     def due(self, step: int) -> bool:
         """Whether the batches of this optimizer step have hard negatives."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from salmask_plugin.adapters.lightly.queue import KeyQueue
 from salmask_plugin.losses import join_hard_negatives
-from salmask_plugin.losses.info_nce import check_batch, check_loss
+from salmask_plugin.losses.checks import check_batch, check_loss, check_owners
 from salmask_plugin.precision import autocast_off, in_float
 
 
@@ -115,6 +115,7 @@ class HardNegativeNTXentLoss(NTXentLoss):
                 f"out0 {tuple(out0.shape)} and out1 {tuple(out1.shape)} must both be (B, D)."
             )
         check_batch(out0, "out0")
+        check_owners(owners, hard_negatives)
         if self.has_bank and not self.gather_distributed and dist.world_size() > 1:
             raise ValueError(
                 f"gather_distributed=False with a memory bank on {dist.world_size()} processes: "

@@ -17,20 +17,26 @@ from lightly.models.utils import (
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.accumulation import MicroBatches
-from salmask_plugin.adapters.lightly.batch_norm import GroupsNotice, leave_whole, split_batch_norm
+from salmask_plugin.adapters.lightly.batch_norm import leave_whole, split_batch_norm
+from salmask_plugin.adapters.lightly.batch_norm_notice import GroupsNotice
 from salmask_plugin.adapters.lightly.hard_negatives import HardNegativeEncoder
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.masked_module import MaskedModule
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.refusals import check_module, check_momentum_moves
+from salmask_plugin.adapters.lightly.refusals import (
+    check_backbone,
+    check_module,
+    check_momentum_moves,
+)
 from salmask_plugin.adapters.lightly.views import (
     StepMasking,
     bind_encoder,
-    shuffles_of_step,
+    draws_of_step,
     views_of,
 )
+from salmask_plugin.checks import check_flag, number, whole_number
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.sparse import visible_only
@@ -107,16 +113,16 @@ class MaskedMoCoV2(MaskedModule):
         split_batch_size: int | None = 32,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum={momentum} must be in [0, 1].")
-        if queue_size < 1:
-            raise ValueError(f"queue_size={queue_size} must be at least 1.")
-        self.momentum = momentum
-        self.queue_size = queue_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        check_backbone(backbone)
+        check_flag(projection_batch_norm, "projection_batch_norm")
+        feature_dim = whole_number(feature_dim, "feature_dim")
+        projection_dim = whole_number(projection_dim, "projection_dim")
+        self.momentum = number(momentum, "momentum", at_least=0, at_most=1)
+        self.queue_size = queue_size = whole_number(queue_size, "queue_size")
+        self.learning_rate = number(learning_rate, "learning_rate", at_least=0)
+        self.weight_decay = number(weight_decay, "weight_decay", at_least=0)
         self.rho = rho
-        self.warmup_epochs = warmup_epochs
+        self.warmup_epochs = whole_number(warmup_epochs, "warmup_epochs", at_least=0)
         self.split_batch_size = split_batch_size
         self._groups_notice = GroupsNotice(split_batch_size)
         self._micro_batches = MicroBatches()
@@ -173,7 +179,7 @@ class MaskedMoCoV2(MaskedModule):
         if self._micro_batches.begins(self.trainer):
             update_momentum(self.backbone, self.key_backbone, m=self.momentum)
             update_momentum(self.projection_head, self.key_projection_head, m=self.momentum)
-        with shuffles_of_step(self.step_masking, query.device):
+        with draws_of_step(self.step_masking, query.device):
             key = self._encode_key(views.key)
             networks = (self.key_backbone, self.key_projection_head)
             hard = self.hard_negatives(views.negatives, networks, self._encode_key)

@@ -30,6 +30,15 @@ def check_module(module: LightningModule) -> None:
     expect_features(module.projection_head)
 
 
+def check_backbone(backbone: Any) -> None:
+    """Raise ValueError unless it is a network, and its class no more than that."""
+    if not isinstance(backbone, nn.Module):
+        raise ValueError(
+            f"backbone={backbone!r:.80} must be an nn.Module, images -> features, such as "
+            'resnet("resnet18")[0].'
+        )
+
+
 def expect_features(head: Any) -> None:
     """Let what takes a backbone's features say so where they are not as many as it takes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from lightly.models.modules import SimCLRProjectionHead
@@ -17,8 +17,13 @@ from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.masked_module import MaskedModule
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.optimizers import cosine_per_epoch
-from salmask_plugin.adapters.lightly.refusals import check_module, refuse_last_of_one
-from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder
+from salmask_plugin.adapters.lightly.refusals import (
+    check_backbone,
+    check_module,
+    refuse_last_of_one,
+)
+from salmask_plugin.adapters.lightly.views import StepMasking, bind_encoder, draws_of_step
+from salmask_plugin.checks import check_choice, number, whole_number
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.sparse import visible_only
@@ -92,26 +97,27 @@ class MaskedSimCLR(MaskedModule):
         trust_coefficient: float = 0.02,
     ) -> None:
         super().__init__()
-        if optimizer not in get_args(Optimizer):
-            raise ValueError(f"optimizer={optimizer!r} must be one of {get_args(Optimizer)}.")
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay={weight_decay} must be at least 0.")
+        check_backbone(backbone)
+        check_choice(optimizer, "optimizer", Optimizer)
+        feature_dim = whole_number(feature_dim, "feature_dim")
+        projection_dim = whole_number(projection_dim, "projection_dim")
+        if projection_hidden_dim is None:
+            projection_hidden_dim = feature_dim
+        hidden_dim = whole_number(projection_hidden_dim, "projection_hidden_dim")
+        self.learning_rate = number(learning_rate, "learning_rate", at_least=0)
+        self.weight_decay = number(weight_decay, "weight_decay", at_least=0)
         if optimizer == "lars" and not weight_decay > 0:
             raise ValueError(
                 f"weight_decay={weight_decay} must be positive: lightly's LARS does not scale "
                 "layers without weight decay."
             )
         self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
         self.rho = rho
-        self.warmup_epochs = warmup_epochs
-        self.trust_coefficient = trust_coefficient
+        self.warmup_epochs = whole_number(warmup_epochs, "warmup_epochs", at_least=0)
+        self.trust_coefficient = number(trust_coefficient, "trust_coefficient", above=0)
 
         self.backbone = backbone
-        self.projection_head = SimCLRProjectionHead(
-            feature_dim, projection_hidden_dim or feature_dim, projection_dim
-        )
+        self.projection_head = SimCLRProjectionHead(feature_dim, hidden_dim, projection_dim)
         self.criterion = HardNegativeNTXentLoss(
             temperature=temperature,
             gather_distributed=True,
@@ -152,7 +158,8 @@ class MaskedSimCLR(MaskedModule):
         query = self._project(views.query, views.query_unseen)
         key = self._project(views.key)
         networks = (self.backbone, self.projection_head)
-        hard = self.hard_negatives(views.negatives, networks, self._project)
+        with draws_of_step(self.step_masking, query.device):
+            hard = self.hard_negatives(views.negatives, networks, self._project)
         self.criterion.rho = self.step_masking.rho(self.rho)
         loss: Tensor = self.criterion(query, key, *hard)
         return self.end_step(loss, views, batch, batch_idx, negatives=negatives)

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from salmask_plugin.adapters.lightly.logs import StepLog
 from salmask_plugin.adapters.lightly.refusals import expect_features, refuse_lost_activations
+from salmask_plugin.checks import number, whole_number
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.types import MaskedViews
 
@@ -59,18 +60,10 @@ class SupervisedClassifier(LightningModule):
                 "method=supervised trains on one clean view per image and takes no masking: give "
                 "masking=none, or choose mocov2 or simclr."
             )
-        if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes} must be at least 2.")
-        if decay_every < 1:
-            raise ValueError(f"decay_every={decay_every} must be at least 1 epoch.")
-        if not learning_rate > 0 or weight_decay < 0:
-            raise ValueError(
-                f"learning_rate={learning_rate} must be positive and weight_decay={weight_decay} "
-                "not negative."
-            )
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.decay_every = decay_every
+        num_classes = whole_number(num_classes, "num_classes", at_least=2)
+        self.learning_rate = number(learning_rate, "learning_rate", above=0)
+        self.weight_decay = number(weight_decay, "weight_decay", at_least=0)
+        self.decay_every = whole_number(decay_every, "decay_every")
         self.backbone = backbone
         self.classifier = nn.Linear(feature_dim, num_classes)
         expect_features(self.classifier)

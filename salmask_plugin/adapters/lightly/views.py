@@ -13,10 +13,10 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from salmask_plugin.adapters.lightly.cached_maps import cached_localizer, maps_of_batch
-from salmask_plugin.adapters.recipe import check_masking, recorded_kernel
+from salmask_plugin.adapters.recipe import check_draws, check_masking, recorded_kernel
 from salmask_plugin.localizers.needs import innermost, needs_of, with_innermost
 from salmask_plugin.masking import SaliencyMasking
-from salmask_plugin.seeding import step_generator
+from salmask_plugin.seeding import global_draws_from, step_generator
 from salmask_plugin.types import Localizer, MaskedViews, Saliency, check_images
 from salmask_plugin.warm_up import SaliencyWarmUp, training_batches
 
@@ -52,10 +52,7 @@ class StepMasking:
         seed: int,
         warm_up: SaliencyWarmUp | None = None,
     ) -> None:
-        if query_index not in (0, 1):
-            raise ValueError(f"query_index={query_index} must be 0 or 1.")
-        if seed < 0:
-            raise ValueError(f"seed={seed} must be at least 0.")
+        seed = check_draws(query_index=query_index, seed=seed, warm_up=warm_up)
         if warm_up is not None and masking is None:
             raise ValueError("warm_up needs a masking to lead to; masking is None.")
         self.masking = masking
@@ -138,19 +135,15 @@ class StepMasking:
 
 
 @contextmanager
-def shuffles_of_step(masking: StepMasking, device: torch.device) -> Iterator[None]:
-    """Let lightly's key shuffles, drawn from the global generator, depend on (seed, step) alone.
+def draws_of_step(masking: StepMasking, device: torch.device) -> Iterator[None]:
+    """Let what is drawn from the global generator inside depend on (seed, step) alone.
 
-    They decide which images share a BatchNorm group, so an exact resume needs them; and a shuffle
-    of hard negatives must not shift what the host draws next. Rank 0 draws for all processes.
+    lightly's key shuffles, which decide what images share a BatchNorm group, so that an exact
+    resume needs them; and dropout of hard negatives, which must not shift what the host draws next.
+    Rank 0 draws the shuffles for all processes.
     """
-    seed = step_generator(masking.seed, SHUFFLE_STREAM, masking.batches_seen).initial_seed()
-    on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        if on_gpu:
-            torch.cuda.manual_seed(seed)
-        else:
-            torch.default_generator.manual_seed(seed)
+    generator = step_generator(masking.seed, SHUFFLE_STREAM, masking.batches_seen, device)
+    with global_draws_from(generator):
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from salmask_plugin.adapters.solo_learn.resume import batches_seen, remember
 from salmask_plugin.adapters.solo_learn.settings import MaskingSettings
 from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
-from salmask_plugin.seeding import step_generator
+from salmask_plugin.seeding import NEGATIVES_STREAM, global_draws_from, step_generator
 from salmask_plugin.sparse import visible_only
 from salmask_plugin.types import MaskedViews
 from salmask_plugin.warm_up import training_batches
@@ -213,10 +213,13 @@ class SaliencyMaskingMixin:
         with already_filtered(network), visible_only(network, unseen):
             yield images
 
-    def _generator(self, device: torch.device) -> torch.Generator:
-        cfg: Any = self.cfg  # type: ignore[attr-defined]
-        rank = int(self.global_rank)  # type: ignore[attr-defined]
-        return step_generator(int(cfg.seed), rank, self._batches_seen, device)
+    def draws_of_negatives(self, device: torch.device) -> AbstractContextManager[None]:
+        """What encodes hard negatives draws apart: the data order stays the baseline's."""
+        return global_draws_from(self._generator(device, NEGATIVES_STREAM))
+
+    def _generator(self, device: torch.device, stream: int = 0) -> torch.Generator:
+        cfg, rank = self.cfg, int(self.global_rank)  # type: ignore[attr-defined]
+        return step_generator(int(cfg.seed), stream + rank, self._batches_seen, device)
 
     def _log_masks(self, directions: Sequence[MaskedViews]) -> None:
         values: dict[str, list[Tensor]] = {"mask_ratio": [], "foreground_share": []}

@@ -78,7 +78,11 @@ class SalmaskMoCoV2Plus(SaliencyMaskingMixin, HeldKeys, MoCoV2Plus):
         """
         chosen = self.salmask.encoding.chosen(images)
         networks = (self.momentum_backbone, self.momentum_projector)
-        with frozen_running_statistics(*networks), already_filtered(self.momentum_backbone):
+        with (
+            self.draws_of_negatives(images.device),
+            frozen_running_statistics(*networks),
+            already_filtered(self.momentum_backbone),
+        ):
             z = self.momentum_forward(chosen.flatten(0, 1))["z"]
         return z.view(*chosen.shape[:2], -1)
 

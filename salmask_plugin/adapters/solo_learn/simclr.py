@@ -76,6 +76,10 @@ class SalmaskSimCLR(SaliencyMaskingMixin, SimCLR):
         if not self.no_channel_last:
             flat = flat.to(memory_format=torch.channels_last)
         networks = (self.backbone, self.projector)
-        with frozen_running_statistics(*networks), already_filtered(self.backbone):
+        with (
+            self.draws_of_negatives(images.device),
+            frozen_running_statistics(*networks),
+            already_filtered(self.backbone),
+        ):
             z = self.projector(self.backbone(flat))
         return z.view(*chosen.shape[:2], -1)

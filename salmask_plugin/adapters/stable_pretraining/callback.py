@@ -11,7 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from salmask_plugin.adapters.recipe import check_masking, recorded_kernel
+from salmask_plugin.adapters.recipe import (
+    check_draws,
+    check_encoding,
+    check_masking,
+    recorded_kernel,
+)
 from salmask_plugin.adapters.stable_pretraining.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.stable_pretraining.views import views_of
 from salmask_plugin.fills.special import is_unseen
@@ -21,7 +26,7 @@ from salmask_plugin.masking import SaliencyMasking, foreground_tolerance
 from salmask_plugin.masks import foreground
 from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.running_statistics import frozen_running_statistics
-from salmask_plugin.seeding import step_generator
+from salmask_plugin.seeding import NEGATIVES_STREAM, global_draws_from, step_generator
 from salmask_plugin.types import MaskedViews
 from salmask_plugin.warm_up import SaliencyWarmUp, training_batches
 
@@ -66,10 +71,7 @@ class SaliencyMaskingCallback(Callback):
     ) -> None:
         super().__init__()
         check_masking(masking)
-        if query_index not in (0, 1):
-            raise ValueError(f"query_index={query_index} must be 0 or 1.")
-        if seed < 0:
-            raise ValueError(f"seed={seed} must be at least 0.")
+        self.seed = check_draws(query_index=query_index, seed=seed, warm_up=warm_up)
         if is_unseen(masking.query):
             raise ValueError(
                 "query.fill must show something: an unmodified module encodes its query whole. Use "
@@ -85,12 +87,9 @@ class SaliencyMaskingCallback(Callback):
                 f"localizer={masking.localizer} needs {needs_of(masking.localizer)}, which "
                 "stable-pretraining's batches do not carry. Use one that takes the views."
             )
-        if negative_encoding is not None and masking.negative is None:
-            raise ValueError("negative_encoding needs hard negatives: masking.negative is None.")
-        self.encoding = negative_encoding or NegativeEncoding()
+        self.encoding = check_encoding(negative_encoding, masking)
         self.masking = masking
         self.query_index = query_index
-        self.seed = seed
         self.warm_up = warm_up
         self.batches_seen = 0
         self._total_batches: int | None = None
@@ -144,7 +143,9 @@ class SaliencyMaskingCallback(Callback):
         if masked.negatives is not None:
             loss = self._loss(pl_module)
             rho = loss.rho if self.warm_up is None else self.warm_up.rho(loss.rho, done)
-            encode = partial(_encode, pl_module, masked.negatives, self.encoding)
+            apart = (self.seed, NEGATIVES_STREAM + trainer.global_rank, self.batches_seen)
+            generator = step_generator(*apart, pixels.device)
+            encode = partial(_encode, pl_module, masked.negatives, self.encoding, generator)
             loss.expect(encode, query_index=self.query_index, rho=rho)
         # A constant map is no saliency: its foreground is everything, and not to be told.
         told = self.warm_up is None or not self.warm_up.is_uniform(done)
@@ -207,16 +208,19 @@ class SaliencyMaskingCallback(Callback):
 
 
 def _encode(
-    module: Any, negatives: Tensor, encoding: NegativeEncoding
+    module: Any, negatives: Tensor, encoding: NegativeEncoding, generator: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Projections (N, M, D) of images (B, M, C, H, W), and their owners; statistics stay."""
+    """Projections (N, M, D) of images (B, M, C, H, W), and their owners.
+
+    Running statistics and torch's global generators stay as they are.
+    """
     chosen = encoding.chosen(negatives)
     # Of a teacher and its student, the one that learns and gives the views their embeddings.
     backbone, projector = (
         part.student if hasattr(part, "forward_student") else part
         for part in (module.backbone, module.projector)
     )
-    with frozen_running_statistics(backbone, projector):
+    with global_draws_from(generator), frozen_running_statistics(backbone, projector):
         projections: Tensor = projector(backbone(chosen.flatten(0, 1)))
     owners = encoding.owners(len(negatives), projections.device)
     return projections.view(*chosen.shape[:2], -1), owners

@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_gather
 
 from salmask_plugin.losses import join_hard_negatives
-from salmask_plugin.losses.info_nce import check_batch, check_loss
+from salmask_plugin.losses.checks import check_batch, check_loss
 from salmask_plugin.losses.rows import nt_xent_rows
 from salmask_plugin.precision import autocast_off
 

@@ -49,6 +49,8 @@ def compare(
     Raises:
         ValueError: if no record has one of ``metrics``.
     """
+    if isinstance(metrics, str):
+        raise ValueError(f"metrics={metrics!r} must be a list, such as [{metrics!r}].")
     records = [printable(record) for record in records]
     _require_known(records, metrics)
     by_conditions, notes = group(records)

@@ -54,5 +54,9 @@ def _to_uint8(image: Array) -> Array:
 
 
 def _require_view(view: Array) -> None:
+    if not isinstance(view, np.ndarray):
+        raise ValueError(
+            f"view is a {type(view).__name__}; it must be an array (3, H, W): tensor.cpu().numpy()."
+        )
     if view.ndim != 3 or view.shape[0] != 3:
         raise ValueError(f"view has shape {view.shape}; it must be (3, H, W).")

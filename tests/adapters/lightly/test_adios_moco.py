@@ -208,9 +208,9 @@ def test_resnet18_takes_a_step(masks_per_step: str) -> None:
     ("options", "message"),
     [
         ({"masking": toy.masking()}, "masking must be None for ADIOS"),
-        ({"momentum": 1.5}, r"momentum=1.5 must be in \[0, 1\]"),
+        ({"momentum": 1.5}, r"momentum=1.5 must be at least 0 and at most 1"),
         ({"queue_size": 0}, "queue_size=0 must be at least 1"),
-        ({"temperature": 0.0}, "temperature=0.0 must be positive"),
+        ({"temperature": 0.0}, "temperature=0.0 must be above 0"),
         ({"optimizer": "adam"}, "optimizer='adam' must be one of"),
     ],
 )

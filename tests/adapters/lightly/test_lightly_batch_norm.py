@@ -27,9 +27,8 @@ from salmask_plugin.adapters.lightly import (
 from salmask_plugin.adapters.lightly.batch_norm import (
     GroupedBatchNorm,
     GroupedBatchNormAct,
-    GroupsNotice,
-    describe_groups,
 )
+from salmask_plugin.adapters.lightly.batch_norm_notice import GroupsNotice, describe_groups
 
 
 def images(batch: int, seed: int = 0) -> torch.Tensor:
@@ -232,6 +231,27 @@ def test_sync_batchnorm_is_refused_where_torchs_conversion_changes_the_function(
             module.setup("fit")
         module.trainer = toy.trainer(sync_batchnorm=True)  # one device converts nothing
         module.setup("fit")
+
+
+def test_a_layer_with_two_names_is_one_layer_of_groups_and_one_plain_again() -> None:
+    shared = nn.BatchNorm2d(3)
+    network = nn.Sequential(shared, nn.Sequential(nn.ReLU(), shared))
+    network.again = shared
+    split_batch_norm(network, 4)
+    assert isinstance(network[0], GroupedBatchNorm)
+    assert network[0] is network[1][1] is network.again
+    plain = plain_batch_norm(network)
+    assert type(plain[0]) is nn.BatchNorm2d
+    assert plain[0] is plain[1][1] is plain.again
+
+
+def test_a_layer_alone_is_plain_again() -> None:
+    layer = GroupedBatchNorm(3, group_size=4)
+    layer(images(8))
+    plain = plain_batch_norm(layer)
+    assert type(plain) is nn.BatchNorm2d
+    assert torch.equal(plain.running_mean, layer.running_mean)
+    assert type(layer) is GroupedBatchNorm
 
 
 def test_bad_arguments_are_named() -> None:

@@ -10,9 +10,17 @@ import lightly_toy as toy
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from torch.utils.data import DataLoader
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from salmask_plugin import GridMask, Masking, MeanFill, SaliencyMasking, UniformLocalizer
+from salmask_plugin import (
+    GridMask,
+    Masking,
+    MeanFill,
+    NegativeEncoding,
+    SaliencyMasking,
+    UniformLocalizer,
+)
 from salmask_plugin.adapters.lightly import (
     ADIOSSimCLR,
     MaskedMoCoV2,
@@ -20,6 +28,8 @@ from salmask_plugin.adapters.lightly import (
     SaliencyMaskingCallback,
     SupervisedClassifier,
 )
+from salmask_plugin.adapters.lightly.evaluation import knn_evaluation
+from salmask_plugin.warm_up import SaliencyWarmUp
 
 VIEW = torch.zeros(4, 3, 8, 8)
 METHODS = [MaskedMoCoV2, MaskedSimCLR]
@@ -163,3 +173,49 @@ def test_a_last_batch_of_one_is_refused_before_the_first(name: str) -> None:
     toy.trainer(limit_train_batches=2).fit(model(), loader(17))
     toy.trainer(max_steps=2).fit(model(), loader(17))
     toy.trainer().fit(model(), loader(18))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        (MaskedMoCoV2, {"projection_batch_norm": "no"}, "projection_batch_norm='no' must be True"),
+        (MaskedMoCoV2, {"queue_size": 8.0}, r"queue_size=8\.0 must be a whole number"),
+        (MaskedMoCoV2, {"momentum": "0.9"}, "momentum='0.9' must be a number"),
+        (MaskedMoCoV2, {"warmup_epochs": -1}, "warmup_epochs=-1 must be at least 0"),
+        (MaskedMoCoV2, {"split_batch_size": 1}, "group_size=1"),
+        (MaskedMoCoV2, {"learning_rate": float("nan")}, "learning_rate=nan"),
+        (MaskedSimCLR, {"projection_hidden_dim": 0}, "projection_hidden_dim=0 must be at least 1"),
+        (MaskedSimCLR, {"projection_dim": 2.5}, r"projection_dim=2\.5 must be a whole number"),
+        (MaskedSimCLR, {"feature_dim": "10"}, "feature_dim='10' must be a whole number"),
+        (MaskedSimCLR, {"trust_coefficient": 0}, "trust_coefficient=0 must be above 0"),
+        (MaskedSimCLR, {"seed": 1.5}, r"seed=1\.5 must be a whole number"),
+        (MaskedSimCLR, {"query_index": True}, "query_index=True must be 0 or 1"),
+        (MaskedSimCLR, {"warm_up": SaliencyWarmUp}, "warm_up=SaliencyWarmUp, a class, must be"),
+        (
+            MaskedSimCLR,
+            {"negative_encoding": NegativeEncoding},
+            "negative_encoding=.* a class",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(
+    method: Any, options: dict[str, Any], words: str
+) -> None:
+    settings = {"feature_dim": 10, "masking": toy.masking()} | options
+    with pytest.raises(ValueError, match=words):
+        method(toy.network(), **settings)
+
+
+@pytest.mark.parametrize("method", [MaskedMoCoV2, MaskedSimCLR])
+@pytest.mark.parametrize("backbone", [None, "resnet18", nn.Identity])
+def test_what_is_no_network_is_refused(method: Any, backbone: Any) -> None:
+    with pytest.raises(ValueError, match=r"backbone=.* must be an nn\.Module"):
+        method(backbone, feature_dim=10)
+
+
+def test_labels_that_are_no_classes_are_refused() -> None:
+    images = torch.rand(6, 3, 8, 8)
+    for labels in (torch.rand(6), torch.zeros(6, 2).long()):
+        loader = DataLoader(TensorDataset(images, labels), batch_size=3)
+        with pytest.raises(ValueError, match=r"labels are torch.* classes are whole numbers"):
+            knn_evaluation(nn.Flatten(), loader, loader, num_classes=2, k=2)

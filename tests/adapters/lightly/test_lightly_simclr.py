@@ -84,11 +84,14 @@ def test_the_first_view_is_masked_and_its_rows_take_the_hard_negatives() -> None
     assert not inputs[0][2].requires_grad
 
 
-def test_hard_negatives_change_no_statistics_and_no_randomness() -> None:
+@pytest.mark.parametrize("dropout", [False, True])
+def test_hard_negatives_change_no_statistics_and_no_randomness(dropout: bool) -> None:
     settings = {"query": None, "view_filter": None}
     with_negatives, without = model(toy.masking(**settings)), model()
     states = []
     for module in (with_negatives, without):
+        if dropout:
+            module.backbone.append(nn.Dropout(0.3))
         torch.manual_seed(1)
         toy.trainer(limit_train_batches=1).fit(module, toy.loader())
         states.append(torch.get_rng_state())

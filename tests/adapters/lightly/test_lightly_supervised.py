@@ -71,7 +71,7 @@ def test_forward_is_features_and_classify_is_logits() -> None:
         ({"masking": toy.masking()}, "takes no masking: give masking=none"),
         ({"num_classes": 1}, "num_classes=1 must be at least 2"),
         ({"decay_every": 0}, "decay_every=0 must be at least 1"),
-        ({"learning_rate": 0.0}, r"learning_rate=0\.0 must be positive"),
+        ({"learning_rate": 0.0}, r"learning_rate=0\.0 must be above 0"),
         ({"weight_decay": -1.0}, r"weight_decay=-1\.0"),
     ],
 )

@@ -112,7 +112,7 @@ def test_checking_draws_nothing():
         (config(mask_learning_rate=0.0), "mask_learning_rate=0.0 must be positive"),
         (config(mask_warmup_start=0.9), "mask_warmup_start=0.9 must be at most"),
         (config(num_masks=1), "num_masks=1 must be at least 2"),
-        (config(width=12), "width=12 must be positive, and with norm='group' a multiple of 8"),
+        (config(width=12), "width=12 must with norm='group' be a multiple of 8"),
         (config(crop=100), "crop_size: image_size=.* must be divisible by"),
         (config(backbone="resnet18_highpass"), "Use backbone.name=resnet18[.]"),
         (config(trainer={"accumulate_grad_batches": 2}), "Remove accumulate_grad_batches"),

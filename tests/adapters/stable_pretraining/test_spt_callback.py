@@ -219,7 +219,7 @@ def test_what_the_host_cannot_do_is_refused(
 
 def test_less_of_no_hard_negatives_is_refused(host: SimpleNamespace) -> None:
     encoding = NegativeEncoding(share=0.5)
-    with pytest.raises(ValueError, match=r"masking\.negative is None"):
+    with pytest.raises(ValueError, match=r"there is none"):
         host.adapter.SaliencyMaskingCallback(toy.masking(), 0, negative_encoding=encoding)
 
 
@@ -280,3 +280,29 @@ def test_named_views_are_taken_in_their_order(host: SimpleNamespace) -> None:
 def test_the_losses_settings_are_checked_as_the_cores(host: SimpleNamespace) -> None:
     with pytest.raises(ValueError, match="positive_in_denominator='no' must be True or False"):
         host.adapter.HardNegativeNTXentLoss(positive_in_denominator="no")
+
+
+@pytest.mark.parametrize("wrong", [SaliencyWarmUp, NegativeEncoding, 3])
+def test_a_class_or_number_in_the_place_of_a_setting_is_refused(
+    host: SimpleNamespace, wrong: Any
+) -> None:
+    for argument in ("warm_up", "negative_encoding"):
+        with pytest.raises(ValueError, match=rf"{argument}=.* must be \w+\(\.\.\.\), or None"):
+            host.adapter.SaliencyMaskingCallback(
+                toy.masking(negative=toy.NEGATIVE), 0, **{argument: wrong}
+            )
+
+
+def test_hard_negatives_draw_apart_from_the_host(host: SimpleNamespace) -> None:
+    """With dropout in the encoder the data order stays that of a run without hard negatives."""
+    states = []
+    for negative in (None, toy.NEGATIVE):
+        recipe = toy.masking(negative=negative)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = host.module(host.adapter.HardNegativeNTXentLoss())
+            module.backbone.append(nn.Dropout(0.3))
+            callback = host.adapter.SaliencyMaskingCallback(recipe, 0)
+            toy.trainer(host.lightning, [callback]).fit(module, toy.loader(), toy.loader(4))
+            states.append(torch.get_rng_state())
+    assert torch.equal(*states)

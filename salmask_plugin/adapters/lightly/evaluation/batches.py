@@ -32,6 +32,20 @@ def images_of(batch: Any) -> Any:
     )
 
 
+def class_numbers(labels: Any) -> Tensor:
+    """Return a batch's labels (B,) as int64 on the CPU.
+
+    Raises:
+        ValueError: if they are no whole numbers: a share of 0.6 would become class 0.
+    """
+    given = torch.as_tensor(labels)
+    if given.is_floating_point() or given.is_complex() or given.ndim != 1:
+        raise ValueError(
+            f"labels are {given.dtype} {tuple(given.shape)}; classes are whole numbers, (B,)."
+        )
+    return given.long().cpu()
+
+
 def check_labels(*labels: Tensor, num_classes: int) -> None:
     """Raise ValueError unless all labels are classes, of which there are at least two."""
     if num_classes < 2:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.evaluation.batches import NO_IMAGE, images_of
+from salmask_plugin.adapters.lightly.evaluation.batches import NO_IMAGE, class_numbers, images_of
+from salmask_plugin.module_modes import kept_modes
 
 
 @torch.no_grad()
@@ -28,7 +29,7 @@ def extract_features(
 
     Raises:
         TypeError: if a batch is of another form, such as one of two views.
-        ValueError: if there is no image, or a feature is not finite.
+        ValueError: if there is no image, a feature is not finite, or a label is no whole number.
     """
     features, labels = [], []
     with unchanged(model):
@@ -36,7 +37,7 @@ def extract_features(
         model.to(target).eval()
         for batch in loader:
             features.append(model(images_of(batch).to(target)).flatten(1).float().cpu())
-            labels.append(torch.as_tensor(batch[1]).long().cpu())
+            labels.append(class_numbers(batch[1]))
     return joined(features, labels)
 
 
@@ -66,12 +67,10 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         RuntimeError: if a parameter or a buffer (BatchNorm statistics) has changed.
     """
     before, device = state_hash(model), device_of(model)
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        yield
+        with kept_modes(model):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         model.to(device)
     if state_hash(model) != before:
         raise RuntimeError("evaluation has changed the model's parameters or buffers.")

@@ -10,7 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from salmask_plugin.adapters.lightly.evaluation.batches import check_labels, images_of
+from salmask_plugin.adapters.lightly.evaluation.batches import (
+    check_labels,
+    class_numbers,
+    images_of,
+)
 from salmask_plugin.adapters.lightly.evaluation.features import (
     device_of,
     extract_features,
@@ -230,7 +234,7 @@ def _features(
         start = 0
         for batch in loader:
             images = images_of(batch).to(target)
-            labels.append(torch.as_tensor(batch[1]).long().cpu())
+            labels.append(class_numbers(batch[1]))
             whole.append(model(images).flatten(1).float().cpu())
             places = torch.arange(start, start + len(images))
             start += len(images)

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from salmask_plugin.adapters.lightly.evaluation.batches import images_of
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
+from salmask_plugin.module_modes import kept_modes
 
 
 @torch.no_grad()
@@ -66,13 +67,9 @@ def reestimate_batch_norm(model: nn.Module, loader: Iterable[Sequence[Any]]) -> 
 @contextmanager
 def _training(model: nn.Module) -> Iterator[None]:
     """Put every submodule in training mode, and each back in its own afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
+    with kept_modes(model):
         model.train()
         yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager
