@@ -146,6 +146,21 @@ def test_masks_do_not_shift_what_the_host_draws(build, batch):
     assert torch.equal(torch.get_rng_state(), expected)
 
 
+@pytest.mark.parametrize("method", ["salmask_mocov2plus", "salmask_simclr"])
+def test_hard_negatives_draw_apart_from_the_host(build, batch, method):
+    """With dropout in the networks, or the order of the data would no longer be the baseline's."""
+    states = []
+    for changes in ({}, {"negative": None}):
+        model = build(method, recipe("mean", **changes))
+        for name in ("projector", "momentum_projector"):
+            if hasattr(model, name):
+                getattr(model, name).append(torch.nn.Dropout(0.3))
+        torch.manual_seed(3)
+        model.training_step(batch, 0)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 def test_hard_negatives_leave_no_trace_in_the_statistics(build, batch):
     one = build("salmask_mocov2plus", recipe("mean"))
     other = build("salmask_mocov2plus", recipe("mean", negative=None))
