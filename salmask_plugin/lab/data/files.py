@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from PIL import Image, ImageDraw
 
+from salmask_plugin.checks import check_choice
 from salmask_plugin.lab.data.bands import read_bands
 from salmask_plugin.lab.data.channels import RGB, size_of
 from salmask_plugin.lab.data.mask_files import read_mask
@@ -51,10 +52,7 @@ class ImageFiles:
         if channels < 1:
             raise ValueError(f"channels={channels} must be at least 1.")
         self.channels = channels
-        if on_unreadable not in get_args(OnUnreadable):
-            raise ValueError(
-                f"on_unreadable={on_unreadable!r} must be one of {get_args(OnUnreadable)}."
-            )
+        check_choice(on_unreadable, "on_unreadable", OnUnreadable)
         self.on_unreadable = on_unreadable
         # One flag per file in shared memory: worker processes raise it, the main process reads it.
         # Raising it twice is harmless, so there is nothing to lock.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from salmask_plugin.checks import check_choice
 
 Method = Literal["auto", "pca", "umap"]
 ENOUGH = 16
@@ -68,8 +70,7 @@ def chosen_method(method: Method, count: int) -> Literal["pca", "umap"]:
         ValueError: for an unknown method, or UMAP of too few pictures.
         ImportError: for UMAP without umap-learn, or one that cannot be imported.
     """
-    if method not in get_args(Method):
-        raise ValueError(f"projection={method!r} must be one of {get_args(Method)}.")
+    check_choice(method, "projection", Method)
     there = importlib.util.find_spec("umap") is not None
     enough = count >= ENOUGH
     if method == "pca" or (method == "auto" and not (there and enough)):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from salmask_plugin.checks import check_choice
 from salmask_plugin.file_names import path_below
 from salmask_plugin.lab.data.folders import existing_folder
 from salmask_plugin.lab.data.reading import read_image
@@ -83,10 +84,8 @@ def kitti(
         Geiger et al. 2013, https://doi.org/10.1177/0278364913491297; Eigen et al. 2014,
         https://arxiv.org/abs/1406.2283; Zhou et al. 2017, https://arxiv.org/abs/1704.07813.
     """
-    if intrinsics not in get_args(Intrinsics):
-        raise ValueError(f"intrinsics={intrinsics!r} must be one of {get_args(Intrinsics)}.")
-    if measured not in get_args(Measured):
-        raise ValueError(f"measured={measured!r} must be one of {get_args(Measured)}.")
+    check_choice(intrinsics, "intrinsics", Intrinsics)
+    check_choice(measured, "measured", Measured)
     folder = existing_folder(root)
     train, test = (
         _spaced(read_frames(folder / path), limit, name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from salmask_plugin.checks import check_choice
 
 Crop = Literal["garg", "none"]
 NEAREST, FARTHEST = 1e-3, 80.0
@@ -125,5 +127,4 @@ def mean_errors(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _check_crop(crop: str) -> None:
-    if crop not in get_args(Crop):
-        raise ValueError(f"crop={crop!r} must be one of {get_args(Crop)}.")
+    check_choice(crop, "crop", Crop)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from salmask_plugin.checks import check_choice
 from salmask_plugin.encoders.backbone import PretrainedBackbone
 from salmask_plugin.lab.downstream.depth.decoder import CHANNELS, DepthDecoder, depth_of
 from salmask_plugin.lab.downstream.depth.encoder import STRIDE, ResNetMaps, depth_resnet
@@ -63,10 +64,7 @@ class Monodepth(nn.Module):
         pose_channels: int = 256,
     ) -> None:
         super().__init__()
-        if normalization not in get_args(Normalization):
-            raise ValueError(
-                f"normalization={normalization!r} must be one of {get_args(Normalization)}."
-            )
+        check_choice(normalization, "normalization", Normalization)
         for name, side in (("height", height), ("width", width)):
             # The decoder reflects borders, so that its first map needs two pixels.
             if side < 2 * STRIDE or side % STRIDE:

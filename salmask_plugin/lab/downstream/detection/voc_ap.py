@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from salmask_plugin.checks import check_choice
 from salmask_plugin.lab.downstream.detection.detections import Detections
 from salmask_plugin.lab.downstream.detection.instances import Instances
 
@@ -49,8 +50,7 @@ def voc_average_precision(
     """
     if len(found) != len(truth):
         raise ValueError(f"{len(found)} pictures with detections, {len(truth)} with objects.")
-    if rule not in get_args(Rule):
-        raise ValueError(f"rule={rule!r} must be one of {get_args(Rule)}.")
+    check_choice(rule, "rule", Rule)
     table = [_of_class(label, found, truth, rule, thresholds) for label in range(num_classes)]
     counted = [row for row in table if row is not None]
     if not counted:
