@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from salmask_plugin.sparse.layers import HANDLERS, OF_IMAGES, OF_ONE_PLACE
 from salmask_plugin.sparse.places import VisiblePlaces
 from salmask_plugin.sparse.rules import call
 from salmask_plugin.types import PixelMask
+
+_INSIDE = ContextVar("inside visible_only", default=False)
 
 
 @contextmanager
@@ -44,9 +47,9 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
 
     Raises:
         ValueError: if the mask is drawn per channel, if the encoder is compiled, filters its input,
-            or normalises across processes, and inside, if it is called on images of another number
-            or size than the mask's, mixes places by another function, or checkpoints its
-            activations.
+            or normalises across processes, if one is inside another, and inside, if it is called
+            on images of another number or size than the mask's, mixes places by another function,
+            or checkpoints its activations.
 
     References:
         The idea, for masked image modelling: Tian et al., SparK, ICLR 2023,
@@ -61,8 +64,17 @@ def visible_only(encoder: nn.Module, hidden: PixelMask | None) -> Iterator[None]
             "bool (B, 1, H, W): masks drawn per channel hide no place."
         )
     _check(encoder)
-    with _VisibleOnly(VisiblePlaces(hidden)):
-        yield
+    if _INSIDE.get():
+        raise ValueError(
+            "visible_only is inside another: join the masks, hidden_here | hidden_there, and "
+            "enter it once."
+        )
+    token = _INSIDE.set(True)
+    try:
+        with _VisibleOnly(VisiblePlaces(hidden)):
+            yield
+    finally:
+        _INSIDE.reset(token)
 
 
 class _VisibleOnly(TorchFunctionMode):

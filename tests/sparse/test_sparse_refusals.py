@@ -215,3 +215,15 @@ def test_what_is_recomputed_with_its_places_is_not_refused(images, hidden):
     encoder.zero_grad()
     forward(images).sum().backward()
     assert torch.equal(found, encoder.first.weight.grad)
+
+
+def test_a_forward_inside_another_is_told_to_join_the_masks(hidden, images):
+    encoder, other = nn.Conv2d(3, 4, 3, padding=1), hidden.flip(0)
+    with (
+        visible_only(encoder, hidden),
+        pytest.raises(ValueError, match="join the masks"),
+        visible_only(encoder, other),
+    ):
+        pass
+    with visible_only(encoder, hidden), visible_only(encoder, None):
+        assert encoder(images).shape == (4, 4, 8, 12)  # None asks for nothing, and is no second
