@@ -30,6 +30,8 @@ CORE = (
         "sparse",
         "warm_up",
         "mixtures",
+        "checks",
+        "module_modes",
         "negatives",
         "crops",
         "released",
