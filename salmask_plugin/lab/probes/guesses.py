@@ -7,7 +7,8 @@ from typing import Any
 from salmask_plugin.adapters.lightly.evaluation.features import device_of
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import ForegroundOf
 from salmask_plugin.adapters.lightly.evaluation.hidden_examples import hidden_examples
-from salmask_plugin.adapters.lightly.evaluation.occlusion import Condition, OcclusionResult
+from salmask_plugin.adapters.lightly.evaluation.occlusion import OcclusionResult
+from salmask_plugin.adapters.lightly.evaluation.occlusion_conditions import Condition
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.data import ImageSplits
 from salmask_plugin.lab.data.channels import shown_bands

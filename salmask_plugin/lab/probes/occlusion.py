@@ -7,7 +7,7 @@ from typing import Any
 
 from salmask_plugin.adapters.lightly.evaluation import occlusion_evaluation
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import ForegroundOf
-from salmask_plugin.adapters.lightly.evaluation.occlusion import check_conditions
+from salmask_plugin.adapters.lightly.evaluation.occlusion_conditions import check_conditions
 from salmask_plugin.encoders import PretrainedBackbone
 from salmask_plugin.lab.data import evaluation_transform
 from salmask_plugin.lab.data.mask_checks import check_mask_files

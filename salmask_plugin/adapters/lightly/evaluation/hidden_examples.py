@@ -18,7 +18,7 @@ from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     fillings_from,
     hidden_cells,
 )
-from salmask_plugin.adapters.lightly.evaluation.occlusion import Condition
+from salmask_plugin.adapters.lightly.evaluation.occlusion_conditions import Condition
 from salmask_plugin.types import Images
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,6 @@ from salmask_plugin.adapters.lightly.evaluation.features import (
 from salmask_plugin.adapters.lightly.evaluation.hidden_cells import (
     BLACK,
     FILLS,
-    PLACES,
     Fill,
     ForegroundOf,
     Place,
@@ -41,10 +40,12 @@ from salmask_plugin.adapters.lightly.evaluation.logistic_regression import (
     LogisticProbe,
     choose_logistic,
 )
-
-Condition = tuple[Place, Fill, float]
-Classifier = Literal["linear", "knn"]
-CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
+from salmask_plugin.adapters.lightly.evaluation.occlusion_conditions import (
+    CLASSIFIERS,
+    Classifier,
+    Condition,
+    check_conditions,
+)
 
 
 @dataclass(frozen=True)
@@ -181,29 +182,6 @@ def occlusion_evaluation(
         probe.weight_decay,
         protocol,
     )
-
-
-def check_conditions(
-    shares: Sequence[float],
-    fills: Sequence[Fill],
-    places: Sequence[Place],
-    classifiers: Sequence[Classifier],
-    *,
-    located: bool,
-) -> None:
-    """Raise ValueError for conditions that are unknown, or need to know where the object is."""
-    numbers = [share for share in shares if isinstance(share, int | float)]
-    if not shares or len(set(numbers)) < len(shares) or not all(0 < s <= 1 for s in numbers):
-        raise ValueError(f"shares={list(shares)} must be one or more in (0, 1], each once.")
-    for name, chosen, known in (
-        ("fills", fills, FILLS),
-        ("places", places, PLACES),
-        ("classifiers", classifiers, CLASSIFIERS),
-    ):
-        if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
-            raise ValueError(f"{name}={list(chosen)} must be some of {', '.join(known)}, once.")
-    if not located and set(places) - {"anywhere"}:
-        raise ValueError(f"places={list(places)} needs a localizer, which tells the object.")
 
 
 @torch.no_grad()
