@@ -101,7 +101,7 @@ def test_impossible_weight_decays_are_refused(decay):
 @pytest.mark.parametrize("decays", [(), (0.1, 1e308), (10**400,), (0.1, "x"), (-1.0,)])
 def test_candidates_are_needed_and_in_range(decays):
     features, labels = clusters(4)
-    with pytest.raises(ValueError, match=r"weight_decays=.*from 0 to 1e\+06"):
+    with pytest.raises(ValueError, match=r"weight_decays=.*at least 0 and at most 1e\+06"):
         choose_logistic(features, labels, num_classes=3, weight_decays=decays)
 
 

@@ -85,7 +85,7 @@ def test_results_say_what_was_hidden(record):
         ("evaluation.occlusion.grid=[4]", "grid"),
         ("evaluation.occlusion.grid=[4,100000000000]", "grid=.*from 1 to the views' .* pixels"),
         ("evaluation.logistic.weight_decays=[-1]", "weight_decays"),
-        ("evaluation.logistic.weight_decays=[1e-3,1e308]", r"weight_decays=.*from 0 to 1e\+06"),
+        ("evaluation.logistic.weight_decays=[1e-3,1e308]", r"weight_decays=.*at most 1e\+06"),
         ("evaluation.logistic.held_out=2", "held_out"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from salmask_plugin.adapters.lightly.evaluation.per_class import PerClassAccurac
 from salmask_plugin.adapters.lightly.evaluation.trainer import quiet_trainer
 from salmask_plugin.adapters.lightly.online import topk_for
 from salmask_plugin.adapters.lightly.refusals import expect_features
+from salmask_plugin.checks import number, whole_number
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,9 @@ def check_finetune(
         batch_size: of the training.
         images: that it trains on, none of them dropped; 0: not known, or the last are dropped.
     """
-    if epochs < 1 or not 0 < learning_rate < inf or batch_size < 2:
-        raise ValueError(
-            f"epochs={epochs} must be at least 1, batch_size={batch_size} at least 2, "
-            f"learning_rate={learning_rate} positive."
-        )
+    whole_number(epochs, "epochs")
+    whole_number(batch_size, "batch_size", at_least=2)
+    number(learning_rate, "learning_rate", above=0)
     if images % batch_size == 1:
         raise ValueError(
             f"batch_size={batch_size} leaves a last batch of one of the {images} images, which "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salmask_plugin.checks import number
+
 SPLIT_SEED = 0
 """The same images are held out in every run, so that rows and seeds choose under equal terms."""
 
@@ -15,8 +17,7 @@ def held_out_places(labels: Tensor, share: float) -> Tensor:
     Raises:
         ValueError: if the share is not in (0, 1), or would leave a class without images.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"held_out={share} must be between 0 and 1.")
+    number(share, "held_out", above=0, below=1)
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.rand(len(labels), generator=generator)
     judged = torch.zeros(len(labels), dtype=torch.bool)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
 from salmask_plugin.adapters.lightly.evaluation.batches import images_of
+from salmask_plugin.checks import number
 from salmask_plugin.types import Images
 
 Place = Literal["anywhere", "object", "background"]
@@ -47,8 +48,7 @@ def hidden_cells(scores: Tensor, share: float, pool: Tensor | None = None) -> Te
     Raises:
         ValueError: if the share is out of range, or the pool has another shape.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share={share} must be above 0 and at most 1.")
+    number(share, "share", above=0, at_most=1)
     if pool is not None and pool.shape != scores.shape:
         raise ValueError(f"pool is {tuple(pool.shape)}; {tuple(scores.shape)} is needed.")
     members = torch.ones_like(scores, dtype=torch.bool) if pool is None else pool

@@ -18,6 +18,7 @@ from salmask_plugin.adapters.lightly.evaluation.batches import check_labels
 from salmask_plugin.adapters.lightly.evaluation.class_accuracy import mean_per_class
 from salmask_plugin.adapters.lightly.evaluation.features import extract_features
 from salmask_plugin.adapters.lightly.online import topk_for
+from salmask_plugin.checks import number, whole_number
 
 LARGEST_EXPONENT = 88.0
 """Beyond it exp is no number of single precision, in which lightly counts votes."""
@@ -68,6 +69,7 @@ def knn_evaluation(
     Raises:
         ValueError: if k, the temperature or a label is out of range.
     """
+    check_knn(k, temperature)
     train = extract_features(model, train_loader, device=device)
     val = extract_features(model, val_loader, device=device)
     check_labels(train[1], val[1], num_classes=num_classes)
@@ -98,12 +100,16 @@ def knn_evaluation(
     )
 
 
-def check_knn(k: int, temperature: float, *, images: int) -> None:
-    """Raise ValueError unless ``k`` of the training images can vote with that temperature."""
-    if not 1 <= k <= images:
+def check_knn(k: int, temperature: float, *, images: int | None = None) -> None:
+    """Raise ValueError unless ``k`` of the training images can vote with that temperature.
+
+    ``images``: how many there are, where it is known.
+    """
+    k, temperature = whole_number(k, "k"), number(temperature, "temperature", above=0)
+    if images is not None and k > images:
         raise ValueError(f"k={k} must be in [1, {images}], the number of training images.")
     least = 1 / (LARGEST_EXPONENT - log(k))
-    if not temperature >= least:
+    if temperature < least:
         raise ValueError(
             f"temperature={temperature} must be at least {least:.4f}: with a smaller one the votes "
             f"of k={k} neighbours, each exp(cosine / temperature), would be infinite."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from salmask_plugin.adapters.lightly.evaluation.fitting import fit_classifier
 from salmask_plugin.adapters.lightly.evaluation.per_class import PerClassAccuracy
 from salmask_plugin.adapters.lightly.evaluation.selection import choose_learning_rate
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
+from salmask_plugin.checks import number, numbers, whole_number
 
 
 @dataclass(frozen=True)
@@ -180,20 +180,18 @@ def check_linear(
     head_std: float | None = None,
 ) -> None:
     """Raise ValueError for a number out of range, or candidates beside augmented images."""
-    if epochs < 1 or not 0 < learning_rate < inf or batch_size < 1:
-        raise ValueError(
-            f"epochs={epochs} and batch_size={batch_size} must be at least 1, "
-            f"learning_rate={learning_rate} positive."
-        )
-    if not all(0 < rate < inf for rate in learning_rates):
-        raise ValueError(f"learning_rates={list(learning_rates)} must all be positive.")
+    whole_number(epochs, "epochs")
+    whole_number(batch_size, "batch_size")
+    number(learning_rate, "learning_rate", above=0)
+    if learning_rates:
+        numbers(learning_rates, "learning_rates", above=0)
     if not all(0 <= milestone < epochs for milestone in milestones):
         raise ValueError(
             f"milestones={list(milestones)} must be epochs from 0 to {epochs - 1}, for epochs="
             f"{epochs} have no others: the rate would not drop there. [] is the cosine."
         )
-    if head_std is not None and not 0 <= head_std < inf:
-        raise ValueError(f"head_std={head_std} must be at least 0, or None.")
+    if head_std is not None:
+        number(head_std, "head_std", at_least=0)
     if learning_rates and augment:
         raise ValueError("learning_rates needs augment=False: candidates train on fixed features.")
 

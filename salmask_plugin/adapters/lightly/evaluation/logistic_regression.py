@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
+from salmask_plugin.checks import numbers
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Candidates, from nearly none to nearly a nearest-mean classifier."""
@@ -130,16 +131,7 @@ def choose_logistic(
 
 def check_weight_decays(weight_decays: Sequence[float]) -> None:
     """Raise ValueError unless there are candidates, each in range."""
-    numbers = [value for value in weight_decays if isinstance(value, int | float)]
-    if (
-        not weight_decays
-        or len(numbers) < len(weight_decays)
-        or not all(0 <= value <= LARGEST for value in numbers)
-    ):
-        raise ValueError(
-            f"weight_decays={list(weight_decays)!r:.200} must be at least one number, each from 0 "
-            f"to {LARGEST:g}."
-        )
+    numbers(weight_decays, "weight_decays", at_least=0, at_most=LARGEST)
 
 
 def top1(logits: Tensor, labels: Tensor) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
 from salmask_plugin.adapters.lightly.evaluation.trainer import in_memory
+from salmask_plugin.checks import numbers
 
 Fit = Callable[..., tuple[float, ...]]
 
@@ -36,8 +37,7 @@ def choose_learning_rate(
     Raises:
         ValueError: if a number is out of range, or a class has a single image.
     """
-    if not all(rate > 0 for rate in candidates):
-        raise ValueError(f"learning_rates={list(candidates)} must all be positive.")
+    numbers(candidates, "learning_rates", above=0)
     judged = held_out_places(labels, held_out)
     train = in_memory(features[~judged], labels[~judged], batch_size=batch_size, shuffle=True)
     val = in_memory(features[judged], labels[judged])
