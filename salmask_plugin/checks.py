@@ -129,10 +129,17 @@ _HOLDS = {
 }
 
 
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
 def _in_range(value: Any, bounds: Mapping[str, float]) -> bool:
     return (
         _is_number(value)
-        and math.isfinite(value)
+        and _is_finite(value)
         and all(_HOLDS[name](value, bound) for name, bound in bounds.items())
     )
 

@@ -56,7 +56,7 @@ from salmask_plugin.warm_up import SaliencyWarmUp
 NOT_NUMBERS = ("1", None, [1], True, torch.ones(1), 1j)
 
 
-@pytest.mark.parametrize("value", [*NOT_NUMBERS, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, math.nan, math.inf, -math.inf, 10**400])
 def test_a_number_is_finite_and_nothing_else(value):
     with pytest.raises(ValueError, match=r"^size=.* must be .*finite"):
         number(value, "size")
