@@ -142,7 +142,7 @@ def test_folders_and_sentences_tell_runs_apart():
     ("given", "message"),
     [
         (["crops=most", "localizer=center"], "crops.localizer=center is asked about views"),
-        (["crops=most", "crops.candidates=0"], "candidates=0 must be a whole number"),
+        (["crops=most", "crops.candidates=0"], "candidates=0 must be at least 1"),
         (["crops=most", "crops.rule=least"], "rule='least' must be one of"),
         (
             ["negative_encoding@method.negative_encoding=half_side"],
