@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from salmask_plugin.adios.lars import ClippedLARS
 from salmask_plugin.adios.schedule import cosine_per_batch
-from salmask_plugin.checks import check_choice
+from salmask_plugin.checks import check_choice, number, whole_number
 
 OptimizerName = Literal["lars", "sgd"]
 
@@ -24,7 +24,7 @@ class Players:
     Attributes are the arguments of the same names of the lightly host's ADIOS modules.
 
     Raises:
-        ValueError: for an unknown optimiser.
+        ValueError: for an unknown optimiser, or a number out of range.
     """
 
     optimizer: OptimizerName
@@ -40,6 +40,10 @@ class Players:
     def __post_init__(self) -> None:
         for argument in ("optimizer", "mask_optimizer"):
             check_choice(getattr(self, argument), argument, OptimizerName)
+        rates = ("learning_rate", "mask_learning_rate", "weight_decay", "mask_weight_decay")
+        for argument in (*rates, "trust_coefficient", "warmup_start"):
+            number(getattr(self, argument), argument, at_least=0)
+        whole_number(self.warmup_epochs, "warmup_epochs", at_least=0)
 
     def configure(
         self,

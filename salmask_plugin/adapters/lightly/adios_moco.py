@@ -22,7 +22,7 @@ from salmask_plugin.adapters.lightly.batch_norm import leave_whole, split_batch_
 from salmask_plugin.adapters.lightly.batch_norm_notice import GroupsNotice
 from salmask_plugin.adapters.lightly.online import online_classifier
 from salmask_plugin.adapters.lightly.queue import KeyQueue
-from salmask_plugin.adapters.lightly.refusals import check_momentum_moves
+from salmask_plugin.adapters.lightly.refusals import check_backbone, check_momentum_moves
 from salmask_plugin.adapters.lightly.views import draws_of_step, views_of
 from salmask_plugin.adios import OcclusionModel, moco_occluder_term, moco_term
 from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
@@ -103,6 +103,7 @@ class ADIOSMoCoV2(OcclusionModule):
         split_batch_size: int | None = 32,
         occluder_updates_statistics: bool = False,
     ) -> None:
+        check_backbone(backbone)
         check_temperature(temperature)
         momentum = number(momentum, "momentum", at_least=0, at_most=1)
         queue_size = whole_number(queue_size, "queue_size")

@@ -21,6 +21,7 @@ from salmask_plugin.adios.accumulation import Term
 from salmask_plugin.adios.game import OcclusionGame, statistics
 from salmask_plugin.adios.players import Players
 from salmask_plugin.adios.turns import take_turn, turn_metrics
+from salmask_plugin.checks import check_flag
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.seeding import step_generator
 
@@ -81,6 +82,7 @@ class OcclusionModule(LightningModule):
             raise ValueError(
                 "masking must be None for ADIOS, which learns its masks: choose masking=none."
             )
+        check_flag(occluder_updates_statistics, "occluder_updates_statistics")
         self.automatic_optimization = False
         self.players = players
         self.game = game

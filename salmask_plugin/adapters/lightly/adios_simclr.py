@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from salmask_plugin.adapters.lightly.adios_module import OcclusionModule
 from salmask_plugin.adapters.lightly.loss import HardNegativeNTXentLoss
 from salmask_plugin.adapters.lightly.online import online_classifier
-from salmask_plugin.adapters.lightly.refusals import refuse_last_of_one
+from salmask_plugin.adapters.lightly.refusals import check_backbone, refuse_last_of_one
 from salmask_plugin.adapters.lightly.views import views_of
 from salmask_plugin.adios import OcclusionModel
 from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
@@ -101,6 +101,7 @@ class ADIOSSimCLR(OcclusionModule):
         warmup_start: float = 0.003,
         occluder_updates_statistics: bool = False,
     ) -> None:
+        check_backbone(backbone)
         super().__init__(
             masking,
             seed=seed,

@@ -12,7 +12,11 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
 from salmask_plugin.adapters.lightly.logs import StepLog
-from salmask_plugin.adapters.lightly.refusals import expect_features, refuse_lost_activations
+from salmask_plugin.adapters.lightly.refusals import (
+    check_backbone,
+    expect_features,
+    refuse_lost_activations,
+)
 from salmask_plugin.checks import number, whole_number
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.types import MaskedViews
@@ -60,6 +64,7 @@ class SupervisedClassifier(LightningModule):
                 "method=supervised trains on one clean view per image and takes no masking: give "
                 "masking=none, or choose mocov2 or simclr."
             )
+        check_backbone(backbone)
         num_classes = whole_number(num_classes, "num_classes", at_least=2)
         self.learning_rate = number(learning_rate, "learning_rate", above=0)
         self.weight_decay = number(weight_decay, "weight_decay", at_least=0)

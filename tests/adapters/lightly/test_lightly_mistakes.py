@@ -22,6 +22,7 @@ from salmask_plugin import (
     UniformLocalizer,
 )
 from salmask_plugin.adapters.lightly import (
+    ADIOSMoCoV2,
     ADIOSSimCLR,
     MaskedMoCoV2,
     MaskedSimCLR,
@@ -206,11 +207,38 @@ def test_settings_that_cannot_be_are_refused_by_name(
         method(toy.network(), **settings)
 
 
-@pytest.mark.parametrize("method", [MaskedMoCoV2, MaskedSimCLR])
+@pytest.mark.parametrize(
+    ("method", "needed"),
+    [
+        (MaskedMoCoV2, {}),
+        (MaskedSimCLR, {}),
+        (ADIOSMoCoV2, {"image_size": 32}),
+        (ADIOSSimCLR, {"image_size": 32}),
+        (SupervisedClassifier, {"num_classes": 3}),
+    ],
+)
 @pytest.mark.parametrize("backbone", [None, "resnet18", nn.Identity])
-def test_what_is_no_network_is_refused(method: Any, backbone: Any) -> None:
+def test_what_is_no_network_is_refused(method: Any, needed: Any, backbone: Any) -> None:
     with pytest.raises(ValueError, match=r"backbone=.* must be an nn\.Module"):
-        method(backbone, feature_dim=10)
+        method(backbone, feature_dim=10, **needed)
+
+
+@pytest.mark.parametrize("method", [ADIOSMoCoV2, ADIOSSimCLR])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"occluder_updates_statistics": "no"}, "occluder_updates_statistics='no' must be True"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan must be at least 0"),
+        ({"weight_decay": "0"}, "weight_decay='0' must be a number"),
+        ({"warmup_epochs": 2.5}, r"warmup_epochs=2\.5 must be a whole number"),
+        ({"image_size": 32.5}, "image_size="),
+    ],
+)
+def test_settings_of_adios_are_refused_by_name(
+    method: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        method(toy.network(), **({"feature_dim": 10, "image_size": 32, "width": 8} | options))
 
 
 def test_labels_that_are_no_classes_are_refused() -> None:
