@@ -120,6 +120,8 @@ def test_a_small_stem_that_two_hosts_could_have_written_is_asked_for(tmp_path):
         load_backbone(tmp_path / "own.ckpt")
     named = load_backbone(tmp_path / "own.ckpt", architecture="resnet18_cifar")
     assert_same_features(named, own)
+    with pytest.raises(ValueError, match=r"network=ResNet\(\.\.\.\) must be \(network, f"):
+        load_backbone(tmp_path / "own.ckpt", network=own, view_filter=None)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def test_a_picture_needs_no_map_where_none_is_asked():
     assert all(map(torch.equal, [*views, *placements], [*given, *same]))
     with pytest.raises(ValueError, match="need the whole picture's map"):
         GuidedViews(transform, GuidedCrops(cached(), 5))(picture)
+    with pytest.raises(ValueError, match="beside the picture; saliency is a ndarray"):
+        GuidedViews(transform, GuidedCrops(cached(), 5))(picture, np.ones((4, 4)))
 
 
 def test_a_sample_is_of_seed_epoch_and_index_alone():

@@ -270,6 +270,8 @@ def test_chosen_metrics_and_extra_columns(make_record):
     assert "0.01235" in text
     with pytest.raises(ValueError, match=r"no record has \['knn/top2'\]"):
         compare(records, metrics=["knn/top2"])
+    with pytest.raises(ValueError, match=r"metrics='knn/top1' must be a list"):
+        compare(records, metrics="knn/top1")
 
 
 def test_csv_and_dicts_carry_the_same_numbers_in_percent(study):

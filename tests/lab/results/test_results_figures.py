@@ -302,6 +302,8 @@ def test_a_filtered_view_is_stretched_about_mid_grey():
 def test_only_views_are_displayed(display):
     with pytest.raises(ValueError, match=r"view has shape \(8, 8, 3\)"):
         display(np.zeros((8, 8, 3)))
+    with pytest.raises(ValueError, match=r"view is a list; it must be an array \(3, H, W\)"):
+        display([[0.0]])
 
 
 @pytest.mark.parametrize("draw", [loss_curves, accuracy_curves, diagnostics])
