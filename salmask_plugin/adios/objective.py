@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from salmask_plugin.checks import number
 from salmask_plugin.losses import info_nce
-from salmask_plugin.losses.checks import check_temperature
 from salmask_plugin.precision import autocast_off, in_float
 
 SMALLEST_EPS = 1e-12
@@ -38,8 +38,7 @@ def sparsity_penalty(areas: Tensor, *, eps: float = 1e-6) -> Tensor:
     References:
         Shi et al., ICML 2022, section 3 (https://arxiv.org/abs/2201.13100).
     """
-    if not SMALLEST_EPS <= eps < float("inf"):
-        raise ValueError(f"eps={eps} must be finite and at least {SMALLEST_EPS}.")
+    number(eps, "eps", at_least=SMALLEST_EPS)
     with autocast_off(areas.device):
         areas = in_float(areas)
         return (1 / (torch.sin(math.pi * torch.minimum(areas, 1 - areas)) + eps)).mean(0)
@@ -97,7 +96,7 @@ def nt_xent(out0: Tensor, out1: Tensor, *, temperature: float = 0.2) -> Tensor:
     Raises:
         ValueError: on shapes that do not fit, a batch of 1, or temperature <= 0.
     """
-    check_temperature(temperature)
+    number(temperature, "temperature", above=0)
     if out0.ndim != 2 or out0.shape != out1.shape or len(out0) < 2:
         raise ValueError(
             f"out0 {tuple(out0.shape)} and out1 {tuple(out1.shape)} must both be (B, D), B >= 2."

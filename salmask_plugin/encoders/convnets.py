@@ -32,7 +32,7 @@ def timm_convnet(name: str, *, in_channels: int = 3) -> tuple[nn.Module, int]:
         ImportError: if timm is not installed.
         ValueError: for an unknown name, or a network whose output is no vector per image.
     """
-    check_channels(in_channels)
+    whole_number(in_channels, "in_channels")
     try:
         import timm
     except ImportError as error:
@@ -60,7 +60,7 @@ def torchvision_convnet(name: str, *, in_channels: int = 3) -> tuple[nn.Module, 
         ValueError: for an unknown name, a network that ends in no linear layer, or one whose output
             is no vector per image.
     """
-    check_channels(in_channels)
+    whole_number(in_channels, "in_channels")
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
@@ -186,11 +186,6 @@ def own_network(given: object) -> tuple[nn.Module, int]:
             "without a classifier, and how many features it returns."
         )
     return given[0], whole_number(given[1], "network[1]")
-
-
-def check_channels(in_channels: int) -> None:
-    """Raise ValueError unless there is at least one channel."""
-    whole_number(in_channels, "in_channels")
 
 
 def _probed(network: nn.Module, name: str, in_channels: int) -> object:

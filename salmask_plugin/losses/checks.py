@@ -7,16 +7,11 @@ from torch import Tensor
 from salmask_plugin.checks import check_flag, number
 
 
-def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless the temperature is positive and finite."""
-    number(temperature, "temperature", above=0)
-
-
 def check_loss(
     temperature: float, rho: float, hard_negative_bias: float, positive_in_denominator: bool
 ) -> None:
     """Raise ValueError where a setting of a loss with hard negatives is out of range."""
-    check_temperature(temperature)
+    number(temperature, "temperature", above=0)
     check_flag(positive_in_denominator, "positive_in_denominator")
     number(rho, "rho")
     number(hard_negative_bias, "hard_negative_bias")
@@ -31,8 +26,12 @@ def check_embeddings(rows: Tensor, argument: str) -> None:
 
 
 def check_owners(owners: Tensor | None, hard_negatives: Tensor | None) -> None:
-    """Raise ValueError on owners of nothing."""
-    if owners is not None and hard_negatives is None:
+    """Raise ValueError on owners of nothing, or owners that are no tensor."""
+    if owners is None:
+        return
+    if not isinstance(owners, Tensor):
+        raise ValueError(f"owners={owners!r:.80} must be an int64 tensor (N,).")
+    if hard_negatives is None:
         raise ValueError("owners say whose each of the hard_negatives is; there are none.")
 
 

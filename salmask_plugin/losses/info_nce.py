@@ -127,8 +127,7 @@ def join_hard_negatives(
     if owners is None:
         hard = hard_similarity(query, hard_negatives)
         return add_hard_negatives(losses, positives, hard, **settings), hard
-    if not isinstance(owners, Tensor):
-        raise ValueError(f"owners={owners!r:.80} must be an int64 tensor (N,).")
+    check_owners(owners, hard_negatives)
     if owners.ndim != 1 or owners.dtype != torch.int64 or len(owners) != len(hard_negatives):
         raise ValueError(
             f"owners are {owners.dtype} {tuple(owners.shape)} for hard_negatives "

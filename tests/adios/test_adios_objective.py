@@ -61,7 +61,7 @@ def test_an_empty_or_full_mask_costs_much_but_stays_finite(area: float, dtype: t
 
 
 def test_penalty_refuses_an_eps_that_cannot_hold() -> None:
-    with pytest.raises(ValueError, match=r"eps=0\.0 must be finite and at least 1e-12"):
+    with pytest.raises(ValueError, match=r"eps=0\.0 must be at least 1e-12 and finite"):
         penalty(0.5, eps=0.0)
 
 

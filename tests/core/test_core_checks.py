@@ -246,4 +246,6 @@ def test_owners_of_nothing_and_rows_with_nothing_are_refused():
         loss(none, torch.empty(4, 0, 3))
     with pytest.raises(ValueError, match=r"owners=\[0, 2\] must be an int64 tensor"):
         loss(torch.randn(5, 3, generator=generator), hard, owners=[0, 2])
+    with pytest.raises(ValueError, match=r"owners=3 must be an int64 tensor"):
+        loss(none, hard, owners=3)
     assert torch.isfinite(loss(none, torch.randn(4, 3, generator=generator)))

@@ -29,7 +29,6 @@ from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.adios.players import OptimizerName, Players
 from salmask_plugin.checks import number, whole_number
-from salmask_plugin.losses.checks import check_temperature
 from salmask_plugin.masking import SaliencyMasking
 from salmask_plugin.precision import in_float
 
@@ -104,7 +103,7 @@ class ADIOSMoCoV2(OcclusionModule):
         occluder_updates_statistics: bool = False,
     ) -> None:
         check_backbone(backbone)
-        check_temperature(temperature)
+        number(temperature, "temperature", above=0)
         momentum = number(momentum, "momentum", at_least=0, at_most=1)
         queue_size = whole_number(queue_size, "queue_size")
         super().__init__(

@@ -50,9 +50,11 @@ class GuidedViews(PlacedViews):
         if saliency is None and self.crops.is_anywhere:
             saliency = torch.ones(1, 1)
         if not isinstance(saliency, Tensor) or saliency.ndim != 2:
+            kind = f"a {type(saliency).__name__}"
+            found = tuple(saliency.shape) if isinstance(saliency, Tensor) else kind
             raise ValueError(
                 "guided crops need the whole picture's map, a tensor (h, w), beside the picture; "
-                f"saliency is {_found(saliency)}."
+                f"saliency is {found}."
             )
         boxes = self._candidates(image)
         size = torch.tensor(image.size)
@@ -73,11 +75,3 @@ class GuidedViews(PlacedViews):
         room = torch.tensor(image.size) - extent
         corners = (places * (room + 1)).floor().long().minimum(room)
         return torch.cat([drawn[:, None], torch.cat([corners, extent], dim=-1)], dim=1)
-
-
-def _found(saliency: object) -> str:
-    return (
-        f"of shape {tuple(saliency.shape)}"
-        if isinstance(saliency, Tensor)
-        else f"a {type(saliency).__name__}"
-    )

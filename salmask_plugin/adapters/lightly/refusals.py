@@ -31,7 +31,7 @@ def check_module(module: LightningModule) -> None:
 
 
 def check_backbone(backbone: Any) -> None:
-    """Raise ValueError unless it is a network, and its class no more than that."""
+    """Raise ValueError unless it is a network; its name or its class is none."""
     if not isinstance(backbone, nn.Module):
         raise ValueError(
             f"backbone={backbone!r:.80} must be an nn.Module, images -> features, such as "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
@@ -18,6 +17,7 @@ from salmask_plugin.adios import OcclusionModel
 from salmask_plugin.adios.game import MasksPerStep, OcclusionGame
 from salmask_plugin.adios.occlusion import Norm
 from salmask_plugin.adios.players import OptimizerName
+from salmask_plugin.checks import number
 
 ADIOS_RECIPES = ("adios", "adios_s")
 RELEASED: dict[str, dict[str, Any]] = {
@@ -108,15 +108,10 @@ class OcclusionSettings:
                 f"{_NAME_OF[self.masks_per_step]}: use salmask={_NAME_OF[self.masks_per_step]}."
             )
         for name in ("sparsity", "mask_weight_decay", "mask_warmup_epochs", "mask_warmup_start"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"salmask.{name}={getattr(self, name)} must be finite and at least 0."
-                )
+            number(getattr(self, name), f"salmask.{name}", at_least=0)
         for name in ("mask_learning_rate", "trust_coefficient"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"salmask.{name}={getattr(self, name)} must be positive.")
-        if not -math.inf < self.entropy < math.inf:
-            raise ValueError(f"salmask.entropy={self.entropy} must be finite.")
+            number(getattr(self, name), f"salmask.{name}", above=0)
+        number(self.entropy, "salmask.entropy")
         if self.mask_warmup_epochs and self.mask_warmup_start > self.mask_learning_rate:
             raise ValueError(
                 f"salmask.mask_warmup_start={self.mask_warmup_start} must be at most "

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from omegaconf import OmegaConf
 
+from salmask_plugin.checks import height_and_width, number
 from salmask_plugin.negatives import NegativeEncoding
 from salmask_plugin.warm_up import SaliencyWarmUp
 
@@ -90,8 +91,7 @@ class MaskingSettings:
                 raise ValueError(
                     f"salmask.{name}={getattr(self, name)!r} must be one of {allowed}."
                 )
-        if len(self.grid) != 2 or not all(type(side) is int and side > 0 for side in self.grid):
-            raise ValueError(f"salmask.grid={self.grid} must be two positive integers.")
+        height_and_width(self.grid, "salmask.grid")
         if self.localizer_input_size is not None and self.localizer_input_size < 32:
             raise ValueError(
                 f"salmask.localizer_input_size={self.localizer_input_size} must be null or at "
@@ -103,8 +103,7 @@ class MaskingSettings:
                 f"{self.localizer!r}."
             )
         for name in ("rho", "hard_negative_bias"):
-            if not -float("inf") < getattr(self, name) < float("inf"):
-                raise ValueError(f"salmask.{name}={getattr(self, name)} must be finite.")
+            number(getattr(self, name), f"salmask.{name}")
         if self.saliency_warm_up is not None and not self.masks:
             raise ValueError("salmask.warm_up needs a masking to lead to: query or negative.")
         if self.encoding != NegativeEncoding() and self.negative is None:

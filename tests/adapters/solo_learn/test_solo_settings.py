@@ -107,8 +107,8 @@ def test_a_node_that_is_no_mapping(wrong):
         ({"rho": True}, TypeError, "salmask.rho=True"),
         ({"num_negatives": 1.5}, TypeError, "must be int"),
         ({"recipe": "a/b"}, ValueError, "folder's name"),
-        ({"grid": [7]}, ValueError, "two positive integers"),
-        ({"grid": [0, 7]}, ValueError, "two positive integers"),
+        ({"grid": [7]}, ValueError, "whole numbers, both at least 1"),
+        ({"grid": [0, 7]}, ValueError, "whole numbers, both at least 1"),
         ({"localizer_input_size": 16}, ValueError, "at least 32"),
         (
             {"localizer": "uniform", "localizer_weights": "x.pth"},

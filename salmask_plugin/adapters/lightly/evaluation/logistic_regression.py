@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from salmask_plugin.adapters.lightly.evaluation.held_out import held_out_places
-from salmask_plugin.checks import numbers
+from salmask_plugin.checks import number, numbers
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Candidates, from nearly none to nearly a nearest-mean classifier."""
@@ -60,8 +60,7 @@ def fit_logistic(
     Raises:
         ValueError: if weight_decay is out of range.
     """
-    if not 0 <= weight_decay <= LARGEST:
-        raise ValueError(f"weight_decay={weight_decay!r:.40} must be from 0 to {LARGEST:g}.")
+    number(weight_decay, "weight_decay", at_least=0, at_most=LARGEST)
     mean, scale = features.mean(0), features.std(0, correction=0)
     scale = torch.where(scale > 1e-6 * scale.max(), scale, torch.inf)
     standardised = (features - mean) / scale

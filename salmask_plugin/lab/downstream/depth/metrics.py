@@ -45,7 +45,7 @@ def depth_errors(
         Eigen et al. 2014, https://arxiv.org/abs/1406.2283, section 4.2; Garg et al. 2016,
         https://arxiv.org/abs/1603.04992.
     """
-    _check_crop(crop)
+    check_choice(crop, "crop", Crop)
     if predicted.shape != truth.shape or truth.ndim != 2:
         raise ValueError(f"predicted {predicted.shape} and truth {truth.shape} must be (H, W).")
     counts = (truth > NEAREST) & (truth < FARTHEST)
@@ -94,7 +94,7 @@ class DepthTest:
     median_scaling: bool = True
 
     def __post_init__(self) -> None:
-        _check_crop(self.crop)
+        check_choice(self.crop, "crop", Crop)
 
     def errors(self, inverse_depth: Tensor, truth: NDArray[Any]) -> dict[str, float]:
         """Return the errors of one prediction (h, w), enlarged to the truth's size (H, W)."""
@@ -124,7 +124,3 @@ def mean_errors(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
     if not errors:
         raise ValueError("errors must not be empty.")
     return {name: float(np.mean([found[name] for found in errors])) for name in errors[0]}
-
-
-def _check_crop(crop: str) -> None:
-    check_choice(crop, "crop", Crop)
