@@ -98,9 +98,12 @@ def test_masks_are_float32_and_sum_to_one_under_bf16(make_images: Callable[..., 
 
 def test_soft_masks_are_the_models_and_leave_its_mode(make_images: Callable[..., Tensor]) -> None:
     model = OcclusionModel(32, num_masks=3, width=8)
+    model.encoder[0].eval()  # a part that its owner has frozen
     images = make_images(2, 32, 32)
     masks = soft_masks(model, images)
     assert model.training
+    assert not model.encoder[0].training
+    assert model.encoder[1].training
     assert not masks.requires_grad
     torch.testing.assert_close(masks, model(images).detach())
     assert masks.numpy().shape == (2, 3, 32, 32)
